@@ -1,0 +1,78 @@
+# Every target sets itself up: the first run creates .venv and installs into it, later runs only when pyproject.toml
+# or constraints.txt changed.
+#
+#   make demo PYTHON=python3.12            use another Python (3.11 or newer)
+#   make demo CONSTRAINTS=                 leave the pinned versions out
+#   make demo PIP_OPTIONS="--index-url …"  anything pip understands
+#   make test PYTEST_OPTIONS="-k demo"     anything pytest understands
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+PIP_OPTIONS ?=
+PYTEST_OPTIONS ?=
+DEMO_OPTIONS ?=
+
+# The first interpreter that is new enough and can make environments.
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	if $$p -c "$(SUITABLE)" >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+BIN := $(VENV)/bin
+INSTALLED_DEMO := $(VENV)/.installed-demo
+INSTALLED_TEST := $(VENV)/.installed-test
+# A slow or busy package index is waited for rather than given up on.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --timeout 120 --retries 10 \
+	$(if $(CONSTRAINTS),-c $(CONSTRAINTS)) $(PIP_OPTIONS)
+
+.PHONY: help demo test check clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(INSTALLED_DEMO)  ## segment the sample scan from five of its slices; results in demo-output/
+	@$(BIN)/python -m FewShotSegLib.demo --output demo-output $(DEMO_OPTIONS)
+
+test: $(INSTALLED_TEST)  ## run the tests
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+check: $(INSTALLED_TEST)  ## lint and check types
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+
+clean:  ## remove the environment, caches and demo output
+	rm -rf $(VENV) demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define PIP_HELP
+
+Setting up $(VENV) failed; pip's own message is above.
+ - If it says that no torch fits the pin: see $(CONSTRAINTS). Either leave the pins out,
+       make $(MAKECMDGOALS) CONSTRAINTS=
+   (on Linux this may fetch a CUDA build of several GB), or point pip to where a build for your system is,
+       make $(MAKECMDGOALS) PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
+ - If the network was at fault: run the same command again; what is there is kept.
+endef
+export PIP_HELP
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python 3.11 or newer with the venv module was found. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
+		exit 1; fi
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED_DEMO): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV) (the first time some minutes: torch alone is 200 MB)"
+	@$(PIP_INSTALL) -e '.[evaluation]' || { echo "$$PIP_HELP"; exit 1; }
+	@touch $@
+
+$(INSTALLED_TEST): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing what the checks and tests need into $(VENV) (the first time some minutes: torch alone is 200 MB)"
+	@$(PIP_INSTALL) -e '.[test]' || { echo "$$PIP_HELP"; exit 1; }
+	@touch $@
