@@ -1,0 +1,229 @@
+"""Examples: completely painted slices, from which the engine learns what to segment."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from FewShotSegLib.colors import Color
+from FewShotSegLib.errors import ExampleError, GeometryError, VolumeError
+from FewShotSegLib.labels import label_problem, label_values
+from FewShotSegLib.volume import AXIS_NAMES, Volume, clean_names
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One slice of a volume with what is painted on it; treat as immutable.
+
+    The slice is painted completely: where the mask is 0 there is none of the structures, so a slice without a structure
+    is an example of what the structure is not.
+
+    Example:
+        >>> Example(image=ct, axis=0, index=12, mask=liver_on_slice_12, names={1: "liver"})
+        >>> Example.from_labelmap(ct, painted, slices=[12, 20])
+
+    Attributes:
+        image: The volume the slice is from, the query or another one.
+        axis: Array axis across the slice: 0 (k), 1 (j) or 2 (i).
+        index: Which slice along that axis, from 0.
+        mask: Labels of the slice, whole numbers from 0 (background) to 32768; its shape is that of
+            `image.array.take(index, axis)`. Bools and floats with whole values are accepted; kept as an int32 copy.
+        names: Names by label value.
+        colors: Colours by label value, red, green, blue in 0..1.
+
+    Raises:
+        ExampleError: Axis or index are outside the volume, the mask has another shape or holds no labels.
+        VolumeError: The slice of the image holds NaN or infinite values.
+    """
+
+    image: Volume
+    axis: int
+    index: int
+    mask: np.ndarray
+    names: dict[int, str] = field(default_factory=dict)
+    colors: dict[int, Color] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__  # the only place where a frozen example's fields are set
+        axis = _require_axis(self.image, self.axis)
+        index = _require_index(self.image, axis, self.index)
+        put(self, "axis", axis)
+        put(self, "index", index)
+        put(self, "names", _require_names(self.names))
+        put(self, "mask", self._require_mask(self.mask))
+        if self.image.array.dtype.kind == "f" and not np.isfinite(self.image_slice).all():
+            raise VolumeError(
+                f"Slice {index} along {AXIS_NAMES[axis]} of {_name(self.image)} has NaN or infinite voxels, "
+                "expected finite intensities; replace them first."
+            )
+
+    @classmethod
+    def from_labelmap(
+        cls,
+        image: Volume,
+        labelmap: Volume | np.ndarray,
+        slices: Iterable[int] | None = None,
+        axis: int = 0,
+        names: Mapping[int, str] | None = None,
+    ) -> list[Example]:
+        """Takes slices of a labelmap as examples.
+
+        Args:
+            image: The volume that was painted on.
+            labelmap: Labels on the image's grid, or an array (k, j, i) of the image's shape; whole numbers from 0
+                (background) to 32768.
+            slices: Which slices, indices along the axis from 0; None takes all that hold a label. A slice listed
+                although nothing is painted on it is a negative example.
+            axis: Array axis across the slices: 0 (k), 1 (j) or 2 (i).
+            names: Names by label value; where given they replace those of the labelmap.
+
+        Returns:
+            One example per slice, in the order given, without repetitions.
+
+        Raises:
+            ExampleError: No slice has a label, a slice is outside the volume, or the labelmap's values are no labels.
+            GeometryError: Labelmap and image lie on different grids.
+            VolumeError: The image holds NaN or infinite values.
+        """
+        axis = _require_axis(image, axis)
+        volume = _labelmap_on_grid(image, labelmap)
+        problem = label_problem(volume.array)
+        if problem:
+            raise ExampleError(
+                f"{volume.title} is no labelmap: {problem}; check that image and labelmap aren't swapped."
+            )
+        image.require_finite()
+        painted = [index for index, plane in enumerate(np.moveaxis(volume.array, axis, 0)) if plane.any()]
+        if not painted:
+            raise ExampleError(f"{volume.title} is all background, expected labels of 1 or more; paint a slice first.")
+        if slices is None:
+            chosen = painted
+        else:
+            chosen = list(dict.fromkeys(_require_index(image, axis, index) for index in slices))
+            if not set(chosen) & set(painted):
+                raise ExampleError(
+                    f"None of the slices {chosen} along {AXIS_NAMES[axis]} of {volume.title} has a label, expected at "
+                    f"least one; painted are {_brief(painted)}."
+                )
+        all_names = volume.names | _require_names(names or {})
+        return [cls(image, axis, index, volume.array.take(index, axis), all_names, volume.colors) for index in chosen]
+
+    @property
+    def image_slice(self) -> np.ndarray:
+        """Intensities of the slice, 2D with the mask's shape; a view of the image where possible."""
+        return np.moveaxis(self.image.array, self.axis, 0)[self.index]
+
+    def _require_mask(self, mask: np.ndarray) -> np.ndarray:
+        mask = np.asarray(mask)
+        where = f"The mask of slice {self.index} along {AXIS_NAMES[self.axis]} of {_name(self.image)}"
+        if mask.shape != self.image_slice.shape:
+            raise ExampleError(
+                f"{where} has the shape {mask.shape}, expected that of the slice, {self.image_slice.shape}; "
+                "check the axis and the order of the mask's axes."
+            )
+        problem = label_problem(mask)
+        if problem:
+            raise ExampleError(f"{where} holds no labels: {problem}.")
+        return mask.astype(np.int32)
+
+
+def check_examples(examples: Sequence[Example]) -> list[int]:
+    """Checks that examples can be used together.
+
+    Args:
+        examples: One or more, of one volume or several.
+
+    Returns:
+        All label values painted on any of them, ascending, without 0.
+
+    Raises:
+        ExampleError: There are none, nothing is painted, a label has different names, or one slice is given twice with
+            different masks.
+    """
+    if not examples:
+        raise ExampleError("There are no examples, expected at least one painted slice; paint one or name a labelmap.")
+    names: dict[int, str] = {}
+    masks: dict[tuple[int, int, int], np.ndarray] = {}
+    values: set[int] = set()
+    for example in examples:
+        if not isinstance(example, Example):
+            raise ExampleError(
+                f"An example is a {type(example).__name__}, expected Example; see Example.from_labelmap."
+            )
+        values.update(label_values(example.mask))
+        for value, name in example.names.items():
+            if names.setdefault(value, name) != name:
+                raise ExampleError(
+                    f"Label {value} is named '{names[value]}' in one example and '{name}' in another, expected one "
+                    "name; give different structures different values, or the same name to all."
+                )
+        # Volumes are compared by identity: it is the same slice only if it is the same object's.
+        slice_key = (id(example.image), example.axis, example.index)
+        if not np.array_equal(masks.setdefault(slice_key, example.mask), example.mask):
+            raise ExampleError(
+                f"Slice {example.index} along {AXIS_NAMES[example.axis]} of {_name(example.image)} is given twice with "
+                "different masks, expected one mask with all structures; merge them."
+            )
+    if not values:
+        raise ExampleError("No example has a label, all masks are empty; paint a structure on at least one slice.")
+    return sorted(values)
+
+
+def _labelmap_on_grid(image: Volume, labelmap: Volume | np.ndarray) -> Volume:
+    """The labelmap as a volume on the image's grid; GeometryError if it doesn't fit."""
+    if isinstance(labelmap, Volume):
+        labelmap.require_same_grid(image, "labelmap", "image")
+        return labelmap
+    array = np.asarray(labelmap)
+    if array.shape != image.shape:
+        raise GeometryError(
+            f"The labelmap has the shape {array.shape}, expected that of the image, {image.shape} (k, j, i); "
+            "resample it to the image's grid."
+        )
+    return image.with_array(array, name="labelmap")
+
+
+def _require_axis(image: Volume, axis: int) -> int:
+    if not isinstance(image, Volume):
+        raise ExampleError(f"The image is a {type(image).__name__}, expected a Volume; see Volume.read and from_array.")
+    whole = _whole(axis, "axis")
+    if whole not in (0, 1, 2):
+        raise ExampleError(f"The axis is {axis}, expected 0 (k), 1 (j) or 2 (i).")
+    return whole
+
+
+def _require_index(image: Volume, axis: int, index: int) -> int:
+    whole, count = _whole(index, "slice index"), image.shape[axis]
+    if not 0 <= whole < count:
+        raise ExampleError(
+            f"Slice {whole} along {AXIS_NAMES[axis]} is outside {_name(image)}, expected 0 to {count - 1}; "
+            "indices start at 0."
+        )
+    return whole
+
+
+def _require_names(names: Mapping[int, str]) -> dict[int, str]:
+    try:
+        return clean_names(names)
+    except VolumeError as error:
+        raise ExampleError(str(error)) from None
+
+
+def _whole(number: int, what: str) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ExampleError(f"The {what} is {number!r}, expected a whole number.") from None
+
+
+def _name(image: Volume) -> str:
+    return f"'{image.name}'" if image.name else "the image"
+
+
+def _brief(indices: list[int]) -> str:
+    """Indices as text, the middle left out where they are many."""
+    shown = indices if len(indices) <= 12 else [*indices[:6], "...", *indices[-5:]]
+    return ", ".join(map(str, shown))
