@@ -1,0 +1,58 @@
+"""Progress of long work on a terminal, or as a few lines of text in a log."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+_WIDTH = 30
+
+
+class Progress:
+    """Shows progress: a bar on a terminal, one line a stage elsewhere, nothing if quiet.
+
+    Example:
+        >>> progress = Progress()
+        >>> progress("reading", 1, 2)
+        >>> progress.close()
+
+    Args:
+        stream: Where to write, standard error if None.
+        quiet: Whether to write nothing at all.
+    """
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._bar = self._stream.isatty()
+        self._stage: str | None = None
+        self._shown = ""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Takes note of progress; `done` of `total` steps of a stage (0 of 0 while the total is unknown)."""
+        if self._quiet:
+            return
+        if self._bar:
+            if stage != self._stage:
+                self._end_line()
+            fraction = min(1.0, done / total) if total > 0 else 0.0
+            filled = round(_WIDTH * fraction)
+            text = f"\r{stage:<24} [{'#' * filled}{'.' * (_WIDTH - filled)}] {fraction:4.0%}"
+        else:
+            # A log needs no more than that a stage has begun.
+            text = f"{stage} ...\n" if stage != self._stage else ""
+        self._stage = stage
+        if text and text != self._shown:
+            self._stream.write(text)
+            self._stream.flush()
+            self._shown = text
+
+    def close(self) -> None:
+        """Ends the line of an unfinished bar, so that what is printed next starts on its own."""
+        self._end_line()
+
+    def _end_line(self) -> None:
+        if self._bar and self._shown:
+            self._stream.write("\n")
+            self._stream.flush()
+            self._shown = ""

@@ -1,0 +1,225 @@
+"""`fewshotseg segment`: reads query and examples, runs the engine, writes labelmap and confidence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from FewShotSegLib.errors import WriteError
+from FewShotSegLib.example import Example, check_examples
+from FewShotSegLib.files.writing import WRITE_EXTENSIONS, check_writable, write_volumes
+from FewShotSegLib.labels import label_values
+from FewShotSegLib.progress import Progress
+from FewShotSegLib.volume import AXIS_NAMES, Volume
+
+_DESCRIPTION = """\
+Segments a whole volume from a few painted slices.
+
+An example is an image and a labelmap on the same grid. Each slice taken from it counts as completely painted: what is
+not labelled is background, and a slice listed in --slices without any label shows what the structures are not. Examples
+may come from the query itself, from other volumes, or both. Painted slices of the query are kept as painted.
+"""
+
+_EPILOG = f"""\
+examples:
+  Slices 12 and 20 of the volume itself are painted; segment the rest:
+    fewshotseg segment ct.nii.gz --example ct.nii.gz painted.seg.nrrd --slices 12,20 --output all.seg.nrrd
+
+  All painted slices of two other patients, and a confidence beside the labelmap:
+    fewshotseg segment ct.nii.gz --example a.nii.gz a.seg.nrrd --example b.nii.gz b.seg.nrrd \\
+        --output all.seg.nrrd --confidence sure.nii.gz
+
+  Coronal and axial slices of the same labelmap; give --example once for each axis:
+    fewshotseg segment mr.nrrd --example mr.nrrd painted.nrrd --axis j --slices 80 \\
+        --example mr.nrrd painted.nrrd --axis k --slices 10,14 --names 1=liver,2=spleen --output all.nii.gz
+
+Inputs: .nii .nii.gz .nrrd .seg.nrrd .mha .mhd or a folder of DICOM files. Outputs: {" ".join(WRITE_EXTENSIONS)}.
+A .seg.nrrd opens in 3D Slicer with names and colours. Slices count from 0. Files are written when all is done; an older
+file of the same name is replaced.
+"""
+
+
+@dataclass
+class _ExampleArgument:
+    """One `--example` with the `--slices` and `--axis` that follow it."""
+
+    image: str
+    labelmap: str
+    slices: list[int] | None = None
+    axis: int | None = None
+
+
+class _AddExample(argparse.Action):
+    """Starts a new example."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        image, labelmap = values
+        examples = [*(getattr(namespace, self.dest) or []), _ExampleArgument(image, labelmap)]
+        setattr(namespace, self.dest, examples)
+
+
+class _SetOnExample(argparse.Action):
+    """Sets a field, named like the option, of the example given just before."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if not namespace.examples:
+            parser.error(f"{option} must follow the --example it belongs to")
+        if getattr(namespace.examples[-1], self.dest) is not None:
+            parser.error(f"{option} is given twice for one --example; repeat --example for another axis")
+        setattr(namespace.examples[-1], self.dest, values)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `segment`."""
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("query", metavar="QUERY", help="the volume to segment, a file or a DICOM folder")
+    parser.add_argument(
+        "--example", dest="examples", nargs=2, metavar=("IMAGE", "LABELMAP"), action=_AddExample, required=True,
+        help="an image and a labelmap on its grid; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--slices", type=_whole_numbers, metavar="12,20", action=_SetOnExample, default=argparse.SUPPRESS,
+        help="which slices of the preceding example are painted (default: all that hold a label)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--axis", type=_axis, metavar="k", action=_SetOnExample, default=argparse.SUPPRESS,
+        help="axis across the slices of the preceding example: k (the default, the file's slowest), j, i or 0, 1, 2",
+    )  # fmt: skip
+    parser.add_argument(
+        "--names", type=_names, metavar="1=liver,2=spleen", default={}, help="names of labels, for files without names"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="the labelmap to write")
+    parser.add_argument("--confidence", metavar="FILE", help="a volume to write how sure each voxel is, 0 to 1")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
+    parser.add_argument(
+        "--refine", action=argparse.BooleanOptionalAction, default=True,
+        help="fit boundaries to the query's own intensities, where that helps (default: yes)",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use (default: all)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does the work of `segment`; errors are raised as FewShotSegError."""
+    _check_outputs(args)
+    if args.threads:
+        _limit_threads(args.threads)
+    query, examples = _read_inputs(args.query, args.examples, args.names)
+    # Loaded last: torch takes seconds, and wrong input should be reported at once.
+    from FewShotSegLib.segmenter import Segmenter
+
+    progress = Progress(quiet=args.quiet)
+    try:
+        result = Segmenter(device=args.device).segment(query, examples, refine=args.refine, progress=progress)
+    finally:
+        progress.close()
+    outputs = [(result.labelmap, args.output)]
+    if args.confidence:
+        outputs.append((result.confidence, args.confidence))
+    write_volumes(outputs)
+    if not args.quiet:
+        _print_summary(result.labelmap, [path for _, path in outputs])
+    return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Raises WriteError before the work for outputs that couldn't be written, or would replace an input."""
+    inputs = {_identity(args.query)}
+    for example in args.examples:
+        inputs |= {_identity(example.image), _identity(example.labelmap)}
+    outputs = [path for path in (args.output, args.confidence) if path]
+    for path in outputs:
+        extension = check_writable(path)
+        if _identity(path) in inputs:
+            raise WriteError(f"{path} is an input too and would be replaced; choose another name for the output.")
+        if path == args.confidence and extension == ".seg.nrrd":
+            raise WriteError(f"{path} can't hold a confidence, .seg.nrrd is for labels; use .nrrd or .nii.gz.")
+    if len({_identity(path) for path in outputs}) < len(outputs):
+        raise WriteError(f"Output and confidence would both go to {args.output}; choose two names.")
+
+
+def _read_inputs(
+    query_path: str, arguments: Sequence[_ExampleArgument], names: dict[int, str]
+) -> tuple[Volume, list[Example]]:
+    """Reads every file once; an example from the query's file refers to the query's own Volume object."""
+    volumes: dict[str, Volume] = {}
+
+    def read(path: str) -> Volume:
+        identity = _identity(path)
+        if identity not in volumes:
+            volumes[identity] = Volume.read(path)
+        return volumes[identity]
+
+    query = read(query_path)
+    query.require_image()
+    examples: list[Example] = []
+    for argument in arguments:
+        image, labelmap = read(argument.image), read(argument.labelmap)
+        examples += Example.from_labelmap(image, labelmap, argument.slices, argument.axis or 0, names)
+    check_examples(examples)
+    return query, examples
+
+
+def _identity(path: str) -> str:
+    """The same text for every way to write a path."""
+    return os.path.normcase(Path(path).resolve())
+
+
+def _limit_threads(count: int) -> None:
+    """Limits torch and SimpleITK to a number of threads."""
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(count)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+
+
+def _print_summary(labelmap: Volume, paths: Sequence[str]) -> None:
+    """Prints how large each structure came out, and which files were written."""
+    millilitres = float(np.prod(labelmap.spacing)) / 1000
+    for value in sorted(set(label_values(labelmap.array)) | set(labelmap.names)):
+        volume = np.count_nonzero(labelmap.array == value) * millilitres
+        print(f"{value:5d}  {labelmap.names.get(value, ''):<24} {volume:10.1f} ml")
+    print("written: " + ", ".join(paths))
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no list of slices, expected whole numbers such as 12,20"
+        ) from None
+
+
+def _axis(text: str) -> int:
+    for axis, name in enumerate(AXIS_NAMES):
+        if text.lower() in (name, str(axis)):
+            return axis
+    raise argparse.ArgumentTypeError(f"'{text}' is no axis, expected k, j, i or 0, 1, 2")
+
+
+def _names(text: str) -> dict[int, str]:
+    names = {}
+    for part in text.split(","):
+        value, _, name = part.partition("=")
+        if not value.strip().isdigit() or not name.strip():
+            raise argparse.ArgumentTypeError(f"'{part}' names no label, expected something like 1=liver,2=spleen")
+        names[int(value)] = name.strip()
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of threads, expected 1 or more")
+    return int(text)
