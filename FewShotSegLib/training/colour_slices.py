@@ -63,7 +63,7 @@ def snap_colours(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:
     nearest = np.zeros(colours.shape[:3], np.uint8)
     best = np.full(colours.shape[:3], np.inf)
     for index, colour in enumerate(palette):
-        distance = ((colours - colour) ** 2).sum(axis=-1, dtype=np.int64)
+        distance = ((colours.astype(np.int32) - colour) ** 2).sum(axis=-1)
         nearest[distance < best] = index
         best = np.minimum(best, distance)
     for plane in nearest:

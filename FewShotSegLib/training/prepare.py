@@ -145,7 +145,6 @@ def make_painted(source: open_data.Source, vocabulary: dict[str, int], variant: 
     generator = np.random.default_rng(seed)
     raw, spacing = open_data.read_labels(source)
     image = open_data.read_image(source)[0] if source.image is not None else None
-    file_names = source.names
     if source.image is None:
         box = _box(raw > 0, margin=int(np.ceil(45 / spacing[1])))
         raw = raw[box]
@@ -244,7 +243,7 @@ def limit_size(
     small = ndimage.zoom(smooth, factors, order=1, grid_mode=True, mode="nearest")
     if labels is not None:
         labels = ndimage.zoom(labels, factors, order=0, grid_mode=True, mode="nearest")
-    k, j, i = (mm * old / new for mm, old, new in zip(spacing, values.shape, small.shape))
+    k, j, i = (mm * old / new for mm, old, new in zip(spacing, values.shape, small.shape, strict=True))
     return small, labels, (k, j, i)
 
 
@@ -283,7 +282,7 @@ def _run(job: Job, cache_dir: Path) -> str:
     try:
         volume = job.make()
         save_volume(volume, cache_dir)
-    except Exception:  # noqa: BLE001 - one broken file must not cost the other volumes
+    except Exception:  # one broken file must not cost the other volumes
         return f"FAILED {job.name}\n{traceback.format_exc()}"
     labels = len(volume.label_names)
     return f"{job.name} {volume.image.shape} {labels} labels, {time.monotonic() - start:.0f} s"

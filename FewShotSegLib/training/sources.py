@@ -24,7 +24,7 @@ class TrainingVolume:
     Attributes:
         name: Unique name, also the name of the cache folder.
         set_name: Data set the volume comes from.
-        modality: "CT" (Hounsfield units), "MR" (arbitrary units, body spanning about 0..1000) or "synthetic" (likewise).
+        modality: "CT" (Hounsfield units), "MR" (arbitrary units, body about 0..1000) or "synthetic" (likewise).
         kind: "volume", or "slice2d" when the slices along axis 0 are independent images.
         spacing_kji: Voxel size in mm.
         axes: Array axes along which slicing makes sense; the coarsest one comes first.

@@ -123,10 +123,10 @@ def smooth_noise(
     Coarse noise is made on a coarse grid and interpolated: filtering a full grid that wide takes far longer.
     """
     steps = [max(1, int(scale_mm / mm)) for mm in spacing_kji]
-    coarse_shape = [size // step + 2 for size, step in zip(shape, steps)]
-    sigma = [scale_mm / mm / step for mm, step in zip(spacing_kji, steps)]
+    coarse_shape = [size // step + 2 for size, step in zip(shape, steps, strict=True)]
+    sigma = [scale_mm / mm / step for mm, step in zip(spacing_kji, steps, strict=True)]
     noise = ndimage.gaussian_filter(generator.standard_normal(coarse_shape, dtype=np.float32), sigma, mode="wrap")
-    for axis, (size, step) in enumerate(zip(shape, steps)):
+    for axis, (size, step) in enumerate(zip(shape, steps, strict=True)):
         noise = _stretch(noise, axis, size, step)
     return (noise - noise.mean()) / max(float(noise.std()), 1e-6)
 
@@ -172,7 +172,8 @@ def _random_means(
             neighbours = _neighbours(tissue, value)
             if len(neighbours):
                 # Hard cases on purpose: a structure that hardly differs from what it touches.
-                means[value] = means[generator.choice(neighbours)] + generator.choice([-1, 1]) * generator.uniform(25, 80)
+                difference = generator.choice([-1, 1]) * generator.uniform(25, 80)
+                means[value] = means[generator.choice(neighbours)] + difference
     return np.maximum(means, 0)
 
 
@@ -182,7 +183,7 @@ def _neighbours(tissue: np.ndarray, value: int) -> np.ndarray:
     if not len(where):
         return np.empty(0, int)
     low = np.maximum(2 * where.min(axis=0) - 2, 0)
-    box = tissue[tuple(slice(a, b) for a, b in zip(low, 2 * where.max(axis=0) + 4))]
+    box = tissue[tuple(slice(a, b) for a, b in zip(low, 2 * where.max(axis=0) + 4, strict=True))]
     shell = ndimage.binary_dilation(box == value, iterations=2) & (box != value) & (box > 0)
     return np.unique(box[shell])
 
