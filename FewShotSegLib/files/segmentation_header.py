@@ -14,6 +14,7 @@ import numpy as np
 
 from FewShotSegLib.colors import Color, default_color
 from FewShotSegLib.labels import label_extents
+from FewShotSegLib.volume import Volume
 
 _FIELD = re.compile(r"Segment(\d+)_(\w+)")
 _EMPTY_EXTENT = (0, -1, 0, -1, 0, -1)
@@ -66,24 +67,25 @@ def read_segments(fields: Mapping[str, str]) -> list[Segment]:
     return segments
 
 
-def segment_fields(labels: np.ndarray, names: Mapping[int, str], colors: Mapping[int, Color]) -> dict[str, str]:
+def segment_fields(labelmap: Volume) -> dict[str, str]:
     """Header fields that describe a labelmap's segments.
 
     Args:
-        labels: Array (k, j, i) of whole numbers of 0 or more.
-        names: Names by label value; a value that has a name but no voxel becomes an empty segment.
-        colors: Colours by label value, 0..1.
+        labelmap: Whole numbers of 0 or more; a value that has a name but no voxel becomes an empty segment.
 
     Returns:
         Fields by name, for a file with one layer.
     """
-    extents = label_extents(labels)
+    names, colors = labelmap.names, labelmap.colors
+    extents = label_extents(labelmap.array)
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         # Slicer renamed this field in version 5.2; each version reads its own.
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_SourceRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+        # Without it Slicer crops the segmentation to its segments when it saves it again.
+        "Segmentation_ConversionParameters": f"Reference image geometry|{_slicer_geometry(labelmap)}|&",
     }
     for number, value in enumerate(sorted(set(extents) | set(names))):
         color = colors.get(value, default_color(value))
@@ -100,6 +102,17 @@ def segment_fields(labels: np.ndarray, names: Mapping[int, str], colors: Mapping
         }
         fields |= {f"Segment{number}_{key}": text for key, text in segment.items()}
     return fields
+
+
+def _slicer_geometry(volume: Volume) -> str:
+    """A volume's grid as Slicer writes it: the matrix from voxels to RAS millimetres and the extent along i, j, k."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(volume.direction, (3, 3)) * volume.spacing
+    matrix[:3, 3] = volume.origin
+    matrix = np.diag((-1.0, -1.0, 1.0, 1.0)) @ matrix + 0.0  # + 0.0 turns -0.0 into 0.0
+    k, j, i = volume.shape
+    numbers = [f"{number:.17g}" for number in matrix.ravel()] + [str(end) for end in (0, i - 1, 0, j - 1, 0, k - 1)]
+    return ";".join(numbers) + ";"
 
 
 def _parse_int(text: str, otherwise: int) -> int:

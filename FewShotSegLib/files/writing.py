@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def _image_for(volume: Volume, extension: str) -> sitk.Image:
             f"{volume.title} can't be written as a segmentation: {problem}; write it as .nrrd or .nii.gz."
         )
     labels = volume.array.astype(np.uint8 if volume.array.max() <= 255 else np.uint16, copy=False)
-    image = volume.with_array(labels).to_sitk()
-    for key, text in segment_fields(labels, volume.names, volume.colors).items():
+    labelmap = replace(volume, array=labels)
+    image = labelmap.to_sitk()
+    for key, text in segment_fields(labelmap).items():
         image.SetMetaData(key, text)
     return image
 
