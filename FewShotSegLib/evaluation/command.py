@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from FewShotSegLib.evaluation import manifests, peers, report
 from FewShotSegLib.evaluation.datasets import DATASETS, DatasetNotFoundError
-from FewShotSegLib.evaluation.manifests import Episode, ManifestMismatchError
-from FewShotSegLib.evaluation.results import Record, ResultsFile, episode_digest, record_key
-from FewShotSegLib.evaluation.runner import CaseStore, run_episode
+from FewShotSegLib.evaluation.manifests import ManifestMismatchError
+from FewShotSegLib.evaluation.results import Record, ResultsFile
+from FewShotSegLib.evaluation.schedule import Setup, Task, outcomes, plan
 
 DESCRIPTION = "Measure the model and its peers on frozen episodes; finished episodes are not run again."
 EXAMPLES = """\
@@ -33,29 +29,6 @@ PROTOCOLS = (
 )
 QUICK_PROTOCOLS, QUICK_CASES = ("W-3",), 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "VTK_SMP_MAX_THREADS")
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a process needs to run tasks; all of it can be pickled."""
-
-    data: Path
-    manifests: Path
-    weights: Path | None
-    checksum: str
-    options: dict[str, Any]
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """One episode for one method."""
-
-    key: str
-    method: str
-    protocol: str
-    episode: Episode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,32 +95,6 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def plan(
-    setup: Setup, protocols: Sequence[str], sets: Sequence[str], methods: Sequence[str], cases: int | None
-) -> list[Task]:
-    """All tasks, those of one query case next to each other so that its data is read once."""
-    tasks = []
-    for dataset in sets:
-        manifest = manifests.read(dataset, setup.manifests)
-        chosen = set(evenly_spread(sorted(manifest.cases), cases))
-        for protocol in protocols:
-            for episode in manifest.of_protocol(protocol):
-                digest = episode_digest(episode, protocol, manifest)
-                for method in methods if episode.query in chosen else ():
-                    if protocol.startswith("W-") or not _within_volume_only(method):
-                        options, weights = _of_method(setup, method)
-                        key = record_key(method, options, weights, protocol, episode, digest)
-                        tasks.append(Task(key, method, protocol, episode))
-    return sorted(tasks, key=lambda task: (sets.index(task.episode.dataset), task.episode.query))
-
-
-def evenly_spread(items: Sequence[str], count: int | None) -> list[str]:
-    """A number of items evenly spread over a list; all where count is None or larger than the list."""
-    if count is None or count >= len(items):
-        return list(items)
-    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
-
-
 def parse_options(text: str) -> list[tuple[str, Any]]:
     """Parses ``name=value,name=value``; values are bool, int, float or else text."""
     options = []
@@ -187,108 +134,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _within_volume_only(method: str) -> bool:
-    return method in peers.PEERS and peers.PEERS[method].within_volume_only
-
-
-def _of_method(setup: Setup, method: str) -> tuple[dict[str, Any], str]:
-    """Options and weights checksum that concern a method: only the model has any."""
-    return (setup.options, setup.checksum) if method == peers.Model.name else ({}, "")
-
-
 def _run_tasks(setup: Setup, tasks: Sequence[Task], results: ResultsFile, jobs: int) -> int:
     """Runs tasks, writes each record as it comes; returns the number of failures."""
     results.start_new_line()
     failed = 0
-    for number, record in enumerate(_outcomes(setup, tasks, jobs), start=1):
+    for number, record in enumerate(outcomes(setup, tasks, jobs), start=1):
         results.append(record)
         failed += "error" in record
         print(f"[{number}/{len(tasks)}] {_one_line(record)}", file=sys.stderr, flush=True)
     return failed
-
-
-def _outcomes(setup: Setup, tasks: Sequence[Task], jobs: int) -> Iterator[Record]:
-    if jobs == 1:
-        worker = Worker(setup)
-        yield from (worker.run(task) for task in tasks)
-        return
-    # Spawned, not forked: torch, ITK and VTK hold threads that a fork would break.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (setup,)) as pool:
-        futures = [pool.submit(_run_in_worker, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-class Worker:
-    """Runs tasks one after another, with methods and cases kept between them."""
-
-    def __init__(self, setup: Setup) -> None:
-        """Args: what all tasks have in common."""
-        self._setup = setup
-        self._store = CaseStore(setup.data, setup.manifests)
-        self._methods: dict[str, peers.Method] = {}
-
-    def run(self, task: Task) -> Record:
-        """Runs a task.
-
-        Returns:
-            Its record; with "error" instead of figures where the method failed.
-
-        Raises:
-            ManifestMismatchError, DatasetNotFoundError: The data can't be used; nothing else would work either.
-        """
-        options, weights = _of_method(self._setup, task.method)
-        record: Record = {
-            "key": task.key,
-            "dataset": task.episode.dataset,
-            "protocol": task.protocol,
-            "episode": task.episode.name,
-            "query": task.episode.query,
-            "method": task.method,
-            "options": options,
-            "weights": weights,
-            "threads": self._setup.threads,
-            "device": self._setup.device,
-            "python": platform.python_version(),
-        }
-        try:
-            return record | run_episode(self._method(task.method), task.episode, self._store)
-        except (ManifestMismatchError, DatasetNotFoundError):
-            raise
-        except Exception as error:  # one failure must not cost a night's run; it is counted and reported
-            return record | {"error": f"{type(error).__name__}: {error}"}
-
-    def _method(self, name: str) -> peers.Method:
-        if name not in self._methods:
-            method = peers.make_method(name, self._setup.weights, self._setup.options, self._setup.device)
-            if isinstance(method, peers.Model):
-                _limit_torch(self._setup.threads)
-            method.prepare()
-            self._methods[name] = method
-        return self._methods[name]
-
-
-def _limit_torch(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-_worker: Worker | None = None
-"""The worker of a started process; a pool's functions can reach nothing else."""
-
-
-def _start_worker(setup: Setup) -> None:
-    global _worker
-    _worker = Worker(setup)
-
-
-def _run_in_worker(task: Task) -> Record:
-    assert _worker is not None
-    return _worker.run(task)
 
 
 def _one_line(record: Record) -> str:

@@ -222,7 +222,7 @@ def _one_shot(dataset: str, labels: dict[str, np.ndarray], values: Sequence[int]
     for value in values:
         extents = {case: slices_with_label(label, [value]) for case, label in labels.items()}
         holders = [case for case, extent in extents.items() if extent]
-        for query in holders:
+        for query in holders if len(holders) > 1 else ():  # a label on one case only has no other to learn from
             support = rng.choice([case for case in holders if case != query])
             painted = Support(support, tuple(extent_slices(extents[support])))
             scored = tuple(range(extents[query][0], extents[query][-1] + 1))
