@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has said what is wrong, or has shown the help
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except (KeyboardInterrupt, Cancelled):
-        return _fail("stopped; nothing was written", EXIT_CANCELLED)
+        return _fail("stopped before the end", EXIT_CANCELLED)
     except FewShotSegError as error:
         return _fail(str(error))
     except MemoryError:

@@ -102,6 +102,8 @@ class Example:
         if slices is None:
             chosen = painted
         else:
+            if not isinstance(slices, Iterable):
+                raise ExampleError(f"The slices are {slices!r}, expected a list of indices such as [{slices!r}].")
             chosen = list(dict.fromkeys(_require_index(image, axis, index) for index in slices))
             if not set(chosen) & set(painted):
                 raise ExampleError(

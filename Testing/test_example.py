@@ -96,6 +96,8 @@ def test_wrong_axes_indices_and_shapes_are_refused(an_image: Volume, labels: np.
             Example.from_labelmap(an_image, labels, axis=axis)  # type: ignore[arg-type]
     with pytest.raises(ExampleError, match="whole number"):
         Example.from_labelmap(an_image, labels, slices=[2.5])  # type: ignore[list-item]
+    with pytest.raises(ExampleError, match="expected a list"):
+        Example.from_labelmap(an_image, labels, slices=2)  # type: ignore[arg-type]
     with pytest.raises(ExampleError, match=r"shape \(8, 7\), expected that of the slice, \(7, 8\)"):
         Example(an_image, 0, 2, labels[2].T)
     with pytest.raises(ExampleError, match="expected a Volume"):
