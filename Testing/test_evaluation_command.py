@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_results_and_a_table_are_written(a_benchmark, capsys):
 
 def test_finished_episodes_are_not_run_again(a_benchmark, calls):
     assert benchmark(a_benchmark, "--cases", "2") == 0
-    assert len(calls) == 2
+    assert len(calls) == 1
     assert benchmark(a_benchmark) == 0
     assert len(calls) == 3
     assert benchmark(a_benchmark, "--fresh") == 0
@@ -111,13 +112,19 @@ def test_data_that_differs_from_the_manifest_stops_the_run(a_benchmark, capsys):
     path = a_benchmark / "data" / "benchmark" / "CHAOS_T2" / "case1_image.nii.gz"
     image = Volume.read(path)
     image.with_array(image.array + 1).write(path)
-    assert benchmark(a_benchmark) == 2
+    assert benchmark(a_benchmark) == 1
     assert "image_sha256 of case1" in capsys.readouterr().err
 
 
 def test_missing_weights_stop_the_run(a_benchmark, capsys):
-    assert benchmark(a_benchmark, "--weights", a_benchmark / "none.safetensors") == 2
+    assert benchmark(a_benchmark, "--weights", a_benchmark / "none.safetensors") == 1
     assert "none.safetensors" in capsys.readouterr().err
+
+
+def test_a_missing_package_stops_the_run_and_is_named(a_benchmark, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "slicer", None)
+    assert benchmark(a_benchmark, "--methods", "grow") == 1
+    assert "slicer-core" in capsys.readouterr().err
 
 
 def test_other_processes_give_the_same_results(a_benchmark):
@@ -142,7 +149,7 @@ def test_model_is_called_through_the_public_interface_with_the_options(a_benchma
             return argparse.Namespace(labelmap=query.with_array(zeros), confidence=query.with_array(zeros + 0.5))
 
     module = argparse.Namespace(Segmenter=FakeSegmenter)
-    monkeypatch.setitem(__import__("sys").modules, "FewShotSegLib.segmenter", module)
+    monkeypatch.setitem(sys.modules, "FewShotSegLib.segmenter", module)
     weights = a_benchmark / "w.safetensors"
     weights.write_bytes(b"weights")
     options = [

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.evaluation import manifests, peers, report
 from FewShotSegLib.evaluation.datasets import DATASETS, DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import ManifestMismatchError
+from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, ResultsFile
 from FewShotSegLib.evaluation.schedule import Setup, Task, outcomes, plan
 
@@ -58,13 +60,13 @@ def run(args: argparse.Namespace) -> int:
     """Runs what the options ask for, and writes and prints the tables.
 
     Returns:
-        0; 1 when an episode failed; 2 when the data or the weights are not what is expected.
+        0; 1 when an episode failed, or when data, weights, device or packages are not what is needed.
     """
     # Set before torch, ITK and VTK are loaded, here and, inherited, in the processes started below.
     os.environ.update({variable: str(args.threads) for variable in THREAD_VARIABLES})
     if args.weights is not None and not args.weights.is_file():
         print(f"error: there is no weights file {args.weights}", file=sys.stderr)
-        return 2
+        return 1
     setup = Setup(
         data=args.data,
         manifests=args.manifests,
@@ -83,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
         todo = [task for task in tasks if task.key not in finished]
         print(f"{len(tasks)} episodes, {len(tasks) - len(todo)} of them finished before", file=sys.stderr)
         failed = _run_tasks(setup, todo, results, args.jobs)
-    except (ManifestMismatchError, DatasetNotFoundError) as error:
+    except (ManifestMismatchError, DatasetNotFoundError, MissingPackageError, FewShotSegError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1
     wanted = {task.key for task in tasks}
     table = report.to_markdown(record for key, record in results.finished().items() if key in wanted)
     (args.output / "results.md").write_text(table, encoding="utf-8")

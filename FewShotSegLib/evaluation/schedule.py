@@ -13,6 +13,7 @@ from typing import Any
 from FewShotSegLib.evaluation import manifests, peers
 from FewShotSegLib.evaluation.datasets import DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import Episode, ManifestMismatchError
+from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, episode_digest, record_key
 from FewShotSegLib.evaluation.runner import CaseStore, run_episode
 
@@ -79,8 +80,7 @@ def outcomes(setup: Setup, tasks: Sequence[Task], jobs: int) -> Iterator[Record]
     """Runs tasks in one or several processes and gives each record as soon as it is there.
 
     Raises:
-        ManifestMismatchError: The data is not what the manifests were made from.
-        DatasetNotFoundError: A case is missing.
+        Exception: What `Worker.run` raises: nothing else would work either.
     """
     if jobs == 1:
         worker = Worker(setup)
@@ -109,11 +109,15 @@ class Worker:
         """Runs a task.
 
         Returns:
-            Its record; with "error" instead of figures where the method failed.
+            Its record; with "error" instead of figures where the method failed on this episode.
 
         Raises:
-            ManifestMismatchError, DatasetNotFoundError: The data can't be used; nothing else would work either.
+            ManifestMismatchError: The data is not what the manifest was made from.
+            DatasetNotFoundError: A case is missing.
+            MissingPackageError: The method or a measure needs a package that is not installed.
+            FewShotSegError: The model can't be made: its weights or its device are missing.
         """
+        method = self._method(task.method)
         options, weights = _of_method(self._setup, task.method)
         record: Record = {
             "key": task.key,
@@ -129,8 +133,8 @@ class Worker:
             "python": platform.python_version(),
         }
         try:
-            return record | run_episode(self._method(task.method), task.episode, self._store)
-        except (ManifestMismatchError, DatasetNotFoundError):
+            return record | run_episode(method, task.episode, self._store)
+        except (ManifestMismatchError, DatasetNotFoundError, MissingPackageError):
             raise
         except Exception as error:  # one failure must not cost a night's run; it is counted and reported
             return record | {"error": f"{type(error).__name__}: {error}"}
