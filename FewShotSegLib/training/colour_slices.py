@@ -10,6 +10,10 @@ from PIL import Image
 from scipy import ndimage
 
 SLICE_SIZE = 256
+# The masks show other levels of the knee than the images of the same name: only the images are of use.
+MISALIGNED = {"KneeBones3Dify"}
+# Healthy and diseased kidneys have colours of their own, never in one slice: both are kidneys.
+ONE_STRUCTURE = {"Kidney-Disease-T2W"}
 SMALLEST_COLOUR_SHARE = 0.004
 SMALLEST_SPOT = 6
 
@@ -31,11 +35,16 @@ def read_slice_set(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
         Luminance float32 (k, j, i), labels uint8 (k, j, i) whose values mean the same colour in every slice, and the
         patient or file each slice comes from.
     """
+    parts = set(folder.parts)
     masks = sorted((folder / "masks").glob("*.png"))
     images = [folder / "images" / path.name for path in masks]
     luminance = np.stack([_padded(np.asarray(Image.open(path).convert("L"), np.float32)) for path in images])
     colours = np.stack([_padded(np.asarray(Image.open(path).convert("RGB"), np.int16)) for path in masks])
     labels = snap_colours(colours, find_palette(colours))
+    if parts & MISALIGNED:
+        labels[:] = 0
+    elif parts & ONE_STRUCTURE:
+        labels = np.minimum(labels, 1)
     subjects = [re.sub(r"^barrdistorted_\d+_[\d.]+_[\d.]+_", "", path.stem).split("_")[0] for path in masks]
     return luminance, labels, subjects
 

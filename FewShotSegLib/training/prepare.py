@@ -109,17 +109,16 @@ def list_jobs(data_dir: Path, cache_dir: Path) -> list[Job]:
 def make_scan(source: open_data.Source, vocabulary: dict[str, int]) -> TrainingVolume:
     """Read a scan and its labels and cut it into regions."""
     values, spacing = open_data.read_image(source)
-    labels = None
+    # OpenKBP is mostly empty air around a small body.
+    box = _box(values > -900) if source.set_name == "OpenKBP" else ...
+    labelings: dict[str, np.ndarray] = {}
     names: dict[int, str] = {}
     if source.labels is not None:
         labels, names = _renumbered(open_data.read_labels(source)[0], source, vocabulary)
-    if source.set_name == "OpenKBP":
-        box = _box(values > -900)
-        values, labels = values[box], None if labels is None else labels[box]
-    values, labels, spacing = limit_size(values, labels, spacing)
+        labelings[REAL_LABELS] = limit_label_size(labels[box], spacing)[0]
+    values, spacing = limit_image_size(values[box], spacing)
     image, scaling = (np.clip(values, -1024, 3071), {}) if source.modality == "CT" else rescale(values)
     image = np.rint(image).astype(np.int16)
-    labelings = {} if labels is None else {REAL_LABELS: labels}
     for level, regions in enumerate(watershed_regions(image, spacing, source.modality)):
         labelings[f"regions{level}"] = smallest_unsigned(regions)
     return TrainingVolume(
@@ -144,23 +143,20 @@ def make_painted(source: open_data.Source, vocabulary: dict[str, int], variant: 
     seed = zlib.crc32(f"{source.name}/{variant}".encode())
     generator = np.random.default_rng(seed)
     raw, spacing = open_data.read_labels(source)
-    image = open_data.read_image(source)[0] if source.image is not None else None
     if source.image is None:
-        box = _box(raw > 0, margin=int(np.ceil(45 / spacing[1])))
-        raw = raw[box]
-    if image is not None:
+        labels, names = _renumbered(raw[_box(raw > 0, margin=int(np.ceil(45 / spacing[1])))], source, vocabulary)
+        labels, spacing = limit_label_size(labels, spacing)
+        body = synthesis.invented_body(labels, spacing, generator)
+        clusters = synthesis.background_clusters(body, spacing, generator)
+    else:
+        # No painted scan is large enough to be shrunk.
+        image = open_data.read_image(source)[0]
         body = body_mask(image if source.modality == "CT" else rescale(image)[0], source.modality) | (raw > 0)
         box = _box(body)
-        raw, body, image = raw[box], body[box], image[box]
-    labels, names = _renumbered(raw, source, vocabulary)
-    if image is not None:
-        image, labels, new_spacing = limit_size(image, labels, spacing)
-        body = limit_size(body.astype(np.float32), None, spacing)[0] > 0.5
-        spacing = new_spacing
-    else:
-        _, labels, spacing = limit_size(labels.astype(np.float32), labels, spacing)
-        body = synthesis.invented_body(labels, spacing, generator)
-    clusters = synthesis.background_clusters(body, spacing, generator, image)
+        labels, names = _renumbered(raw[box], source, vocabulary)
+        clusters = synthesis.background_clusters(body[box], spacing, generator, image[box])
+    if variant > 0:
+        labels, clusters = synthesis.deform([labels, clusters], spacing, generator)
     painted = synthesis.paint(labels, clusters, spacing, names, generator)
     labelings = {REAL_LABELS: smallest_unsigned(labels)}
     return TrainingVolume(
@@ -223,28 +219,35 @@ def rescale(values: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     return scaled.astype(np.float32), {"raw_value_of_0": float(low), "raw_value_of_1000": float(high)}
 
 
-def limit_size(
-    values: np.ndarray, labels: np.ndarray | None, spacing: Spacing
-) -> tuple[np.ndarray, np.ndarray | None, Spacing]:
-    """Shrink every axis longer than LARGEST_SIZE to it: any axis may end up in-plane.
+def limit_image_size(values: np.ndarray, spacing: Spacing) -> tuple[np.ndarray, Spacing]:
+    """Shrink every axis of a float image longer than LARGEST_SIZE to it: any axis may end up in-plane.
 
     Args:
         values: float (k, j, i); averaged before it is sampled.
-        labels: Integers on the same grid, sampled; or None.
         spacing: Voxel size (k, j, i) in mm.
 
     Returns:
-        Image, labels and spacing of the new grid.
+        The image and its spacing.
     """
-    factors = [min(1.0, LARGEST_SIZE / size) for size in values.shape]
-    if min(factors) == 1.0:
-        return values, labels, spacing
+    factors = _shrink_factors(values.shape)
     smooth = ndimage.gaussian_filter(values, [0.0 if factor == 1.0 else 0.4 / factor for factor in factors])
     small = ndimage.zoom(smooth, factors, order=1, grid_mode=True, mode="nearest")
-    if labels is not None:
-        labels = ndimage.zoom(labels, factors, order=0, grid_mode=True, mode="nearest")
-    k, j, i = (mm * old / new for mm, old, new in zip(spacing, values.shape, small.shape, strict=True))
-    return small, labels, (k, j, i)
+    return small, _shrunk_spacing(values.shape, small.shape, spacing)
+
+
+def limit_label_size(labels: np.ndarray, spacing: Spacing) -> tuple[np.ndarray, Spacing]:
+    """Shrink a label array exactly as `limit_image_size` shrinks an image, without mixing labels."""
+    small = ndimage.zoom(labels, _shrink_factors(labels.shape), order=0, grid_mode=True, mode="nearest")
+    return small, _shrunk_spacing(labels.shape, small.shape, spacing)
+
+
+def _shrink_factors(shape: tuple[int, ...]) -> list[float]:
+    return [min(1.0, LARGEST_SIZE / size) for size in shape]
+
+
+def _shrunk_spacing(old: tuple[int, ...], new: tuple[int, ...], spacing: Spacing) -> Spacing:
+    k, j, i = (mm * before / after for mm, before, after in zip(spacing, old, new, strict=True))
+    return k, j, i
 
 
 def _renumbered(

@@ -14,6 +14,8 @@ from skimage.segmentation import watershed
 SCALES = ((0.10, 0.004), (0.22, 0.025), (0.40, 0.12))
 MINIMUM_VOXELS = 24
 COARSEST_GRID_MM = 4.5
+# Rescaled images have the darkest of their non-background at 0.
+DARKEST_TISSUE = 15.0
 
 
 def body_mask(image: np.ndarray, modality: str) -> np.ndarray:
@@ -30,8 +32,9 @@ def body_mask(image: np.ndarray, modality: str) -> np.ndarray:
     if modality == "CT":
         mask = smooth > -350
     else:
-        low, high = np.percentile(smooth, (1, 95))
-        mask = smooth > low + 0.07 * max(high - low, 1.0)
+        # Low enough for dark muscle, high enough for the noise around a coil's field of view.
+        low, high = np.percentile(smooth, (1, 99))
+        mask = smooth > max(low + 0.065 * (high - low), DARKEST_TISSUE)
     mask = ndimage.binary_opening(mask, structure=np.ones((1, 3, 3)))
     components, count = ndimage.label(mask)
     if count == 0:
@@ -57,8 +60,7 @@ def watershed_regions(image: np.ndarray, spacing_kji: tuple[float, ...], modalit
         Three arrays (k, j, i) with ids 1..n, small, middle and large regions; 0 outside the body.
     """
     steps = tuple(
-        2 if size >= 64 and 2 * mm <= COARSEST_GRID_MM else 1
-        for size, mm in zip(image.shape, spacing_kji, strict=True)
+        2 if size >= 64 and 2 * mm <= COARSEST_GRID_MM else 1 for size, mm in zip(image.shape, spacing_kji, strict=True)
     )
     body = _block_mean(body_mask(image, modality).astype(np.float32), steps) > 0.5
     values = _block_mean(tissue_contrast(image, modality), steps)

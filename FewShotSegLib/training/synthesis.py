@@ -10,33 +10,50 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from FewShotSegLib.training.label_vocabulary import structure_family
 
-BACKGROUND_CLUSTERS = 4
+BACKGROUND_CLUSTERS = 6
 
 
 def invented_body(labels: np.ndarray, spacing_kji: tuple[float, ...], generator: np.random.Generator) -> np.ndarray:
     """Return a body around the labels for label maps without a scan, bool (k, j, i).
 
-    Per slice the labels are closed generously and grown by 8 to 25 mm; the slices are then smoothed together.
+    Per slice it is the convex hull of the labels grown by 5 to 20 mm, and at least as thick as a neck; the slices are
+    then smoothed together.
     """
     in_plane = np.array(spacing_kji[1:])
-    margin = generator.uniform(8.0, 25.0)
+    margin = generator.uniform(5.0, 20.0)
+    radii = generator.uniform((45.0, 55.0), (60.0, 75.0)) / in_plane
     occupied = labels > 0
-    reach = 60.0
-    pad = int(np.ceil(reach / in_plane.min())) // 2
+    rows, columns = np.indices(labels.shape[1:])
     field = np.zeros(labels.shape, np.float32)
     for index, plane in enumerate(occupied):
         if not plane.any():
             continue
-        wide = np.pad(plane, pad)
-        grown = ndimage.distance_transform_edt(~wide, sampling=in_plane) <= reach / 2
-        inner = ndimage.distance_transform_edt(grown, sampling=in_plane) > reach / 2 - margin
-        field[index] = inner[pad:-pad, pad:-pad]
-    sigma = [3.0 / spacing_kji[0], 4.0 / spacing_kji[1], 4.0 / spacing_kji[2]]
-    wobble = 0.15 * smooth_noise(labels.shape, spacing_kji, 25.0, generator)
+        hull = convex_hull_image(plane)
+        row, column = ndimage.center_of_mass(hull)
+        disc = ((rows - row) / radii[0]) ** 2 + ((columns - column) / radii[1]) ** 2 <= 1
+        field[index] = disc | (ndimage.distance_transform_edt(~hull, sampling=in_plane) <= margin)
+    sigma = [8.0 / spacing_kji[0], 4.0 / spacing_kji[1], 4.0 / spacing_kji[2]]
+    wobble = 0.12 * smooth_noise(labels.shape, spacing_kji, 25.0, generator)
     return (ndimage.gaussian_filter(field, sigma) + wobble > 0.5) | ndimage.binary_dilation(occupied, iterations=2)
+
+
+def deform(
+    arrays: list[np.ndarray], spacing_kji: tuple[float, ...], generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Bend several label arrays (k, j, i) alike by a smooth random field of a few mm, as if of another patient."""
+    shape = arrays[0].shape
+    strength = generator.uniform(2.0, 6.0)
+    position = []
+    for axis, size in enumerate(shape):
+        along = np.arange(size, dtype=np.float32).reshape([-1 if other == axis else 1 for other in range(3)])
+        shift = smooth_noise(shape, spacing_kji, 40.0, generator) * (strength / spacing_kji[axis])
+        # A field that is zero outside would tear the border; clipping repeats it instead.
+        position.append(np.clip(np.rint(along + shift), 0, size - 1).astype(np.int32))
+    return [array[position[0], position[1], position[2]] for array in arrays]
 
 
 def background_clusters(
@@ -106,7 +123,7 @@ def paint(
     sigma = generator.uniform(0.35, 0.9) * np.array([generator.uniform(0.6, 1.2), 1.0, 1.0])
     image = ndimage.gaussian_filter(image, sigma)
     image *= np.exp(generator.uniform(0.0, 0.3) * _bias_field(labels.shape, generator))
-    level = generator.uniform(4.0, 45.0)
+    level = generator.uniform(4.0, 20.0) if generator.random() < 0.7 else generator.uniform(20.0, 45.0)
     noise = generator.standard_normal(labels.shape, dtype=np.float32) * level
     if generator.random() < 0.5:
         image = np.hypot(image + noise, generator.standard_normal(labels.shape, dtype=np.float32) * level)
@@ -156,8 +173,10 @@ def _random_means(
     """Draw the mean intensity of every tissue value; float (offset + BACKGROUND_CLUSTERS + 1,)."""
     means = np.zeros(offset + BACKGROUND_CLUSTERS + 1)
     # Some images have all of their contrast in a narrow band, as soft tissue in CT has.
-    low, high = (60.0, 950.0) if generator.random() < 0.6 else (350.0, 650.0)
-    means[offset + 1 :] = generator.uniform(low, high, BACKGROUND_CLUSTERS)
+    low, high = (60.0, 950.0) if generator.random() < 0.7 else (300.0, 700.0)
+    # Spread over the whole band, or the background would often look like one tissue.
+    levels = (generator.permutation(BACKGROUND_CLUSTERS) + generator.random(BACKGROUND_CLUSTERS)) / BACKGROUND_CLUSTERS
+    means[offset + 1 :] = low + (high - low) * levels
     families: dict[str, float] = {}
     present = [int(value) for value in np.unique(labels) if value > 0]
     for value in present:
