@@ -10,12 +10,13 @@ from typing import Any
 from FewShotSegLib.evaluation.results import Record
 
 HEADER = (
-    "Set", "Protocol", "Method", "Cases", "Dice", "Worst case", "HD95 mm", "Surface mm", "No surface", "Seconds",
-    "ECE", "AUROC", "ECE all", "AUROC all",
+    "Set", "Protocol", "Method", "Cases", "Dice", "By label", "Worst case", "HD95 mm", "Surface mm", "No surface",
+    "Seconds", "ECE", "AUROC", "ECE all", "AUROC all",
 )  # fmt: skip
 NOTES = """\
-Dice: mean over labels, then over cases (EP1: over cases, then labels), on the scored slices; a label that neither the
-reference nor the method has there is left out. HD95 and mean surface distance (Surface) leave out labels whose
+Dice: on the scored slices, mean over labels, then over cases. By label: mean over cases, then over labels, as EP1 has
+it; the two differ where cases hold different labels. A label that neither the reference nor the method has on the
+scored slices is left out. HD95 and mean surface distance (Surface) leave out labels whose
 reference or result is empty; "No surface" counts those. Seconds: mean wall time of a call. ECE and AUROC of error
 detection, per voxel: in the box around the structures (10 mm margin), and over all of the scored slices.
 """
@@ -24,7 +25,7 @@ detection, per voxel: in the box around the structures (10 mm margin), and over 
 def to_markdown(records: Iterable[Record], title: str = "Benchmark") -> str:
     """One table of means per data set, protocol and method, and one of Dice per label for each data set."""
     groups = _grouped(records)
-    rows = [[*key, *_summary(key[1], members)] for key, members in groups]
+    rows = [[*key, *_summary(members)] for key, members in groups]
     parts = [f"# {title}", NOTES, _table(HEADER, rows), *_seen_weights(groups)]
     for dataset, members_of_set in groupby(groups, key=lambda group: group[0][0]):
         parts += [f"## {dataset}: Dice per label", _label_table(list(members_of_set))]
@@ -36,11 +37,14 @@ def mean_dice(record: Record) -> float | None:
     return _mean(figures["dice"] for figures in record["labels"].values())
 
 
-def protocol_dice(protocol: str, records: Sequence[Record]) -> float | None:
-    """The protocol's one figure: labels then cases, or for EP1 cases then labels."""
-    if protocol.startswith("EP1"):
-        return _mean(_label_dice(records).values())
+def dice_by_case(records: Iterable[Record]) -> float | None:
+    """Mean over labels, then over cases."""
     return _mean(_case_dice(records).values())
+
+
+def dice_by_label(records: Iterable[Record]) -> float | None:
+    """Mean over cases, then over labels."""
+    return _mean(_label_dice(records).values())
 
 
 def method_title(record: Record) -> str:
@@ -61,13 +65,14 @@ def _grouped(records: Iterable[Record]) -> list[tuple[tuple[str, str, str], list
     return [(name, list(members)) for name, members in groupby(sorted(records, key=order), key=key)]
 
 
-def _summary(protocol: str, records: Sequence[Record]) -> list[str]:
+def _summary(records: Sequence[Record]) -> list[str]:
     figures = [entry for record in records for entry in record["labels"].values()]
     cases = _case_dice(records)
     worst = min(cases, key=lambda case: cases[case]) if cases else None
     return [
         str(len({record["query"] for record in records})),
-        _format(protocol_dice(protocol, records)),
+        _format(dice_by_case(records)),
+        _format(dice_by_label(records)),
         f"{_format(cases[worst])} {worst}" if worst is not None else "–",
         _format(_mean_over_cases(records, lambda entry: entry["hd95_mm"]), 1),
         _format(_mean_over_cases(records, lambda entry: entry["mean_distance_mm"]), 2),
