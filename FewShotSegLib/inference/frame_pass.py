@@ -1,0 +1,191 @@
+"""One pass of the network over a stack of slices, seen through one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..evidence import EVIDENCE_CHANNELS, evidence_of_painted_slices
+from ..network.encoding_decoding import Features
+from ..network.matching import Match, SupportSet
+from ..network.model import Box, FewShotNetwork, class_fractions
+from ..preprocessing.frame import Frame
+from ..preprocessing.intensity import Window
+
+OUTSIDE = -10.0
+"""Logit where the head was not run: surely not this segment."""
+
+_CHUNK = 8
+_NEAREST = 5
+# Where the head runs: near the interpolated shape (within about 24 pixels of stride 2), or where matching finds it.
+_NEAR_SHAPE = -0.99
+_LIKELY = 0.05
+
+
+@dataclass(frozen=True)
+class SupportSlice:
+    """A painted slice of another volume, cut to the frame's pixel size and shape.
+
+    Attributes:
+        image: (h, w) in [0, 1].
+        labels: (h, w) segment indices 0..L.
+    """
+
+    image: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Painted:
+    """Painted slices of the query itself.
+
+    Attributes:
+        positions: increasing slice numbers.
+        masks: (P, rows, columns) segment indices 0..L on whole slices.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    masks: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.int32))
+
+
+class FramePass:
+    """Runs the network over all slices of a stack through one frame.
+
+    Args:
+        network: in evaluation mode.
+        stack: (Z, rows, columns) intensities of whole slices.
+        gap: slice distance in mm.
+        pixel: (row, column) pixel size in mm.
+        frame: what the network sees.
+        window: of the intensities.
+        device: where the network is.
+    """
+
+    def __init__(
+        self,
+        network: FewShotNetwork,
+        stack: np.ndarray,
+        gap: float,
+        pixel: tuple[float, float],
+        frame: Frame,
+        window: Window,
+        device: torch.device,
+    ) -> None:
+        self.network, self.stack, self.frame, self.window, self.device = network, stack, frame, window, device
+        self.step = gap / (2 * frame.pixel(pixel))
+
+    def run(
+        self,
+        painted: Painted,
+        foreign: list[SupportSlice],
+        segments: int,
+        targets: list[int],
+        tick: Callable[[int], None] = lambda _: None,
+        geodesic: bool = True,
+    ) -> Tensor:
+        """Logits of some segments in every slice.
+
+        Args:
+            painted: painted slices of this stack, with segments 0..L.
+            foreign: painted slices of other volumes.
+            segments: L.
+            targets: segments 1..L to decode.
+            tick: called with the number of slices done since the last call; may raise to cancel.
+            geodesic: whether the intensities between painted slices are used.
+
+        Returns:
+            (T, Z, h / 2, w / 2) float16 on the CPU; background has logit 0.
+        """
+        count = len(self.stack)
+        result = torch.full((len(targets), count, *self.frame.half), OUTSIDE, dtype=torch.float16)
+        evidence = self._evidence(painted, segments) if painted.positions else None
+        own, others = self._encode_supports(painted, foreign, segments)
+        known: dict[tuple[int, ...], SupportSet] = {}
+        for start in range(0, count, _CHUNK):
+            slices = range(start, min(start + _CHUNK, count))
+            nearest = _nearest(painted.positions, slices)
+            if nearest not in known:
+                known = {nearest: self._support(own, others, nearest)}
+            features = self.encode(self._images(slices))
+            match = self.network.match(features, known[nearest])
+            hint = None if evidence is None else evidence(slices)
+            for row, segment in enumerate(targets):
+                box = self._box(match, hint, segment)
+                if box is None:
+                    continue
+                shown = None if hint is None else hint[:, segment - 1 : segment].to(self.device)
+                logits, _ = self.network.decode(features, match, shown, segment - 1, box)
+                top, bottom, left, right = (4 * b for b in box)
+                result[row, start : slices.stop, top:bottom, left:right] = logits[:, 0].half().cpu()
+            tick(len(slices))
+        return result
+
+    def encode(self, images: Tensor) -> Features:
+        """(N, h, w) in [0, 1] -> features."""
+        x = (images[:, None] * 2 - 1).to(self.device)
+        return self.network.encode(x.contiguous(memory_format=torch.channels_last))
+
+    def _images(self, slices: range | list[int]) -> Tensor:
+        planes = self.window(self.stack[list(slices)])
+        return self.frame.cut(planes)
+
+    def _encode_supports(
+        self, painted: Painted, foreign: list[SupportSlice], segments: int
+    ) -> tuple[list[tuple[Features, Tensor]], list[tuple[Features, Tensor]]]:
+        own = []
+        for position, mask in zip(painted.positions, painted.masks, strict=True):
+            labels = self.frame.cut_labels(mask[None])
+            own.append((self.encode(self._images([position])), class_fractions(labels, segments, 8).to(self.device)))
+        others = [
+            (self.encode(s.image[None]), class_fractions(s.labels[None], segments, 8).to(self.device)) for s in foreign
+        ]
+        return own, others
+
+    def _support(
+        self, own: list[tuple[Features, Tensor]], others: list[tuple[Features, Tensor]], nearest: tuple[int, ...]
+    ) -> SupportSet:
+        chosen = [own[i] for i in nearest] + others
+        features = Features.concatenate([f for f, _ in chosen])
+        return self.network.build_support(features, torch.cat([m for _, m in chosen]))
+
+    def _evidence(self, painted: Painted, segments: int) -> Callable[[range], Tensor]:
+        height, width = self.frame.half
+        small = torch.cat(
+            [self.frame.cut(self.window(self.stack[i : i + 16]), (height, width)) for i in range(0, len(self.stack), 16)]
+        )
+        labels = self.frame.cut_labels(painted.masks, (height, width))
+        return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step)
+
+    def _box(self, match: Match, evidence: Tensor | None, segment: int) -> Box | None:
+        """Where the head runs for a segment: around all places of this chunk where it may be."""
+        share = match.coarse.softmax(dim=1)[:, segment]
+        possible = (share > _LIKELY).any(dim=0).cpu()
+        if evidence is not None:
+            near = F.max_pool2d(evidence[:, segment - 1, 0], 4).amax(dim=0) > _NEAR_SHAPE
+            # Matching alone may look alike anywhere; within a volume it counts only where it is strong.
+            possible = near | (share > 0.5).any(dim=0).cpu()
+        if not possible.any():
+            return None
+        rows, columns = possible.any(dim=1).nonzero(), possible.any(dim=0).nonzero()
+        height, width = possible.shape
+        return (
+            max(int(rows[0]) - 1, 0),
+            min(int(rows[-1]) + 2, height),
+            max(int(columns[0]) - 1, 0),
+            min(int(columns[-1]) + 2, width),
+        )
+
+
+def _nearest(positions: list[int], slices: range) -> tuple[int, ...]:
+    """Indices of the painted slices nearest to a chunk's middle."""
+    middle = (slices.start + slices.stop - 1) / 2
+    order = sorted(range(len(positions)), key=lambda i: (abs(positions[i] - middle), i))
+    return tuple(sorted(order[:_NEAREST]))
+
+
+__all__ = ["EVIDENCE_CHANNELS", "OUTSIDE", "FramePass", "Painted", "SupportSlice"]

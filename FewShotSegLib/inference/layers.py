@@ -1,0 +1,84 @@
+"""Logits at different scales, merged into labels and confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..preprocessing.frame import Frame
+from .frame_pass import OUTSIDE
+
+
+@dataclass
+class Layer:
+    """Logits of some segments through one frame.
+
+    Attributes:
+        frame: where.
+        segments: T segments 1..L.
+        logits: (T, Z, h, w) float16.
+    """
+
+    frame: Frame
+    segments: list[int]
+    logits: Tensor
+
+
+def smooth_through_slices(layer: Layer, step: float) -> None:
+    """Averages logits with those of the neighbouring slices, in place; the nearer the slices, the more.
+
+    Args:
+        layer: what to smooth.
+        step: slice distance in pixels of the layer's maps.
+    """
+    weight = float(np.exp(-0.5 * (step / 1.0) ** 2))
+    if weight < 0.01 or layer.logits.shape[1] < 3:
+        return
+    for t in range(len(layer.logits)):
+        x = layer.logits[t].float()
+        padded = torch.cat([x[:1], x, x[-1:]])
+        layer.logits[t] = ((weight * padded[:-2] + x + weight * padded[2:]) / (1 + 2 * weight)).half()
+
+
+def merge(
+    layers: list[Layer],
+    segments: int,
+    shape: tuple[int, int, int],
+    refine: Callable[[int, Tensor], Tensor] | None = None,
+    temperature: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
+
+    Args:
+        layers: the first covers the region of interest, later ones show single structures larger.
+        segments: L.
+        shape: (Z, rows, columns).
+        refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
+        temperature: logits are divided by it for the confidence.
+
+    Returns:
+        labels (Z, rows, columns) int32 0..L, and the probability of the chosen label, float32.
+    """
+    labels = np.zeros(shape, np.int32)
+    confidence = np.ones(shape, np.float32)
+    for z in range(shape[0]):
+        logits = torch.full((segments + 1, *shape[1:]), OUTSIDE)
+        logits[0] = 0
+        for layer in layers:
+            top, left = max(layer.frame.top, 0), max(layer.frame.left, 0)
+            bottom = min(layer.frame.top + layer.frame.rows, shape[1])
+            right = min(layer.frame.left + layer.frame.columns, shape[2])
+            pasted = layer.frame.paste(layer.logits[:, z], shape[1:], OUTSIDE)
+            logits[layer.segments, top:bottom, left:right] = pasted[:, top:bottom, left:right]
+        probability = F.softmax(logits / temperature, dim=0)
+        if refine is not None:
+            probability = refine(z, probability)
+        best = probability.max(dim=0)
+        labels[z] = best.indices.numpy()
+        confidence[z] = best.values.numpy()
+    return labels, confidence

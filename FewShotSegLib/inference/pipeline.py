@@ -1,0 +1,216 @@
+"""From a request to layers of logits: a pass over the region of interest, then a closer look at small structures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network.model import FewShotNetwork
+from ..preprocessing.frame import GRAIN, Bounds, Frame, bounds_of, frame_around, widen
+from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
+from .frame_pass import FramePass, Painted, SupportSlice
+from .layers import Layer, smooth_through_slices
+from .request import ForeignSlice, Request
+
+Ticker = Callable[[str, int, int], None]
+
+SIDE = 256
+_MARGIN = 0.3  # of a structure's extent, on each side
+_LEAST_MARGIN_MM = 10.0
+# A structure is looked at again, larger, when it fills less than this part of the region's side.
+_SMALL = 0.45
+_CLOSE_SIDE = 128
+
+
+class Pipeline:
+    """Segments one request.
+
+    Args:
+        network: in evaluation mode.
+        device: where it is.
+        progress: called with (stage, done, total).
+        zoom: whether small structures are looked at again in a frame of their own.
+        geodesic: whether the intensities between painted slices are used.
+    """
+
+    def __init__(
+        self, network: FewShotNetwork, device: torch.device, progress: Ticker, zoom: bool = True, geodesic: bool = True
+    ) -> None:
+        self.network, self.device, self.progress, self.zoom, self.geodesic = network, device, progress, zoom, geodesic
+
+    def run(self, request: Request) -> list[Layer]:
+        """Layers of logits, to be merged in their order."""
+        if request.painted.positions:
+            return self._within(request)
+        return self._across(request)
+
+    # --- painted slices in the query itself ---------------------------------------------------------------------
+
+    def _within(self, request: Request) -> list[Layer]:
+        segments = len(request.values)
+        everything = list(range(1, segments + 1))
+        bounds = [self._painted_bounds(request, segment) for segment in everything]
+        known = [b for b in bounds if b is not None]
+        region = union(known)
+        frame = frame_around(region, request.view.pixel, SIDE)
+        layers = [self._layer(request, frame, everything, request.painted, "segmenting")]
+        for cluster in self._close_looks(request, frame, bounds) if self.zoom else []:
+            layers.append(self._layer(request, cluster[0], cluster[1], request.painted, "looking closer"))
+        return layers
+
+    def _painted_bounds(self, request: Request, segment: int) -> Bounds | None:
+        """Rectangle of a segment in all painted slices, with its margin."""
+        found = bounds_of((request.painted.masks == segment).any(axis=0))
+        if found is None:
+            return None
+        pixel = request.view.pixel
+        shape = request.painted.masks.shape[1:]
+        extent = (found[1] - found[0]) * pixel[0], (found[3] - found[2]) * pixel[1]
+        margin = max(max(extent) * _MARGIN, _LEAST_MARGIN_MM)
+        return widen(found, (margin, margin), pixel, (shape[0], shape[1]))
+
+    def _close_looks(self, request: Request, frame: Frame, bounds: list[Bounds | None]) -> list[tuple[Frame, list[int]]]:
+        """Frames of small structures; together they show at most as many pixels as the region's frame."""
+        pixel = request.view.pixel
+        size = frame.pixel(pixel)
+        looks = []
+        for segment, b in enumerate(bounds, start=1):
+            if b is None:
+                continue
+            extent = max((b[1] - b[0]) * pixel[0], (b[3] - b[2]) * pixel[1]) / size
+            if extent < _SMALL * max(frame.height, frame.width):
+                looks.append((extent, segment, b))
+        if not looks:
+            return []
+        looks.sort()
+        side = int(np.sqrt(frame.area / len(looks))) // GRAIN * GRAIN
+        side = int(np.clip(side, 2 * GRAIN, _CLOSE_SIDE))
+        looks = looks[: max(frame.area // side**2, 1)]
+        return [(frame_around(b, pixel, side), [segment]) for _, segment, b in looks]
+
+    # --- examples from other volumes only -----------------------------------------------------------------------
+
+    def _across(self, request: Request) -> list[Layer]:
+        segments = len(request.values)
+        everything = list(range(1, segments + 1))
+        stack = request.view.array
+        region = body_bounds(stack)
+        frame = frame_around(region, request.view.pixel, SIDE)
+        first = self._layer(request, frame, everything, Painted(), "searching")
+        if not self.zoom:
+            return [first]
+        found = [self._found_bounds(first, segment, request) for segment in everything]
+        layers = [first]
+        for segment, b in enumerate(found, start=1):
+            if b is None:
+                continue
+            close = frame_around(b, request.view.pixel, 192)
+            if close.pixel(request.view.pixel) < 0.8 * frame.pixel(request.view.pixel):
+                layers.append(self._layer(request, close, [segment], Painted(), "looking closer"))
+        return layers
+
+    def _found_bounds(self, layer: Layer, segment: int, request: Request) -> Bounds | None:
+        """Rectangle of what the first pass found of a segment, with its margin."""
+        inside = (layer.logits[segment - 1].float() > 0).sum(dim=0).numpy() > 0
+        found = bounds_of(inside)
+        if found is None:
+            return None
+        frame = layer.frame
+        scale_r, scale_c = frame.rows / frame.half[0], frame.columns / frame.half[1]
+        source = (
+            int(frame.top + found[0] * scale_r),
+            int(frame.top + found[1] * scale_r) + 1,
+            int(frame.left + found[2] * scale_c),
+            int(frame.left + found[3] * scale_c) + 1,
+        )
+        pixel = request.view.pixel
+        extent = max((source[1] - source[0]) * pixel[0], (source[3] - source[2]) * pixel[1])
+        margin = max(extent * _MARGIN, _LEAST_MARGIN_MM)
+        shape = request.view.array.shape[1:]
+        return widen(source, (margin, margin), pixel, (shape[0], shape[1]))
+
+    # --- both ----------------------------------------------------------------------------------------------------
+
+    def _layer(self, request: Request, frame: Frame, targets: list[int], painted: Painted, stage: str) -> Layer:
+        view = request.view
+        stack = view.array
+        window = window_of(_inside(stack, frame))
+        foreign = self._foreign(request, frame, window, targets)
+        work = FramePass(self.network, stack, view.gap, view.pixel, frame, window, self.device)
+        done = 0
+
+        def tick(slices: int) -> None:
+            nonlocal done
+            done += slices
+            self.progress(stage, done, len(stack))
+
+        self.progress(stage, 0, len(stack))
+        logits = work.run(painted, foreign, len(request.values), targets, tick)
+        layer = Layer(frame, targets, logits)
+        smooth_through_slices(layer, work.step)
+        return layer
+
+    def _foreign(self, request: Request, frame: Frame, window: Window, targets: list[int]) -> list[SupportSlice]:
+        """Painted slices of other volumes at the frame's pixel size, centred on what is painted."""
+        pixel = frame.pixel(request.view.pixel)
+        hounsfield = in_hounsfield_units(request.view.volume.array)
+        windows: dict[int, Window] = {}
+        result = []
+        for item in request.foreign:
+            source = _support_frame(item, frame, pixel, targets)
+            key = id(item.volume)
+            if hounsfield and in_hounsfield_units(item.volume.array):
+                windows[key] = window
+            elif key not in windows:
+                windows[key] = window_of(_inside(item.image[None], source))
+            fill = float(item.image.min())
+            image = source.cut(item.image[None], fill=fill).numpy()
+            result.append(
+                SupportSlice(torch.from_numpy(windows[key](image))[0], source.cut_labels(item.mask[None])[0])
+            )
+        return result
+
+
+def _support_frame(item: ForeignSlice, frame: Frame, pixel: float, targets: list[int]) -> Frame:
+    """Frame of the query's size and scale on a support slice, centred on the structures."""
+    bounds = bounds_of(np.isin(item.mask, targets)) or (0, item.mask.shape[0], 0, item.mask.shape[1])
+    rows = max(int(round(frame.height * pixel / item.pixel[0])), 1)
+    columns = max(int(round(frame.width * pixel / item.pixel[1])), 1)
+    shape = item.mask.shape
+    top = _place((bounds[0] + bounds[1] - rows) // 2, rows, shape[0])
+    left = _place((bounds[2] + bounds[3] - columns) // 2, columns, shape[1])
+    return Frame(top, left, rows, columns, frame.height, frame.width)
+
+
+def _place(start: int, length: int, size: int) -> int:
+    """Keeps a window inside the plane where it fits, centres the plane in it where it doesn't."""
+    if length >= size:
+        return (size - length) // 2
+    return min(max(start, 0), size - length)
+
+
+def _inside(stack: np.ndarray, frame: Frame) -> np.ndarray:
+    top, left = max(frame.top, 0), max(frame.left, 0)
+    return stack[:, top : frame.top + frame.rows, left : frame.left + frame.columns]
+
+
+def union(bounds: list[Bounds]) -> Bounds:
+    return (
+        min(b[0] for b in bounds),
+        max(b[1] for b in bounds),
+        min(b[2] for b in bounds),
+        max(b[3] for b in bounds),
+    )
+
+
+def body_bounds(stack: np.ndarray) -> Bounds:
+    """Rectangle of everything that is not the dark surround, over all slices of (Z, rows, columns)."""
+    low, high = np.percentile(stack[:: max(len(stack) // 32, 1)], [2, 98])
+    mask = (stack > low + 0.08 * (high - low)).mean(axis=0) > 0.02
+    return bounds_of(mask) or (0, stack.shape[1], 0, stack.shape[2])
+
+
+__all__ = ["Pipeline", "Tensor", "body_bounds", "union"]

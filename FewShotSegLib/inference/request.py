@@ -1,0 +1,94 @@
+"""What is asked for, laid out for the network: one stack, its painted slices, and painted slices of other volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..example import Example
+from ..preprocessing.views import SliceView, matching_axis, turn_between
+from ..volume import Volume
+from .frame_pass import Painted
+
+
+@dataclass(frozen=True)
+class ForeignSlice:
+    """A painted slice of another volume, turned as the query's slices lie.
+
+    Attributes:
+        image: (rows, columns) intensities.
+        mask: (rows, columns) segment indices 0..L.
+        pixel: (row, column) pixel size in mm.
+        volume: the volume it is from.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    pixel: tuple[float, float]
+    volume: Volume
+
+
+@dataclass(frozen=True)
+class Request:
+    """A query with its examples.
+
+    Attributes:
+        view: the query as a stack of slices.
+        values: label values of segments 1..L.
+        painted: painted slices of the query along the view's axis.
+        foreign: painted slices of other volumes, and those of the query along other axes.
+    """
+
+    view: SliceView
+    values: list[int]
+    painted: Painted
+    foreign: list[ForeignSlice]
+
+
+def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Request:
+    """Chooses the slice axis and sorts the examples.
+
+    The axis is the one that most examples were painted along, seen from the query.
+
+    Args:
+        query: the volume to segment.
+        examples: checked examples.
+        values: label values of the segments, ascending.
+    """
+    own = [e for e in examples if _same_image(query, e.image)]
+    others = [e for e in examples if not _same_image(query, e.image)]
+    axis = _axis(query, own, others)
+    view = SliceView(query, axis)
+    index = np.zeros(max(values) + 1, np.int32)
+    index[values] = np.arange(1, len(values) + 1)
+
+    along = {e.index: e for e in own if e.axis == axis}
+    positions = sorted(along)
+    masks = np.stack([index[along[p].mask] for p in positions]) if positions else Painted().masks
+    foreign = []
+    for e in others + [e for e in own if e.axis != axis]:
+        source = SliceView(e.image, e.axis)
+        turn = turn_between(source, view)
+        foreign.append(ForeignSlice(turn(e.image_slice), turn(index[e.mask]), turn.pixel(source.pixel), e.image))
+    return Request(view, values, Painted(positions, masks), foreign)
+
+
+def paste_painted(query: Volume, examples: list[Example], labels: np.ndarray, confidence: np.ndarray) -> None:
+    """Writes the painted slices of the query, exactly as painted, into a result, in place."""
+    for example in examples:
+        if _same_image(query, example.image):
+            np.moveaxis(labels, example.axis, 0)[example.index] = example.mask
+            np.moveaxis(confidence, example.axis, 0)[example.index] = 1
+
+
+def _axis(query: Volume, own: list[Example], others: list[Example]) -> int:
+    votes = [e.axis for e in own] or [matching_axis(query, SliceView(e.image, e.axis)) for e in others]
+    return max(sorted(set(votes)), key=votes.count)
+
+
+def _same_image(query: Volume, image: Volume) -> bool:
+    """Whether an example was painted on the query: the same object, or the same voxels on the same grid."""
+    if image is query:
+        return True
+    return image.shape == query.shape and image.same_grid(query) and np.array_equal(image.array, query.array)

@@ -1,0 +1,44 @@
+"""Sizes of the network and the switches that turn single modules off for ablation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Configuration of :class:`~FewShotSegLib.network.model.FewShotNetwork`.
+
+    The `use_*` switches keep every tensor's shape: a module that is off hands on zeros, so one set of weights can be
+    evaluated with any of them off.
+
+    Attributes:
+        mid_channels: channels of the mid-level map (stride 8).
+        high_channels: channels of the high-level map (stride 8).
+        cells: a support slice is cut into `cells` x `cells` cells; each cell gives local prototypes.
+        use_mean_prototypes: mean prototypes on mid-level features (paper: IPL).
+        use_peak_prototypes: peak prototypes on high-level features (paper: deep encoding-decoding module, IPL).
+        use_interaction: support and query prototypes interact (paper: IPL).
+        use_self_learning: query-guided self-learning prototypes (paper: SL).
+        use_separation: foreground and background separated at feature level (paper: SL).
+        use_low_level: low-level maps complete the boundary (paper: SL).
+        use_shape: the shape interpolated between painted slices (this project).
+        use_geodesic: geodesic distances from the painted slices (this project).
+    """
+
+    mid_channels: int = 64
+    high_channels: int = 96
+    separation_channels: int = 24
+    head_channels: tuple[int, int, int] = (48, 24, 8)
+    cells: int = 4
+    use_mean_prototypes: bool = True
+    use_peak_prototypes: bool = True
+    use_interaction: bool = True
+    use_self_learning: bool = True
+    use_separation: bool = True
+    use_low_level: bool = True
+    use_shape: bool = True
+    use_geodesic: bool = True
+
+    def to_dict(self) -> dict:
+        return asdict(self)

@@ -1,0 +1,157 @@
+"""Matching: everything that compares a query with the examples at stride 8, for all segments together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .encoding_decoding import Features
+from .interaction import PrototypeInteraction, interaction_losses
+from .prototypes import PrototypeSet, build_prototypes, cosine_maps, local_maps, mean_pool, peak_pool
+from .self_learning import confident_masks, mix
+
+# maps handed on per segment: 2 levels x (own, others, whole, whole background) + 2 x 2 interacted + 2 x 2 self-learned
+# + coarse probability + strongest other
+MATCH_CHANNELS = 18
+
+
+@dataclass(frozen=True)
+class SupportSet:
+    """What the examples give a query: prototypes of both levels for background and L segments."""
+
+    mid: PrototypeSet
+    high: PrototypeSet
+
+    @property
+    def classes(self) -> int:
+        return self.mid.overall.shape[0]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Result of matching Q queries.
+
+    Attributes:
+        maps: (Q, L, MATCH_CHANNELS, h, w) similarity maps of each segment.
+        coarse: (Q, L + 1, h, w) logits of the interacted prototypes, class 0 is background.
+        first: (Q, L + 1, h, w) logits of the support's prototypes alone.
+        prototypes: (Q, L, Cm + Ch) interacted prototypes of each segment.
+    """
+
+    maps: Tensor
+    coarse: Tensor
+    first: Tensor
+    prototypes: Tensor
+
+
+class Matching(nn.Module):
+    """Prototype matching with interaction (IPL) and self-learning (SL); see the modules of those names."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.interact_mid = PrototypeInteraction(config.mid_channels)
+        self.interact_high = PrototypeInteraction(config.high_channels)
+        self.sharpness = nn.Parameter(torch.tensor(2.0))
+        self.scale = nn.Parameter(torch.tensor(2.7))  # log of the temperature of cosines
+        self.weigh = nn.Parameter(torch.tensor([0.4, 0.4, 0.2, 0.2]))
+        self.weigh_again = nn.Parameter(torch.full((4,), 0.2))
+
+    def build(self, features: Features, masks: Tensor) -> SupportSet:
+        """Prototypes of S support slices under masks (S, L + 1, h, w) at stride 8, class fractions that sum to 1."""
+        cells = self.config.cells
+        peak = partial(peak_pool, sharpness=self.sharpness)
+        return SupportSet(
+            build_prototypes(features.mid.float(), masks, cells, mean_pool),
+            build_prototypes(features.high.float(), masks, cells, peak),
+        )
+
+    def forward(self, features: Features, support: SupportSet) -> Match:
+        mid, high = features.mid.float(), features.high.float()
+        config = self.config
+        temperature = self.scale.exp()
+        mid_maps = self._support_maps(mid, support.mid, temperature, config.use_mean_prototypes)
+        high_maps = self._support_maps(high, support.high, temperature, config.use_peak_prototypes)
+        w = self.weigh
+        absent = torch.where(support.mid.present, 0.0, -1e4)[None, :, None, None]
+        first = temperature * (w[0] * mid_maps[0] + w[1] * high_maps[0] + w[2] * mid_maps[2] + w[3] * high_maps[2]) + absent
+        probability = first.softmax(dim=1)
+
+        weights = probability.flatten(2)
+        certainty = (weights * weights).sum(dim=2) / weights.sum(dim=2).clamp_min(1e-4)
+        own_mid = mean_pool(mid.flatten(2) - support.mid.center[:, None], weights)
+        own_high = peak_pool(high.flatten(2) - support.high.center[:, None], weights, self.sharpness)
+        new_mid, new_high = support.mid.overall.expand_as(own_mid), support.high.overall.expand_as(own_high)
+        if config.use_interaction:
+            new_mid = self.interact_mid(support.mid.overall, own_mid, certainty)
+            new_high = self.interact_high(support.high.overall, own_high, certainty)
+        inter_mid = cosine_maps(mid, new_mid, support.mid.center)
+        inter_high = cosine_maps(high, new_high, support.high.center)
+
+        again = first.detach() * 0.5 + temperature * 0.25 * (inter_mid + inter_high).detach()
+        sure = confident_masks(again.softmax(dim=1))
+        self_mid = mix(support.mid.overall, mean_pool(mid.flatten(2) - support.mid.center[:, None], sure))
+        self_high = mix(
+            support.high.overall, peak_pool(high.flatten(2) - support.high.center[:, None], sure, self.sharpness)
+        )
+        learnt_mid = cosine_maps(mid, self_mid, support.mid.center)
+        learnt_high = cosine_maps(high, self_high, support.high.center)
+        if not config.use_mean_prototypes:
+            inter_mid, learnt_mid = torch.zeros_like(inter_mid), torch.zeros_like(learnt_mid)
+        if not config.use_peak_prototypes:
+            inter_high, learnt_high = torch.zeros_like(inter_high), torch.zeros_like(learnt_high)
+        if not config.use_self_learning:
+            learnt_mid, learnt_high = torch.zeros_like(learnt_mid), torch.zeros_like(learnt_high)
+
+        v = self.weigh_again
+        coarse = 0.5 * first + temperature * (
+            v[0] * inter_mid + v[1] * inter_high + v[2] * learnt_mid + v[3] * learnt_high
+        )
+        coarse = coarse + absent
+        share = coarse.softmax(dim=1)
+        maps = [*self._per_segment(mid_maps), *self._per_segment(high_maps)]
+        for m in (inter_mid, inter_high, learnt_mid, learnt_high):
+            maps += [m[:, 1:], m[:, 1:] - m[:, :1]]
+        maps += [share[:, 1:], strongest_other(share)]
+        prototypes = torch.cat([new_mid[:, 1:], new_high[:, 1:]], dim=-1)
+        return Match(torch.stack(maps, dim=2), coarse, first, prototypes)
+
+    @staticmethod
+    def _support_maps(features: Tensor, prototypes: PrototypeSet, temperature: Tensor, used: bool) -> tuple[Tensor, ...]:
+        own, others = local_maps(features, prototypes, temperature)
+        whole = cosine_maps(features, prototypes.overall, prototypes.center)
+        maps = (own, others, whole, whole[:, :1].expand_as(whole))
+        return maps if used else tuple(torch.zeros_like(m) for m in maps)
+
+    @staticmethod
+    def _per_segment(maps: tuple[Tensor, ...]) -> list[Tensor]:
+        return [m[:, 1:] for m in maps]
+
+    def losses(self, features: Features, masks: Tensor, support: SupportSet) -> Tensor:
+        """Interaction losses of both levels under the queries' true masks (Q, L + 1, h, w)."""
+        weights = masks.flatten(2)
+        mid = mean_pool(features.mid.float().flatten(2) - support.mid.center[:, None], weights)
+        high = peak_pool(features.high.float().flatten(2) - support.high.center[:, None], weights, self.sharpness)
+        present = (weights.sum(dim=2) > 0.5) & support.mid.present
+        return interaction_losses(support.mid.overall, mid, present) + interaction_losses(
+            support.high.overall, high, present
+        )
+
+
+def strongest_other(values: Tensor) -> Tensor:
+    """For each segment the greatest value among all other classes, background included.
+
+    Args:
+        values: (Q, L + 1, h, w).
+
+    Returns:
+        (Q, L, h, w).
+    """
+    best, index = values.max(dim=1, keepdim=True)
+    second = values.scatter(1, index, -torch.inf).amax(dim=1, keepdim=True)
+    classes = torch.arange(1, values.shape[1], device=values.device)[None, :, None, None]
+    return torch.where(index == classes, second, best)

@@ -1,0 +1,136 @@
+"""The whole network: encode slices once, build a support set, segment queries for all segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..evidence import EVIDENCE_CHANNELS, GEODESIC, SHAPE
+from .config import NetworkConfig
+from .encoding_decoding import EncodingDecodingModule, Features
+from .head import SegmentHead
+from .matching import Match, Matching, SupportSet
+from .self_learning import separate
+
+Box = tuple[int, int, int, int]
+"""top, bottom, left, right in pixels of the stride-8 map, end exclusive."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits of L segments in Q queries; background has logit 0.
+
+    Attributes:
+        logits: (Q, L, H / 2, W / 2).
+        coarse: (Q, L, H / 8, W / 8) of the head's first stage.
+        match: similarity maps and matching logits.
+    """
+
+    logits: Tensor
+    coarse: Tensor
+    match: Match
+
+
+class FewShotNetwork(nn.Module):
+    """IPL+SL few-shot segmentation network (after Song et al. 2025; each module says what is the paper's)."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        self.features = EncodingDecodingModule(self.config)
+        self.matching = Matching(self.config)
+        self.head = SegmentHead(self.config)
+
+    def encode(self, images: Tensor) -> Features:
+        """(N, 1, H, W) in [-1, 1], sides divisible by 32 -> feature maps."""
+        return self.features(images)
+
+    def build_support(self, features: Features, masks: Tensor) -> SupportSet:
+        """Support set from S encoded slices.
+
+        Args:
+            features: of the S slices.
+            masks: (S, L + 1, H / 8, W / 8), class fractions per pixel, class 0 is background.
+        """
+        return self.matching.build(features, masks)
+
+    def match(self, features: Features, support: SupportSet) -> Match:
+        """Similarity maps of Q encoded queries with every segment of the support set."""
+        return self.matching(features, support)
+
+    def decode(self, features: Features, match: Match, evidence: Tensor | None, segment: int | slice, box: Box) -> tuple[Tensor, Tensor]:
+        """Runs the segment head for some segments inside a box.
+
+        Args:
+            features: of the Q queries.
+            match: their match.
+            evidence: (Q, L', EVIDENCE_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
+            segment: which segments.
+            box: where.
+
+        Returns:
+            logits (Q, L', 4h, 4w) at stride 2 and (Q, L', h, w) at stride 8, inside the box.
+        """
+        which = slice(segment, segment + 1) if isinstance(segment, int) else segment
+        top, bottom, left, right = box
+        maps = match.maps[:, which, :, top:bottom, left:right]
+        queries, segments = maps.shape[:2]
+        probability = match.coarse.softmax(dim=1)[:, 1:][:, which, top:bottom, left:right]
+        f = features.separation[:, :, top:bottom, left:right].to(maps.dtype)
+        foreground, background = separate(f, probability)
+        separated = torch.cat([foreground, background], dim=2)
+        if not self.config.use_separation:
+            separated = torch.zeros_like(separated)
+        low4 = features.low4[:, :, 2 * top : 2 * bottom, 2 * left : 2 * right]
+        low2 = features.low2[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right]
+        if not self.config.use_low_level:
+            low4, low2 = torch.zeros_like(low4), torch.zeros_like(low2)
+        if evidence is None:
+            shown = maps.new_zeros(queries, segments, EVIDENCE_CHANNELS, *low2.shape[-2:])
+        else:
+            shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
+        logits, coarse = self.head(
+            maps.flatten(0, 1),
+            separated.flatten(0, 1),
+            low4.repeat_interleave(segments, dim=0),
+            low2.repeat_interleave(segments, dim=0),
+            shown.flatten(0, 1),
+            match.prototypes[:, which].flatten(0, 1),
+        )
+        return logits.unflatten(0, (queries, segments)), coarse.unflatten(0, (queries, segments))
+
+    def _switch(self, evidence: Tensor) -> Tensor:
+        if self.config.use_shape and self.config.use_geodesic:
+            return evidence
+        evidence = evidence.clone()
+        if not self.config.use_shape:
+            evidence[:, :, SHAPE] = 0
+        if not self.config.use_geodesic:
+            evidence[:, :, GEODESIC] = 0
+        return evidence
+
+    def forward(self, features: Features, support: SupportSet, evidence: Tensor | None = None) -> Prediction:
+        """Segments Q encoded queries over whole slices.
+
+        Args:
+            features: of the queries.
+            support: support set with L segments.
+            evidence: (Q, L, EVIDENCE_CHANNELS, H / 2, W / 2) or None.
+        """
+        match = self.match(features, support)
+        height, width = features.mid.shape[-2:]
+        logits, coarse = self.decode(features, match, evidence, slice(None), (0, height, 0, width))
+        return Prediction(logits.float(), coarse.float(), match)
+
+
+def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:
+    """(N, H, W) integer labels 0..segments -> (N, segments + 1, H / stride, W / stride) class fractions."""
+    one_hot = F.one_hot(labels.long(), segments + 1).permute(0, 3, 1, 2).float()
+    return F.avg_pool2d(one_hot, stride)
+
+
+def count_parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

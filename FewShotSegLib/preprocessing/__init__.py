@@ -1,0 +1,1 @@
+"""From volumes as they come to what the network sees: slices, crops in millimetres, intensity windows."""

@@ -1,0 +1,111 @@
+"""The public engine: examples in, labels and confidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import DeviceError
+from .example import Example, check_examples
+from .inference.layers import merge
+from .inference.pipeline import Pipeline
+from .inference.request import lay_out, paste_painted
+from .result import Result
+from .volume import Volume
+from .weights import load_network
+
+Progress = Callable[[str, int, int], None]
+
+
+class Segmenter:
+    """Few-shot segmentation of volumes with the bundled IPL+SL weights.
+
+    Example:
+        >>> examples = Example.from_labelmap(image, labelmap, slices=[12, 20])
+        >>> result = Segmenter(device="cpu").segment(image, examples)
+        >>> result.labelmap.write("out.seg.nrrd")
+
+    Args:
+        device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
+        weights: weights file; the bundled one if None.
+        **switches: `use_*` fields of the network's configuration to turn modules off, for ablation.
+
+    Raises:
+        DeviceError: the device is unknown or not there.
+        WeightsError: the weights are missing, truncated or altered.
+    """
+
+    def __init__(self, device: str = "auto", weights: str | Path | None = None, **switches: bool) -> None:
+        self.device = choose_device(device)
+        self.network = load_network(weights, **switches).to(self.device)
+
+    def segment(
+        self,
+        query: Volume,
+        examples: Sequence[Example],
+        progress: Progress | None = None,
+        refine: bool = True,
+        zoom: bool = True,
+    ) -> Result:
+        """Segments a volume.
+
+        Args:
+            query: the volume.
+            examples: 1 to 50 completely painted slices, of the query, of other volumes, or both.
+            progress: called with (stage, steps done, steps of the stage); what it raises stops the work.
+            refine: whether boundaries are fitted to the query's own intensities.
+            zoom: whether small structures get a closer look.
+
+        Returns:
+            labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
+
+        Raises:
+            ExampleError: the examples can't be used together.
+            VolumeError: the query is no finite 3D image of at least two slices along each axis.
+        """
+        query.require_image()
+        values = check_examples(examples)
+        examples = list(examples)
+        request = lay_out(query, examples, values)
+        report = progress or (lambda stage, done, total: None)
+        with torch.inference_mode():
+            layers = Pipeline(self.network, self.device, report, zoom).run(request)
+            indices, confidence = merge(layers, len(values), request.view.array.shape)  # type: ignore[arg-type]
+        table = np.array([0, *values], dtype=np.int32)
+        labels = request.view.restore(table[indices])
+        certainty = request.view.restore(confidence)
+        paste_painted(query, examples, labels, certainty)
+        names = {v: n for e in examples for v, n in e.names.items() if v in values}
+        colors = {v: c for e in examples for v, c in e.colors.items() if v in values}
+        kind = np.uint8 if max(values) < 256 else np.uint16
+        return Result(
+            query.with_array(labels.astype(kind), names=names, colors=colors, name="segmentation"),
+            query.with_array(certainty, name="confidence"),
+        )
+
+
+def choose_device(name: str) -> torch.device:
+    """Turns a device name into a device that exists; "auto" prefers CUDA.
+
+    Raises:
+        DeviceError: the name is unknown, or there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"The device is {name!r}, expected auto, cpu, cuda or cuda:N.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"The device is {name!r}, expected auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"The device is {name!r}, but this computer offers {count} CUDA devices to torch; choose cpu or auto, "
+                "or install a torch build with CUDA."
+            )
+    return device

@@ -1,0 +1,330 @@
+"""Groups of episodes: a few slices, encoded once, in which every (support set, query, segment) is one episode."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..evidence import evidence_of_painted_slices
+from .augment import IntensityChange, plane_grid, sample, slice_noise
+from .sources import REAL_LABELS, TrainingVolume
+
+CROP = 192
+MAX_SEGMENTS = 6
+_MAX_STACK = 14
+
+
+@dataclass(frozen=True)
+class EpisodeGroup:
+    """Support and query slices with L segments.
+
+    Attributes:
+        images: (S + Q, 1, CROP, CROP) in [-1, 1], support slices first.
+        labels: (S + Q, CROP, CROP) integers 0..L.
+        supports: S.
+        segments: L.
+        evidence: (Q, L, EVIDENCE_CHANNELS, CROP / 2, CROP / 2), or None across volumes.
+    """
+
+    images: Tensor
+    labels: Tensor
+    supports: int
+    segments: int
+    evidence: Tensor | None
+
+    @property
+    def episodes(self) -> int:
+        return (len(self.images) - self.supports) * self.segments
+
+
+class Rejected(Exception):
+    """The drawn place gives no usable group; draw again."""
+
+
+class EpisodeSampler:
+    """Draws groups of episodes from training volumes.
+
+    Args:
+        volumes: from :func:`FewShotSegLib.training.sources.load_volumes`.
+        weights: relative frequency of each volume.
+        seed: of all chance.
+        within: share of groups within one volume, with evidence of the painted slices.
+    """
+
+    def __init__(self, volumes: list[TrainingVolume], weights: list[float], seed: int, within: float = 0.6) -> None:
+        self.volumes = volumes
+        self.weights = np.asarray(weights, float) / np.sum(weights)
+        self.rng = np.random.default_rng(seed)
+        self.within = within
+        self._boxes: dict[tuple[str, str], dict[int, tuple[slice, ...]]] = {}
+        self._partners: dict[str, list[TrainingVolume]] = {}
+        for volume in volumes:
+            if volume.label_group:
+                self._partners.setdefault(volume.label_group, []).append(volume)
+
+    def draw(self) -> EpisodeGroup:
+        while True:
+            volume = self.volumes[self.rng.choice(len(self.volumes), p=self.weights)]
+            try:
+                if volume.kind == "volume" and self.rng.random() < self.within:
+                    return self._within_volume(volume)
+                return self._across(volume)
+            except Rejected:
+                continue
+
+    # --- choice of structure -------------------------------------------------------------------------------------
+
+    def _labeling(self, volume: TrainingVolume) -> str:
+        names = list(volume.labelings)
+        if REAL_LABELS in names:
+            real = 0.65 if len(volume.label_names) > 1 else 0.35
+            if len(names) == 1 or self.rng.random() < real:
+                return REAL_LABELS
+            names.remove(REAL_LABELS)
+        # larger regions look more like organs
+        weights = np.array([{"regions0": 0.5, "regions1": 1.0}.get(n, 1.0) for n in names])
+        return names[self.rng.choice(len(names), p=weights / weights.sum())]
+
+    def _objects(self, volume: TrainingVolume, labeling: str) -> dict[int, tuple[slice, ...]]:
+        key = (volume.name, labeling)
+        if key not in self._boxes:
+            found = find_objects(np.asarray(volume.labelings[labeling]))
+            self._boxes[key] = {
+                i + 1: box for i, box in enumerate(found) if box is not None and _extent(box) >= 4
+            }
+        if not self._boxes[key]:
+            raise Rejected
+        return self._boxes[key]
+
+    def _anchor(self, volume: TrainingVolume, labeling: str) -> int:
+        return int(self.rng.choice(list(self._objects(volume, labeling))))
+
+    # --- within one volume ---------------------------------------------------------------------------------------
+
+    def _within_volume(self, volume: TrainingVolume) -> EpisodeGroup:
+        rng = self.rng
+        labeling = self._labeling(volume)
+        anchor = self._anchor(volume, labeling)
+        box = self._objects(volume, labeling)[anchor]
+        axis = _choose_axis(rng, volume)
+        plane = _Plane(volume, axis)
+        lo, hi = box[axis].start, box[axis].stop - 1
+        length = hi - lo + 1
+        if length < 3:
+            raise Rejected
+        # the part of the structure that the stack covers, with a margin of slices beyond its ends
+        share = rng.uniform(0.4, 1.0) if length > 6 else 1.0
+        start = lo + rng.uniform(0, 1 - share) * length
+        margin = rng.uniform(0.0, 0.3) * share * length + 1
+        first = max(int(start - margin), 0)
+        last = min(int(math.ceil(start + share * length - 1 + margin)), plane.count - 1)
+        stack = np.unique(np.linspace(first, last, min(_MAX_STACK, last - first + 1)).round().astype(int))
+        if len(stack) < 4:
+            raise Rejected
+        painted = self._painted(len(stack), (start - first) / (last - first + 1), share * length / (last - first + 1))
+        free = [i for i in range(len(stack)) if i not in painted]
+        queries = sorted(rng.choice(free, min(4, len(free)), replace=False).tolist())
+
+        pixel, center = self._view(plane, box)
+        flips = tuple(bool(f) for f in rng.random(3) < 0.5)
+        grid = plane_grid(rng, CROP, pixel, center, plane.spacing, plane.shape, rng.uniform(0, 1), flips)  # type: ignore[arg-type]
+        chosen = [int(stack[i]) for i in painted + queries]
+        labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
+        labels = self._choose_segments(labels, len(painted), anchor)
+        segments = int(labels.max())
+        raw = self._recolour(volume, plane, stack, sample(plane.take(volume.image, stack), grid, False, _air(volume)), grid)
+        low, high = self._window(volume, raw)
+        image = IntensityChange(rng)(((raw - low) / (high - low)).clamp(0, 1))
+        small = F.avg_pool2d(image[:, None], 2)[:, 0]
+        if rng.random() < 0.5:
+            small = (small + torch.randn(small.shape) * rng.uniform(0, 0.03)).clamp(0, 1)
+        step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
+        evidence = evidence_of_painted_slices(small, labels[: len(painted), 1::2, 1::2], painted, segments, step)(queries)
+        images = slice_noise(rng, image[painted + queries])
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence)
+
+    def _painted(self, count: int, start: float, share: float) -> list[int]:
+        """Which slices of a stack are painted: evenly spread over the structure, or anywhere."""
+        rng = self.rng
+        k = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.3, 0.3, 0.15]))
+        k = min(k, count - 2)
+        if rng.random() < 0.6:
+            where = start + share * (np.arange(k) + 0.5 + rng.uniform(-0.3, 0.3, k)) / k
+            return sorted({int(np.clip(w * count, 0, count - 1)) for w in where})
+        return sorted(rng.choice(count, k, replace=False).tolist())
+
+    def _view(self, plane: _Plane, box: tuple[slice, ...]) -> tuple[float, tuple[float, float]]:
+        """Pixel size in mm and centre in mm of a crop that shows a structure at a random scale."""
+        rng = self.rng
+        bounds = [(s.start * d, s.stop * d) for s, d in zip(plane.of(box), plane.spacing, strict=True)]
+        extent = max(b - a for a, b in bounds)
+        whole = max(n * d for n, d in zip(plane.shape, plane.spacing, strict=True))
+        field = extent * math.exp(rng.uniform(math.log(1.15), math.log(6.0)))
+        field = float(np.clip(field, 40 * min(plane.spacing), 1.15 * whole))
+        free = max(field - extent, 0.15 * extent)
+        center = tuple((a + b) / 2 + rng.uniform(-0.35, 0.35) * free for a, b in bounds)
+        return field / CROP, center  # type: ignore[return-value]
+
+    def _choose_segments(self, labels: Tensor, supports: int, anchor: int | None) -> Tensor:
+        """Keeps the anchor and up to four more labels of the support; the rest becomes background."""
+        values, counts = labels[:supports].unique(return_counts=True)
+        found = [int(v) for v, c in zip(values, counts, strict=True) if v > 0 and c >= 12]
+        if not found or (anchor is not None and anchor not in found):
+            raise Rejected
+        others = [v for v in found if v != anchor]
+        self.rng.shuffle(others)
+        room = MAX_SEGMENTS - (anchor is not None)
+        count = room if self.rng.random() < 0.7 else int(self.rng.integers(0, room + 1))
+        keep = ([] if anchor is None else [anchor]) + others[:count]
+        result = torch.zeros_like(labels, dtype=torch.long)
+        for new, old in enumerate(keep, start=1):
+            result[labels == old] = new
+        return result
+
+    def _recolour(self, volume: TrainingVolume, plane: _Plane, indices: np.ndarray, raw: Tensor, grid: Tensor) -> Tensor:
+        """Now and then shifts the intensity of every labelled structure: another contrast, the same texture."""
+        rng = self.rng
+        if rng.random() > 0.25:
+            return raw
+        names = [n for n in volume.labelings if n != "regions0"]
+        labels = sample(plane.take(volume.labelings[names[rng.integers(len(names))]], indices), grid, True).long()
+        spread = float(torch.quantile(raw.flatten()[::17], 0.95) - torch.quantile(raw.flatten()[::17], 0.05))
+        shifts = torch.from_numpy(rng.normal(0, 0.3, int(labels.max()) + 1).astype(np.float32)) * spread
+        shifts[0] = 0
+        return raw + shifts[labels]
+
+    def _window(self, volume: TrainingVolume, raw: Tensor) -> tuple[float, float]:
+        """Intensities that become 0 and 1: percentiles, or for CT a common or a random window in HU."""
+        rng = self.rng
+        chance = rng.random()
+        if volume.modality == "CT" and chance < 0.5:
+            middle, width = rng.normal(50, 30), math.exp(rng.uniform(math.log(250), math.log(700)))
+            if chance < 0.08:
+                middle, width = rng.normal(-300, 200), rng.uniform(1000, 2200)
+            return middle - width / 2, middle + width / 2
+        flat = raw.flatten()[::7]
+        low = float(torch.quantile(flat, rng.uniform(0.0, 0.04)))
+        high = float(torch.quantile(flat, rng.uniform(0.96, 1.0)))
+        if high - low < 1e-3:
+            raise Rejected
+        return low, high
+
+    # --- across volumes, or between slices whose relation is not used --------------------------------------------
+
+    def _across(self, volume: TrainingVolume) -> EpisodeGroup:
+        rng = self.rng
+        labeling = self._labeling(volume)
+        other = volume
+        partners = [v for v in self._partners.get(volume.label_group, []) if v is not volume]
+        if labeling == REAL_LABELS and partners and rng.random() < 0.6:
+            other = partners[rng.integers(len(partners))]
+        anchor = self._anchor(volume, labeling)
+        if anchor not in self._objects(other, labeling):
+            raise Rejected
+        axis = _choose_axis(rng, volume)
+        if axis not in other.axes:
+            raise Rejected
+        if labeling == REAL_LABELS and volume.set_name == "CCTH_CT" and axis != 0 and other is not volume:
+            raise Rejected
+        support, query = _Plane(volume, axis), _Plane(other, axis)
+        supports = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.25, 0.3, 0.1]))
+        near = labeling != REAL_LABELS
+        box_s, box_q = self._objects(volume, labeling)[anchor], self._objects(other, labeling)[anchor]
+        chosen_s = self._slices(box_s[axis], support.count, supports, empty=0.0, near=near)
+        middle = int(np.mean(chosen_s)) if other is volume and near else None
+        chosen_q = self._slices(box_q[axis], query.count, 4, empty=0.25, near=near, middle=middle)
+        if other is volume and volume.kind == "volume":
+            chosen_q = [q for q in chosen_q if q not in chosen_s]
+        elif other is volume:
+            chosen_q = [q for q in chosen_q if q not in chosen_s]
+        if not chosen_q:
+            raise Rejected
+        pixel, center_s = self._view(support, box_s)
+        center_q = self._view(query, box_q)[1] if rng.random() < 0.7 else center_s
+        flips = tuple(bool(f) for f in rng.random(3) < 0.5)
+        turn = flips if rng.random() < 0.9 else tuple(bool(f) for f in rng.random(3) < 0.5)
+        strength = rng.uniform(0.2, 1)
+        grid_s = plane_grid(rng, CROP, pixel, center_s, support.spacing, support.shape, strength, flips)  # type: ignore[arg-type]
+        scale = math.exp(rng.normal(0, 0.12))
+        grid_q = plane_grid(rng, CROP, pixel * scale, center_q, query.spacing, query.shape, strength, turn)  # type: ignore[arg-type]
+        labels_s = sample(support.take(volume.labelings[labeling], chosen_s), grid_s, True)
+        labels_q = sample(query.take(other.labelings[labeling], chosen_q), grid_q, True)
+        shared = anchor if other is volume else anchor
+        labels = self._choose_segments(torch.cat([labels_s, labels_q]), supports, shared)
+        raw_s = sample(support.take(volume.image, chosen_s), grid_s, False, _air(volume))
+        raw_q = sample(query.take(other.image, chosen_q), grid_q, False, _air(other))
+        low_s, high_s = self._window(volume, raw_s)
+        low_q, high_q = self._window(other, raw_q)
+        if volume.modality == other.modality == "CT" or (other is volume and rng.random() < 0.7):
+            low_q, high_q = low_s, high_s
+        curve_s = IntensityChange(rng)
+        curve_q = curve_s if rng.random() < 0.5 else _related(rng, curve_s)
+        image_s = curve_s(((raw_s - low_s) / (high_s - low_s)).clamp(0, 1))
+        image_q = curve_q(((raw_q - low_q) / (high_q - low_q)).clamp(0, 1))
+        images = slice_noise(rng, torch.cat([image_s, image_q]))
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, int(labels.max()), None)
+
+    def _slices(
+        self, extent: slice, count: int, number: int, empty: float, near: bool, middle: int | None = None
+    ) -> list[int]:
+        rng = self.rng
+        inside = np.arange(extent.start, extent.stop)
+        if near and middle is not None:
+            inside = inside[np.abs(inside - middle) <= max(3, len(inside) // 3)]
+        outside = np.setdiff1d(np.arange(count), np.arange(extent.start, extent.stop))
+        chosen = []
+        for _ in range(number):
+            pool = outside if len(outside) and rng.random() < empty else inside
+            if len(pool):
+                chosen.append(int(pool[rng.integers(len(pool))]))
+        return sorted(set(chosen)) if empty else chosen
+
+
+class _Plane:
+    """A volume seen as slices along one axis."""
+
+    def __init__(self, volume: TrainingVolume, axis: int) -> None:
+        self.axis = axis
+        self.rest = [a for a in range(3) if a != axis]
+        self.count = volume.image.shape[axis]
+        self.shape = (volume.image.shape[self.rest[0]], volume.image.shape[self.rest[1]])
+        self.spacing = (volume.spacing_kji[self.rest[0]], volume.spacing_kji[self.rest[1]])
+        self.gap = volume.spacing_kji[axis]
+
+    def take(self, array: np.ndarray, indices) -> np.ndarray:
+        """(len(indices), rows, columns)."""
+        return np.stack([np.take(array, int(i), axis=self.axis) for i in indices])
+
+    def of(self, box: tuple[slice, ...]) -> tuple[slice, slice]:
+        return box[self.rest[0]], box[self.rest[1]]
+
+
+def _choose_axis(rng: np.random.Generator, volume: TrainingVolume) -> int:
+    if len(volume.axes) == 1:
+        return volume.axes[0]
+    # axial slices are what most users paint
+    weights = np.array([2.0 if a == 0 else 1.0 for a in volume.axes])
+    return int(rng.choice(volume.axes, p=weights / weights.sum()))
+
+
+def _related(rng: np.random.Generator, curve: IntensityChange) -> IntensityChange:
+    """Another curve that keeps the first one's direction: the same kind of scan from another machine."""
+    other = IntensityChange(rng, strength=0.7)
+    other.invert = curve.invert
+    if curve.knots is not None or rng.random() < 0.7:
+        other.knots = curve.knots
+    return other
+
+
+def _extent(box: tuple[slice, ...]) -> int:
+    return sorted(s.stop - s.start for s in box)[1]
+
+
+def _air(volume: TrainingVolume) -> float:
+    return -1000.0 if volume.modality == "CT" else 0.0

@@ -1,0 +1,62 @@
+"""Training losses of one group of episodes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..network.model import FewShotNetwork, Prediction, class_fractions
+
+
+def with_background(logits: Tensor) -> Tensor:
+    """(Q, L, h, w) segment logits -> (Q, L + 1, h, w): background has logit 0."""
+    return torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
+
+
+def soft_dice(probability: Tensor, target: Tensor) -> Tensor:
+    """Mean Dice loss of the segments that occur in the group; (Q, L + 1, h, w) each, class 0 is background."""
+    overlap = (probability * target).sum(dim=(0, 2, 3))[1:]
+    total = (probability + target).sum(dim=(0, 2, 3))[1:]
+    present = target.sum(dim=(0, 2, 3))[1:] > 0
+    if not present.any():
+        return probability.new_zeros(())
+    return 1 - ((2 * overlap + 1) / (total + 1))[present].mean()
+
+
+def group_losses(network: FewShotNetwork, prediction: Prediction, features, support, labels: Tensor) -> dict[str, Tensor]:
+    """All losses; their sum is trained.
+
+    Args:
+        labels: (Q, H, W) integers 0..L.
+    """
+    segments = prediction.logits.shape[1]
+    full = F.interpolate(with_background(prediction.logits), size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    target = F.one_hot(labels, segments + 1).permute(0, 3, 1, 2).float()
+    fractions = class_fractions(labels, segments, 8)
+    return {
+        "cross_entropy": F.cross_entropy(full, labels),
+        "dice": soft_dice(full.softmax(dim=1), target),
+        "coarse": 0.3 * _soft_cross_entropy(with_background(prediction.coarse), fractions),
+        "matching": 0.3 * _soft_cross_entropy(prediction.match.coarse, fractions),
+        "prototypes": 0.1 * _soft_cross_entropy(prediction.match.first, fractions),
+        "interaction": 0.05 * network.matching.losses(features, fractions, support),
+    }
+
+
+def _soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    # A class missing from the support has a logit of about -1e4; it must not make the loss explode.
+    return -(target * F.log_softmax(logits, dim=1).clamp_min(-20)).sum(dim=1).mean()
+
+
+@torch.no_grad()
+def group_dice(prediction: Prediction, labels: Tensor) -> float:
+    """Mean Dice of the segments that occur in the group's queries, for the learning curve."""
+    full = F.interpolate(with_background(prediction.logits), size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    found = full.argmax(dim=1)
+    scores = []
+    for segment in range(1, prediction.logits.shape[1] + 1):
+        a, b = found == segment, labels == segment
+        if b.any():
+            scores.append(float(2 * (a & b).sum() / (a.sum() + b.sum())))
+    return sum(scores) / len(scores) if scores else float("nan")

@@ -1,0 +1,47 @@
+"""How often each training volume is drawn."""
+
+from __future__ import annotations
+
+from .sources import TrainingVolume
+
+# Weight of one volume of a set. Sets of many alike volumes (hippocampus crops, head-and-neck plans) get little each.
+_BY_SET = {
+    "LIDC_CT": 8.0,
+    "CCTH_CT": 4.0,
+    "TotalSegmentator_examples": 5.0,
+    "MSD_Spleen_crop": 2.0,
+    "CRLM_CT": 4.0,
+    "Abdomen_MR": 4.0,
+    "Colin27": 3.0,
+    "unlabelled": 2.0,
+    "Breast_MR": 1.5,
+    "Brain_MR": 1.5,
+    "Neck_MR": 1.5,
+    "MS_Ljubljana": 0.8,
+    "SoftTissue_STS": 1.0,
+    "Prostate_MR": 0.8,
+    "pyradiomics": 1.0,
+    "OpenKBP": 0.3,
+    "Hippocampus_MSD": 0.05,
+}
+_BY_NAME = {
+    "slices_2d__Whole-Heart-HVSMR-2.0": 6.0,
+    "slices_2d__Kidney-Disease-T2W": 3.0,
+    "synthetic__totalseg": 3.0,
+    "synthetic__0001": 2.0,
+    "synthetic__ct_": 1.0,
+    "synthetic__ch2": 0.5,
+    "synthetic__": 0.3,
+}
+
+
+def volume_weights(volumes: list[TrainingVolume]) -> list[float]:
+    """Relative frequency of every volume."""
+    return [_weight(volume) for volume in volumes]
+
+
+def _weight(volume: TrainingVolume) -> float:
+    for prefix, weight in _BY_NAME.items():
+        if volume.name.startswith(prefix):
+            return weight
+    return _BY_SET.get(volume.set_name, 1.5)
