@@ -48,8 +48,8 @@ def yardstick_answers(image: Volume, examples: Sequence[Example]) -> list[Answer
         image: The volume to segment.
         examples: Painted slices of it.
     """
-    # Slicer's interpolator keeps filters in thread-local storage, and ITK's pool ends its threads only at exit, after the
-    # library was torn down: a crash when all is done. ITK's other way of threading joins them at once.
+    # Slicer's interpolator keeps filters in thread-local storage, and the threads of ITK's pool end only at exit, after
+    # the library was torn down: a crash when all is done. ITK's other way of threading joins them at once.
     os.environ.setdefault("ITK_GLOBAL_DEFAULT_THREADER", "Platform")
     answers = []
     for name, method in TITLES.items():
