@@ -12,6 +12,7 @@ from .errors import DeviceError
 from .example import Example, check_examples
 from .inference.layers import merge
 from .inference.pipeline import Pipeline
+from .inference.refinement import refiner
 from .inference.request import lay_out, paste_painted
 from .result import Result
 from .volume import Volume
@@ -73,7 +74,10 @@ class Segmenter:
         report = progress or (lambda stage, done, total: None)
         with torch.inference_mode():
             layers = Pipeline(self.network, self.device, report, zoom).run(request)
-            indices, confidence = merge(layers, len(values), request.view.array.shape)  # type: ignore[arg-type]
+            refinement = refiner(request, layers[0].frame) if refine else None
+            indices, confidence = merge(
+                layers, len(values), request.view.shape, refinement, lambda done, total: report("joining", done, total)
+            )
         table = np.array([0, *values], dtype=np.int32)
         labels = request.view.restore(table[indices])
         certainty = request.view.restore(confidence)

@@ -2,7 +2,8 @@
 
 One JSON file per data set names, for each case, checksums of its arrays, and for each protocol its episodes:
 
-* ``W-k``: examples and query are one volume; every slice that is not painted is scored.
+* ``W-k``: examples and query are one volume; every slice that is not painted is scored. A volume with fewer than k + 2
+  labelled slices has no such episode: next to nothing of its structures would be left to score.
 * ``A-n``: n other cases give the examples; the whole query is scored. Three seeded draws of support cases.
 * ``EP1``: one label, one support case, three slices; only slices inside the query's true extent are scored.
 
@@ -35,6 +36,7 @@ from FewShotSegLib.volume import Volume
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "Testing" / "benchmark" / "manifests"
 FORMAT_VERSION = 1
 WITHIN_COUNTS = (1, 3, 5, 10)
+WITHIN_SPARE = 2
 ACROSS_COUNTS = (1, 3, 5)
 DRAWS = 3
 SPACING_TOLERANCE_MM = 1e-3
@@ -180,7 +182,10 @@ def _present(label: np.ndarray, slices: Sequence[int]) -> tuple[int, ...]:
 def _within_volume(dataset: str, labels: dict[str, np.ndarray], count: int) -> list[Episode]:
     episodes = []
     for case, label in labels.items():
-        painted = within_volume_slices(slices_with_label(label), count)
+        labelled = slices_with_label(label)
+        if len(labelled) < count + WITHIN_SPARE:
+            continue
+        painted = within_volume_slices(labelled, count)
         scored = tuple(k for k in range(label.shape[0]) if k not in painted)
         support = Support(case, tuple(painted))
         episodes.append(Episode(dataset, f"W-{count}", case, case, (support,), _present(label, painted), scored))

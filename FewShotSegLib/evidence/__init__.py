@@ -1,6 +1,7 @@
-"""Evidence of the painted slices of the query volume itself: where a structure can be, before any network looks.
+"""Evidence of the painted slices: where a structure can be, before any network looks.
 
-Channels of an evidence tensor (..., EVIDENCE_CHANNELS, h, w), all zero where there is none (across volumes):
+Channels of an evidence tensor (..., EVIDENCE_CHANNELS, h, w), zero where a kind of evidence is absent. Channels 0 to 6 come from
+painted slices of the query volume itself, the others from painted slices of other volumes.
 
 0. signed distance of the interpolated shape, tanh, positive inside
 1. how much the two neighbouring painted shapes differ, 0..1
@@ -9,21 +10,27 @@ Channels of an evidence tensor (..., EVIDENCE_CHANNELS, h, w), all zero where th
 4. geodesic preference for the segment over every other, -1..1
 5. geodesic closeness to the segment, 0..1
 6. 1 where geodesic evidence is present
+7. position in the body that the examples had, blurred, 0..1
+8. 1 where the position is present
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .geodesic import geodesic_channels, geodesic_distances
+from .position import position_channels, position_map
 from .shape import ShapeInterpolation
 
-EVIDENCE_CHANNELS = 7
+EVIDENCE_CHANNELS = 9
 SHAPE = slice(0, 4)
 GEODESIC = slice(4, 7)
+POSITION = slice(7, 9)
 
 
 def evidence_of_painted_slices(
@@ -46,6 +53,32 @@ def evidence_of_painted_slices(
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)
-        return torch.cat([interpolation(chosen), geodesic_channels(distances[:, chosen])], dim=2)
+        own = torch.cat([interpolation(chosen), geodesic_channels(distances[:, chosen])], dim=2)
+        return F.pad(own, (0, 0, 0, 0, 0, EVIDENCE_CHANNELS - own.shape[2]))
 
     return evidence
+
+
+def evidence_of_other_volumes(position: np.ndarray, rows: Tensor, columns: Tensor) -> Tensor:
+    """Evidence for any slice of a query from painted slices of other volumes.
+
+    Args:
+        position: (L, 64, 64) from :func:`position_map`.
+        rows, columns: (h, w) points of the query's plane relative to its body, 0..1 inside.
+
+    Returns:
+        (L, EVIDENCE_CHANNELS, h, w) float32.
+    """
+    channels = position_channels(position, rows, columns)
+    return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
+
+
+__all__ = [
+    "EVIDENCE_CHANNELS",
+    "GEODESIC",
+    "POSITION",
+    "SHAPE",
+    "evidence_of_other_volumes",
+    "evidence_of_painted_slices",
+    "position_map",
+]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import EVIDENCE_CHANNELS, evidence_of_painted_slices
+from ..evidence import evidence_of_painted_slices
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
@@ -86,7 +86,7 @@ class FramePass:
         segments: int,
         targets: list[int],
         tick: Callable[[int], None] = lambda _: None,
-        geodesic: bool = True,
+        elsewhere: Tensor | None = None,
     ) -> Tensor:
         """Logits of some segments in every slice.
 
@@ -96,7 +96,7 @@ class FramePass:
             segments: L.
             targets: segments 1..L to decode.
             tick: called with the number of slices done since the last call; may raise to cancel.
-            geodesic: whether the intensities between painted slices are used.
+            elsewhere: evidence of other volumes, (L, EVIDENCE_CHANNELS, h / 2, w / 2), used where nothing is painted.
 
         Returns:
             (T, Z, h / 2, w / 2) float16 on the CPU; background has logit 0.
@@ -113,9 +113,12 @@ class FramePass:
                 known = {nearest: self._support(own, others, nearest)}
             features = self.encode(self._images(slices))
             match = self.network.match(features, known[nearest])
-            hint = None if evidence is None else evidence(slices)
+            if evidence is not None:
+                hint = evidence(slices)
+            else:
+                hint = None if elsewhere is None else elsewhere[None].expand(len(slices), *elsewhere.shape)
             for row, segment in enumerate(targets):
-                box = self._box(match, hint, segment)
+                box = self._box(match, hint if evidence is not None else None, segment)
                 if box is None:
                     continue
                 shown = None if hint is None else hint[:, segment - 1 : segment].to(self.device)
@@ -186,6 +189,3 @@ def _nearest(positions: list[int], slices: range) -> tuple[int, ...]:
     middle = (slices.start + slices.stop - 1) / 2
     order = sorted(range(len(positions)), key=lambda i: (abs(positions[i] - middle), i))
     return tuple(sorted(order[:_NEAREST]))
-
-
-__all__ = ["EVIDENCE_CHANNELS", "OUTSIDE", "FramePass", "Painted", "SupportSlice"]

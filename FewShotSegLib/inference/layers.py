@@ -50,7 +50,7 @@ def merge(
     segments: int,
     shape: tuple[int, int, int],
     refine: Callable[[int, Tensor], Tensor] | None = None,
-    temperature: float = 1.0,
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
@@ -59,7 +59,7 @@ def merge(
         segments: L.
         shape: (Z, rows, columns).
         refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
-        temperature: logits are divided by it for the confidence.
+        tick: called with (slices done, slices); may raise to cancel.
 
     Returns:
         labels (Z, rows, columns) int32 0..L, and the probability of the chosen label, float32.
@@ -75,10 +75,11 @@ def merge(
             right = min(layer.frame.left + layer.frame.columns, shape[2])
             pasted = layer.frame.paste(layer.logits[:, z], shape[1:], OUTSIDE)
             logits[layer.segments, top:bottom, left:right] = pasted[:, top:bottom, left:right]
-        probability = F.softmax(logits / temperature, dim=0)
+        probability = F.softmax(logits, dim=0)
         if refine is not None:
             probability = refine(z, probability)
         best = probability.max(dim=0)
         labels[z] = best.indices.numpy()
         confidence[z] = best.values.numpy()
+        tick(z + 1, shape[0])
     return labels, confidence

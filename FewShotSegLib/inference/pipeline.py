@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..evidence import evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
-from ..preprocessing.frame import GRAIN, Bounds, Frame, bounds_of, frame_around, widen
+from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
 from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, smooth_through_slices
@@ -33,13 +34,12 @@ class Pipeline:
         device: where it is.
         progress: called with (stage, done, total).
         zoom: whether small structures are looked at again in a frame of their own.
-        geodesic: whether the intensities between painted slices are used.
     """
 
     def __init__(
-        self, network: FewShotNetwork, device: torch.device, progress: Ticker, zoom: bool = True, geodesic: bool = True
+        self, network: FewShotNetwork, device: torch.device, progress: Ticker, zoom: bool = True
     ) -> None:
-        self.network, self.device, self.progress, self.zoom, self.geodesic = network, device, progress, zoom, geodesic
+        self.network, self.device, self.progress, self.zoom = network, device, progress, zoom
 
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
@@ -137,8 +137,9 @@ class Pipeline:
     def _layer(self, request: Request, frame: Frame, targets: list[int], painted: Painted, stage: str) -> Layer:
         view = request.view
         stack = view.array
-        window = window_of(_inside(stack, frame))
+        window = window_of(frame.inside(stack))
         foreign = self._foreign(request, frame, window, targets)
+        elsewhere = None if painted.positions else self._position(request, frame)
         work = FramePass(self.network, stack, view.gap, view.pixel, frame, window, self.device)
         done = 0
 
@@ -148,10 +149,21 @@ class Pipeline:
             self.progress(stage, done, len(stack))
 
         self.progress(stage, 0, len(stack))
-        logits = work.run(painted, foreign, len(request.values), targets, tick)
+        logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere)
         layer = Layer(frame, targets, logits)
         smooth_through_slices(layer, work.step)
         return layer
+
+    def _position(self, request: Request, frame: Frame) -> Tensor:
+        """Evidence of where in the body the examples had each segment, (L, channels, h / 2, w / 2)."""
+        bodies = [item.body for item in request.foreign]
+        position = position_map([item.mask for item in request.foreign], bodies, len(request.values))
+        top, bottom, left, right = body_bounds(request.view.array)
+        height, width = frame.half
+        rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
+        columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
+        grid = torch.meshgrid((rows - top) / (bottom - top), (columns - left) / (right - left), indexing="ij")
+        return evidence_of_other_volumes(position, *grid)
 
     def _foreign(self, request: Request, frame: Frame, window: Window, targets: list[int]) -> list[SupportSlice]:
         """Painted slices of other volumes at the frame's pixel size, centred on what is painted."""
@@ -165,7 +177,7 @@ class Pipeline:
             if hounsfield and in_hounsfield_units(item.volume.array):
                 windows[key] = window
             elif key not in windows:
-                windows[key] = window_of(_inside(item.image[None], source))
+                windows[key] = window_of(source.inside(item.image[None]))
             fill = float(item.image.min())
             image = source.cut(item.image[None], fill=fill).numpy()
             result.append(
@@ -190,27 +202,3 @@ def _place(start: int, length: int, size: int) -> int:
     if length >= size:
         return (size - length) // 2
     return min(max(start, 0), size - length)
-
-
-def _inside(stack: np.ndarray, frame: Frame) -> np.ndarray:
-    top, left = max(frame.top, 0), max(frame.left, 0)
-    return stack[:, top : frame.top + frame.rows, left : frame.left + frame.columns]
-
-
-def union(bounds: list[Bounds]) -> Bounds:
-    return (
-        min(b[0] for b in bounds),
-        max(b[1] for b in bounds),
-        min(b[2] for b in bounds),
-        max(b[3] for b in bounds),
-    )
-
-
-def body_bounds(stack: np.ndarray) -> Bounds:
-    """Rectangle of everything that is not the dark surround, over all slices of (Z, rows, columns)."""
-    low, high = np.percentile(stack[:: max(len(stack) // 32, 1)], [2, 98])
-    mask = (stack > low + 0.08 * (high - low)).mean(axis=0) > 0.02
-    return bounds_of(mask) or (0, stack.shape[1], 0, stack.shape[2])
-
-
-__all__ = ["Pipeline", "Tensor", "body_bounds", "union"]

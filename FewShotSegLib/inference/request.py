@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..example import Example
+from ..preprocessing.frame import Bounds, body_bounds
 from ..preprocessing.views import SliceView, matching_axis, turn_between
 from ..volume import Volume
 from .frame_pass import Painted
@@ -21,12 +22,14 @@ class ForeignSlice:
         mask: (rows, columns) segment indices 0..L.
         pixel: (row, column) pixel size in mm.
         volume: the volume it is from.
+        body: bounding box of the volume's body in the plane: top, bottom, left, right in pixels.
     """
 
     image: np.ndarray
     mask: np.ndarray
     pixel: tuple[float, float]
     volume: Volume
+    body: Bounds
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,15 @@ def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Reques
     positions = sorted(along)
     masks = np.stack([index[along[p].mask] for p in positions]) if positions else Painted().masks
     foreign = []
+    bodies: dict[tuple[int, int], Bounds] = {}
     for e in others + [e for e in own if e.axis != axis]:
         source = SliceView(e.image, e.axis)
         turn = turn_between(source, view)
-        foreign.append(ForeignSlice(turn(e.image_slice), turn(index[e.mask]), turn.pixel(source.pixel), e.image))
+        key = (id(e.image), e.axis)
+        if key not in bodies:
+            bodies[key] = turn.bounds(body_bounds(source.array), e.mask.shape)
+        image, mask = turn(e.image_slice), turn(index[e.mask])
+        foreign.append(ForeignSlice(image, mask, turn.pixel(source.pixel), e.image, bodies[key]))
     return Request(view, values, Painted(positions, masks), foreign)
 
 

@@ -24,6 +24,7 @@ class NetworkConfig:
         use_low_level: low-level maps complete the boundary (paper: SL).
         use_shape: the shape interpolated between painted slices (this project).
         use_geodesic: geodesic distances from the painted slices (this project).
+        use_position: position in the body, from examples of other volumes (this project).
     """
 
     mid_channels: int = 64
@@ -39,6 +40,7 @@ class NetworkConfig:
     use_low_level: bool = True
     use_shape: bool = True
     use_geodesic: bool = True
+    use_position: bool = True
 
     def to_dict(self) -> dict:
         return asdict(self)

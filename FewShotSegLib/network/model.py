@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..evidence import EVIDENCE_CHANNELS, GEODESIC, SHAPE
+from ..evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
 from .config import NetworkConfig
 from .encoding_decoding import EncodingDecodingModule, Features
 from .head import SegmentHead
@@ -103,13 +103,12 @@ class FewShotNetwork(nn.Module):
         return logits.unflatten(0, (queries, segments)), coarse.unflatten(0, (queries, segments))
 
     def _switch(self, evidence: Tensor) -> Tensor:
-        if self.config.use_shape and self.config.use_geodesic:
-            return evidence
-        evidence = evidence.clone()
-        if not self.config.use_shape:
-            evidence[:, :, SHAPE] = 0
-        if not self.config.use_geodesic:
-            evidence[:, :, GEODESIC] = 0
+        config = self.config
+        kinds = ((config.use_shape, SHAPE), (config.use_geodesic, GEODESIC), (config.use_position, POSITION))
+        for used, channels in kinds:
+            if not used:
+                evidence = evidence.clone()
+                evidence[:, :, channels] = 0
         return evidence
 
     def forward(self, features: Features, support: SupportSet, evidence: Tensor | None = None) -> Prediction:

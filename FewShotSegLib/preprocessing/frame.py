@@ -43,6 +43,11 @@ class Frame:
         """Pixel size of the network's image in mm (mean of both axes)."""
         return 0.5 * (self.rows * spacing[0] / self.height + self.columns * spacing[1] / self.width)
 
+    def inside(self, planes: np.ndarray) -> np.ndarray:
+        """The part of (N, rows, columns) whole slices that the frame shows, as a view."""
+        rows, columns = self._overlap(planes.shape[-2:])[0]
+        return planes[:, rows, columns]
+
     def cut(self, planes: np.ndarray, size: tuple[int, int] | None = None, fill: float = 0.0) -> Tensor:
         """Resamples planes to the frame.
 
@@ -83,7 +88,7 @@ class Frame:
         result[:, inside[0], inside[1]] = region[:, source[0], source[1]]
         return result.reshape(*lead, *shape)
 
-    def _overlap(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def _overlap(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         top, left = max(self.top, 0), max(self.left, 0)
         bottom, right = min(self.top + self.rows, shape[0]), min(self.left + self.columns, shape[1])
         return (
@@ -147,3 +152,20 @@ def frame_around(
     top = (bounds[0] + bounds[1] - rows) // 2
     left = (bounds[2] + bounds[3] - columns) // 2
     return Frame(top, left, rows, columns, height, width)
+
+
+def union(bounds: list[Bounds]) -> Bounds:
+    """Smallest rectangle around several."""
+    return (
+        min(b[0] for b in bounds),
+        max(b[1] for b in bounds),
+        min(b[2] for b in bounds),
+        max(b[3] for b in bounds),
+    )
+
+
+def body_bounds(stack: np.ndarray) -> Bounds:
+    """Rectangle of everything that is not the dark surround, over all slices of (Z, rows, columns)."""
+    low, high = np.percentile(stack[:: max(len(stack) // 32, 1)], [2, 98])
+    mask = (stack > low + 0.08 * (high - low)).mean(axis=0) > 0.02
+    return bounds_of(mask) or (0, stack.shape[1], 0, stack.shape[2])

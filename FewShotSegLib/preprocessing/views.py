@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 
 from ..volume import Volume
+from .frame import Bounds
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,14 @@ class SliceView:
 
     @property
     def array(self) -> np.ndarray:
+        """(Z, rows, columns), a view of the volume's array."""
         return np.moveaxis(self.volume.array, self.axis, 0)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, rows, columns)."""
+        count, rows, columns = self.array.shape
+        return count, rows, columns
 
     @property
     def gap(self) -> float:
@@ -68,7 +76,21 @@ class PlaneTurn:
             plane = plane[:, ::-1]
         return plane
 
+    def bounds(self, bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
+        """Where a rectangle of a (rows, columns) plane lies on the turned plane."""
+        top, bottom, left, right = bounds
+        rows, columns = shape
+        if self.transpose:
+            top, bottom, left, right = left, right, top, bottom
+            rows, columns = columns, rows
+        if self.flip_rows:
+            top, bottom = rows - bottom, rows - top
+        if self.flip_columns:
+            left, right = columns - right, columns - left
+        return top, bottom, left, right
+
     def pixel(self, size: tuple[float, float]) -> tuple[float, float]:
+        """(row, column) pixel size of the turned plane."""
         return (size[1], size[0]) if self.transpose else size
 
 

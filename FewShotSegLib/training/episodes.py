@@ -11,7 +11,8 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import evidence_of_painted_slices
+from ..evidence import evidence_of_other_volumes, evidence_of_painted_slices, position_map
+from ..preprocessing.frame import body_bounds
 from .augment import IntensityChange, plane_grid, sample, slice_noise
 from .sources import REAL_LABELS, TrainingVolume
 
@@ -29,7 +30,8 @@ class EpisodeGroup:
         labels: (S + Q, CROP, CROP) integers 0..L.
         supports: S.
         segments: L.
-        evidence: (Q, L, EVIDENCE_CHANNELS, CROP / 2, CROP / 2), or None across volumes.
+        evidence: (Q, L, EVIDENCE_CHANNELS, CROP / 2, CROP / 2), or None where nothing is known.
+        within: whether the support slices belong to the queries' own volume and say where.
     """
 
     images: Tensor
@@ -37,6 +39,7 @@ class EpisodeGroup:
     supports: int
     segments: int
     evidence: Tensor | None
+    within: bool
 
     @property
     def episodes(self) -> int:
@@ -63,6 +66,7 @@ class EpisodeSampler:
         self.rng = np.random.default_rng(seed)
         self.within = within
         self._boxes: dict[tuple[str, str], dict[int, tuple[slice, ...]]] = {}
+        self._bodies: dict[tuple[str, int], tuple[int, int, int, int]] = {}
         self._partners: dict[str, list[TrainingVolume]] = {}
         for volume in volumes:
             if volume.label_group:
@@ -136,7 +140,7 @@ class EpisodeSampler:
         grid = plane_grid(rng, CROP, pixel, center, plane.spacing, plane.shape, rng.uniform(0, 1), flips)  # type: ignore[arg-type]
         chosen = [int(stack[i]) for i in painted + queries]
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
-        labels = self._choose_segments(labels, len(painted), anchor)
+        labels, _ = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
         raw = self._recolour(volume, plane, stack, sample(plane.take(volume.image, stack), grid, False, _air(volume)), grid)
         low, high = self._window(volume, raw)
@@ -147,7 +151,7 @@ class EpisodeSampler:
         step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
         evidence = evidence_of_painted_slices(small, labels[: len(painted), 1::2, 1::2], painted, segments, step)(queries)
         images = slice_noise(rng, image[painted + queries])
-        return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence)
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True)
 
     def _painted(self, count: int, start: float, share: float) -> list[int]:
         """Which slices of a stack are painted: evenly spread over the structure, or anywhere."""
@@ -171,8 +175,8 @@ class EpisodeSampler:
         center = tuple((a + b) / 2 + rng.uniform(-0.35, 0.35) * free for a, b in bounds)
         return field / CROP, center  # type: ignore[return-value]
 
-    def _choose_segments(self, labels: Tensor, supports: int, anchor: int | None) -> Tensor:
-        """Keeps the anchor and up to four more labels of the support; the rest becomes background."""
+    def _choose_segments(self, labels: Tensor, supports: int, anchor: int | None) -> tuple[Tensor, list[int]]:
+        """Keeps the anchor and some more labels of the support, renumbered; the rest becomes background."""
         values, counts = labels[:supports].unique(return_counts=True)
         found = [int(v) for v, c in zip(values, counts, strict=True) if v > 0 and c >= 12]
         if not found or (anchor is not None and anchor not in found):
@@ -185,7 +189,7 @@ class EpisodeSampler:
         result = torch.zeros_like(labels, dtype=torch.long)
         for new, old in enumerate(keep, start=1):
             result[labels == old] = new
-        return result
+        return result, keep
 
     def _recolour(self, volume: TrainingVolume, plane: _Plane, indices: np.ndarray, raw: Tensor, grid: Tensor) -> Tensor:
         """Now and then shifts the intensity of every labelled structure: another contrast, the same texture."""
@@ -239,9 +243,7 @@ class EpisodeSampler:
         chosen_s = self._slices(box_s[axis], support.count, supports, empty=0.0, near=near)
         middle = int(np.mean(chosen_s)) if other is volume and near else None
         chosen_q = self._slices(box_q[axis], query.count, 4, empty=0.25, near=near, middle=middle)
-        if other is volume and volume.kind == "volume":
-            chosen_q = [q for q in chosen_q if q not in chosen_s]
-        elif other is volume:
+        if other is volume:
             chosen_q = [q for q in chosen_q if q not in chosen_s]
         if not chosen_q:
             raise Rejected
@@ -253,10 +255,10 @@ class EpisodeSampler:
         grid_s = plane_grid(rng, CROP, pixel, center_s, support.spacing, support.shape, strength, flips)  # type: ignore[arg-type]
         scale = math.exp(rng.normal(0, 0.12))
         grid_q = plane_grid(rng, CROP, pixel * scale, center_q, query.spacing, query.shape, strength, turn)  # type: ignore[arg-type]
-        labels_s = sample(support.take(volume.labelings[labeling], chosen_s), grid_s, True)
+        planes_s = support.take(volume.labelings[labeling], chosen_s)
+        labels_s = sample(planes_s, grid_s, True)
         labels_q = sample(query.take(other.labelings[labeling], chosen_q), grid_q, True)
-        shared = anchor if other is volume else anchor
-        labels = self._choose_segments(torch.cat([labels_s, labels_q]), supports, shared)
+        labels, kept = self._choose_segments(torch.cat([labels_s, labels_q]), supports, anchor)
         raw_s = sample(support.take(volume.image, chosen_s), grid_s, False, _air(volume))
         raw_q = sample(query.take(other.image, chosen_q), grid_q, False, _air(other))
         low_s, high_s = self._window(volume, raw_s)
@@ -268,7 +270,34 @@ class EpisodeSampler:
         image_s = curve_s(((raw_s - low_s) / (high_s - low_s)).clamp(0, 1))
         image_q = curve_q(((raw_q - low_q) / (high_q - low_q)).clamp(0, 1))
         images = slice_noise(rng, torch.cat([image_s, image_q]))
-        return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, int(labels.max()), None)
+        segments = int(labels.max())
+        evidence = None
+        if turn == flips and rng.random() < 0.75:
+            evidence = self._position(planes_s, kept, support, query, grid_q)
+            evidence = evidence[None].expand(len(chosen_q), *evidence.shape)
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False)
+
+    def _position(self, planes: np.ndarray, kept: list[int], support: _Plane, query: _Plane, grid: Tensor) -> Tensor:
+        """Evidence of the position in the body, with the error that two patients would have."""
+        rng = self.rng
+        index = np.zeros(int(planes.max()) + 1, np.int32)
+        for new, old in enumerate(kept, start=1):
+            if old < len(index):
+                index[old] = new
+        position = position_map([index[p] for p in planes], [self._body(support)] * len(planes), len(kept))
+        top, bottom, left, right = self._body(query)
+        # grid points are in [-1, 1] between the centres of the plane's corner pixels
+        rows = ((grid[1::2, 1::2, 1] + 1) / 2 * (query.shape[0] - 1) - top) / (bottom - top)
+        columns = ((grid[1::2, 1::2, 0] + 1) / 2 * (query.shape[1] - 1) - left) / (right - left)
+        rows = (rows - 0.5) * math.exp(rng.normal(0, 0.06)) + 0.5 + rng.normal(0, 0.03)
+        columns = (columns - 0.5) * math.exp(rng.normal(0, 0.06)) + 0.5 + rng.normal(0, 0.03)
+        return evidence_of_other_volumes(position, rows, columns)
+
+    def _body(self, plane: _Plane) -> tuple[int, int, int, int]:
+        key = (plane.volume.name, plane.axis)
+        if key not in self._bodies:
+            self._bodies[key] = body_bounds(np.moveaxis(np.asarray(plane.volume.image), plane.axis, 0))
+        return self._bodies[key]
 
     def _slices(
         self, extent: slice, count: int, number: int, empty: float, near: bool, middle: int | None = None
@@ -290,6 +319,7 @@ class _Plane:
     """A volume seen as slices along one axis."""
 
     def __init__(self, volume: TrainingVolume, axis: int) -> None:
+        self.volume = volume
         self.axis = axis
         self.rest = [a for a in range(3) if a != axis]
         self.count = volume.image.shape[axis]

@@ -11,9 +11,18 @@ from ..weights import save_network
 from .trainer import CHECKPOINT
 
 
-def export(run: Path, output: Path) -> dict[str, str]:
-    """Writes the averaged weights of a run; returns what the file's header says."""
+def export(run: Path, output: Path, config: NetworkConfig) -> dict[str, str]:
+    """Writes the averaged weights of a run.
+
+    Args:
+        run: folder with a checkpoint.
+        output: weights file to write, ending in .safetensors.
+        config: of the trained network.
+
+    Returns:
+        what the file's header says about the training: episodes, steps, seconds.
+    """
     state = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
     about = {"episodes": str(state["episodes"]), "steps": str(state["step"]), "seconds": f"{state['seconds']:.0f}"}
-    save_network(state["average"], NetworkConfig(), output, about)
+    save_network(state["average"], config, output, about)
     return about

@@ -14,8 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..evidence import GEODESIC, SHAPE
 from ..network.config import NetworkConfig
 from ..network.model import FewShotNetwork
+from ..weights import load_network
 from .episodes import EpisodeGroup, EpisodeSampler
 from .losses import group_dice, group_losses
 from .mixture import volume_weights
@@ -38,6 +40,7 @@ class TrainingPlan:
         rate: learning rate of the new layers; the encoder's is a seventh of it.
         within: share of groups within one volume.
         minutes: stop (resumable) after so many minutes; 0 for no limit.
+        start_from: weights file to start from instead of the ImageNet encoder.
     """
 
     cache: str
@@ -87,9 +90,10 @@ class Trainer:
         self.device = torch.device(plan.device)
         torch.manual_seed(plan.seed)
         self.network = FewShotNetwork(NetworkConfig())
-        self.network.features.encoder.load_imagenet(_imagenet())
-        if plan.start_from:
-            self.network.load_state_dict(torch.load(plan.start_from, weights_only=True)["average"])
+        if not plan.start_from:
+            self.network.features.encoder.load_imagenet(_imagenet())
+        else:
+            self.network.load_state_dict(load_network(plan.start_from).state_dict())
         self.network.to(self.device)
         encoder = self.network.features.encoder
         # Edges and textures of the first stages transfer as they are; freezing them saves a third of the backward pass.
@@ -149,7 +153,7 @@ class Trainer:
         self.episodes += count
         record = {name: float(value.detach()) for name, value in losses.items()}
         if self.step % 4 == 0:
-            record["within" if group.evidence is not None else "across"] = group_dice(prediction, labels)
+            record["within" if group.within else "across"] = group_dice(prediction, labels)
         return record
 
     def _losses(self, group: EpisodeGroup, rng: np.random.Generator):
@@ -244,10 +248,8 @@ class Trainer:
 
 def _drop_some(evidence: Tensor, rng: np.random.Generator) -> Tensor:
     """Now and then hides one kind of evidence, so that the network does not lean on it alone."""
-    from ..evidence import GEODESIC, SHAPE
-
     chance = rng.random()
-    if chance > 0.15:
+    if chance > 0.15 or not bool(evidence[:, :, SHAPE].any()):
         return evidence
     evidence = evidence.clone()
     if chance < 0.1:
