@@ -62,9 +62,12 @@ def sensible_axes(shape: tuple[int, ...], spacing_kji: tuple[float, ...]) -> lis
     """
     # Spacings that differ by rounding only must not decide: acquisition slices lie along axis 0.
     coarsest = max(range(3), key=lambda axis: (round(spacing_kji[axis], 1), -axis))
-    if max(spacing_kji) / min(spacing_kji) <= 2.5 and min(shape) >= 48:
-        return [coarsest] + [axis for axis in range(3) if axis != coarsest]
-    return [coarsest]
+    if max(spacing_kji) / min(spacing_kji) > 2.5:
+        return [coarsest]
+    if min(shape) < 48:
+        # No axis is much coarser, so the one it was stored along is the sensible one.
+        return [0]
+    return [coarsest] + [axis for axis in range(3) if axis != coarsest]
 
 
 def smallest_unsigned(labels: np.ndarray) -> np.ndarray:
