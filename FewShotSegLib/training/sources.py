@@ -62,10 +62,11 @@ def sensible_axes(shape: tuple[int, ...], spacing_kji: tuple[float, ...]) -> lis
     """
     # Spacings that differ by rounding only must not decide: acquisition slices lie along axis 0.
     coarsest = max(range(3), key=lambda axis: (round(spacing_kji[axis], 1), -axis))
-    if max(spacing_kji) / min(spacing_kji) > 2.5:
+    fine, middle, coarse = sorted(spacing_kji)
+    if coarse / fine > 2.5 and coarse > 1.2 * middle:
         return [coarsest]
-    if min(shape) < 48:
-        # No axis is much coarser, so the one it was stored along is the sensible one.
+    if coarse / fine > 2.5 or min(shape) < 48:
+        # No single axis is much coarser than the others, so the one it was stored along is the sensible one.
         return [0]
     return [coarsest] + [axis for axis in range(3) if axis != coarsest]
 
