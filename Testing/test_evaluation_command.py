@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from FewShotSegLib.evaluation import fillers, manifests, peers, report
 from FewShotSegLib.evaluation.command import add_arguments, parse_options, run
 from FewShotSegLib.evaluation.datasets import open_dataset
 from FewShotSegLib.evaluation.schedule import evenly_spread
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -211,6 +215,16 @@ def test_slicers_fillers_complete_a_box_between_its_painted_slices(method):
     assert confidence is None
     assert (found[1:8] == label[1:8]).mean() > 0.98
     assert (found[[1, 7]] == label[[1, 7]]).all()
+
+
+def test_a_process_that_ran_slicers_fillers_ends_without_a_crash(a_benchmark):
+    pytest.importorskip("slicer")
+    pytest.importorskip("monai")
+    folders = ["--data", a_benchmark / "data", "--output", a_benchmark / "out"]
+    more = ["--manifests", a_benchmark / "manifests", "--sets", "CHAOS_T2", "--protocol", "W-3"]
+    command = [sys.executable, "-m", "FewShotSegLib.evaluation", *folders, *more, "--methods", "nearest,fill"]
+    done = subprocess.run([*map(str, command), "--threads", "2"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_peers_within_a_volume_refuse_examples_of_another():

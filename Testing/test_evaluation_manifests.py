@@ -78,6 +78,8 @@ def test_episodes_of_each_protocol_hold_what_the_protocol_says(a_data_folder):
     assert within.supports == (manifests.Support("case3", (3, 6, 8)),)
     assert within.labels == (1, 2, 3)
     assert within.scored == (0, 1, 2, 4, 5, 7, 9, 10, 11)
+    assert len(manifest.of_protocol("W-5")) == 4
+    assert not manifest.of_protocol("W-10"), "eight labelled slices are too few to paint ten"
     across = manifest.of_protocol("A-3")
     assert len(across) == 3
     assert all(

@@ -7,6 +7,7 @@ the package slicer-core, called as Slicer's Segment Editor effects call them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +79,9 @@ def load_slicer() -> Any:
     Raises:
         MissingPackageError: slicer-core is not installed.
     """
+    # Slicer's interpolator keeps data in thread-local storage, and the threads of ITK's pool end only after its library
+    # was torn down: a crash at exit. ITK's other threader joins its threads at once. Read when ITK is first used.
+    os.environ.setdefault("ITK_GLOBAL_DEFAULT_THREADER", "Platform")
     try:
         import slicer  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
