@@ -107,8 +107,10 @@ class Model:
         if self._segmenter is None:
             from FewShotSegLib.segmenter import Segmenter
 
-            chosen = {} if self._weights is None else {"weights": self._weights}
-            self._segmenter = Segmenter(device=self._device, **chosen)
+            if self._weights is None:
+                self._segmenter = Segmenter(device=self._device)
+            else:
+                self._segmenter = Segmenter(device=self._device, weights=self._weights)
 
 
 PEERS: dict[str, type[NearestSlice] | type[FillBetweenSlices] | type[GrowFromSeeds]] = {
