@@ -1,7 +1,7 @@
 """Evidence of the painted slices: where a structure can be, before any network looks.
 
-Channels of an evidence tensor (..., EVIDENCE_CHANNELS, h, w), zero where a kind of evidence is absent. Channels 0 to 6 come from
-painted slices of the query volume itself, the others from painted slices of other volumes.
+Channels of an evidence tensor (..., EVIDENCE_CHANNELS, h, w), zero where a kind of evidence is absent. Channels 0 to 6
+come from painted slices of the query volume itself, the others from painted slices of other volumes.
 
 0. signed distance of the interpolated shape, tanh, positive inside
 1. how much the two neighbouring painted shapes differ, 0..1

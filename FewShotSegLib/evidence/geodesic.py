@@ -1,9 +1,9 @@
 """Geodesic (grow-cut like) distances from the painted slices through the intensities, for all classes together.
 
-The length of a path is the sum of absolute intensity differences along it plus a small price per step, as in grow-cut by
-shortest paths (Zhu et al. 2014). Distances are found by raster sweeps over planes in six directions, each voxel looking at
-the 3 x 3 voxels of the plane before (as in fast generalised geodesic transforms, Asad et al. 2022): a few vectorised
-rounds instead of a priority queue.
+The length of a path is the sum of absolute intensity differences along it plus a small price per step, as in grow-cut
+by shortest paths (Zhu et al. 2014). Distances are found by raster sweeps over planes in six directions, each voxel
+looking at the 3 x 3 voxels of the plane before (as in fast generalised geodesic transforms, Asad et al. 2022): a few
+vectorised rounds instead of a priority queue.
 """
 
 from __future__ import annotations

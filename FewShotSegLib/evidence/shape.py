@@ -37,8 +37,8 @@ class ShapeInterpolation:
     """Interpolated shape of L segments, its disagreement, nearness and betweenness.
 
     The two neighbouring outlines are moved to the interpolated centroid before their signed distances are mixed, so a
-    structure that wanders from slice to slice (a vessel, say) is not lost half-way. Where a neighbour lacks the segment,
-    it ends half-way.
+    structure that wanders from slice to slice (a vessel, say) is not lost half-way. Where a neighbour lacks the
+    segment, it ends half-way.
 
     Args:
         painted: (P, h, w) integer labels.

@@ -48,6 +48,7 @@ class Features:
 
 
 def upsample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Bilinear interpolation of (N, C, h, w) to the last two sizes given."""
     return F.interpolate(x, size=tuple(size[-2:]), mode="bilinear", align_corners=False)
 
 

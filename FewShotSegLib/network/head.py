@@ -1,7 +1,7 @@
 """Segment head: from similarity maps, separated features, evidence and low-level maps to a segment's logit at stride 2.
 
-One small head with shared weights serves every segment, so segments can be in any number and order. It runs inside a box
-of the slice (the structure's surroundings), on features computed once per slice.
+One small head with shared weights serves every segment, so segments can be in any number and order. It runs inside a
+box of the slice (the structure's surroundings), on features computed once per slice.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class SegmentHead(nn.Module):
         x = x + F.relu(self.conv8(x))
         coarse = self.logit8(x)
         gate = 1 + self.condition(prototypes)[:, :, None, None]
-        x = torch.cat([upsample(torch.cat([self.narrow8(x), coarse], dim=1), low4.shape), low4 * gate, evidence4], dim=1)
+        x = upsample(torch.cat([self.narrow8(x), coarse], dim=1), low4.shape)
+        x = torch.cat([x, low4 * gate, evidence4], dim=1)
         x = F.relu(self.join4(x))
         x = x + F.relu(self.conv4(x))
         x = torch.cat([upsample(self.narrow4(x), low2.shape), low2, evidence], dim=1)

@@ -1,8 +1,8 @@
 """Interactive prototype learning: support and query prototypes of one level exchange what they have.
 
 The paper fixes that support and query prototypes interact at the mid (mean) and the high (peak) level, to make features
-inside a class more consistent and those of different classes less similar (Song et al. 2025, abstract). The gated residual
-exchange and the push away from the background are this project's reading.
+inside a class more consistent and those of different classes less similar (Song et al. 2025, abstract). The gated
+residual exchange and the push away from the background are this project's reading.
 """
 
 from __future__ import annotations

@@ -39,12 +39,14 @@ class Match:
         maps: (Q, L, MATCH_CHANNELS, h, w) similarity maps of each segment.
         coarse: (Q, L + 1, h, w) logits of the interacted prototypes, class 0 is background.
         first: (Q, L + 1, h, w) logits of the support's prototypes alone.
+        levels: (Q, L + 1, h, w) logits of the local mean prototypes alone and of the local peak prototypes alone.
         prototypes: (Q, L, Cm + Ch) interacted prototypes of each segment.
     """
 
     maps: Tensor
     coarse: Tensor
     first: Tensor
+    levels: tuple[Tensor, Tensor]
     prototypes: Tensor
 
 
@@ -56,7 +58,7 @@ class Matching(nn.Module):
         self.config = config
         self.interact_mid = PrototypeInteraction(config.mid_channels)
         self.interact_high = PrototypeInteraction(config.high_channels)
-        self.sharpness = nn.Parameter(torch.tensor(2.0))
+        self.sharpness = nn.Parameter(torch.tensor(1.0))
         self.scale = nn.Parameter(torch.tensor(2.7))  # log of the temperature of cosines
         self.weigh = nn.Parameter(torch.tensor([0.4, 0.4, 0.2, 0.2]))
         self.weigh_again = nn.Parameter(torch.full((4,), 0.2))
@@ -71,35 +73,32 @@ class Matching(nn.Module):
         )
 
     def forward(self, features: Features, support: SupportSet) -> Match:
-        mid, high = features.mid.float(), features.high.float()
+        """Matches Q queries with the support set; see the class's modules for each step."""
+        mid, high = support.mid.standardize(features.mid.float()), support.high.standardize(features.high.float())
         config = self.config
         temperature = self.scale.exp()
         mid_maps = self._support_maps(mid, support.mid, temperature, config.use_mean_prototypes)
         high_maps = self._support_maps(high, support.high, temperature, config.use_peak_prototypes)
         w = self.weigh
         absent = torch.where(support.mid.present, 0.0, -1e4)[None, :, None, None]
-        first = temperature * (w[0] * mid_maps[0] + w[1] * high_maps[0] + w[2] * mid_maps[2] + w[3] * high_maps[2]) + absent
+        first = w[0] * mid_maps[0] + w[1] * high_maps[0] + w[2] * mid_maps[2] + w[3] * high_maps[2]
+        first = temperature * first + absent
         probability = first.softmax(dim=1)
 
         weights = probability.flatten(2)
         certainty = (weights * weights).sum(dim=2) / weights.sum(dim=2).clamp_min(1e-4)
-        own_mid = mean_pool(mid.flatten(2) - support.mid.center[:, None], weights)
-        own_high = peak_pool(high.flatten(2) - support.high.center[:, None], weights, self.sharpness)
-        new_mid, new_high = support.mid.overall.expand_as(own_mid), support.high.overall.expand_as(own_high)
+        new_mid, new_high = support.mid.overall, support.high.overall
+        own_mid, own_high = mean_pool(mid.flatten(2), weights), peak_pool(high.flatten(2), weights, self.sharpness)
         if config.use_interaction:
-            new_mid = self.interact_mid(support.mid.overall, own_mid, certainty)
-            new_high = self.interact_high(support.high.overall, own_high, certainty)
-        inter_mid = cosine_maps(mid, new_mid, support.mid.center)
-        inter_high = cosine_maps(high, new_high, support.high.center)
+            new_mid = self.interact_mid(new_mid, own_mid, certainty)
+            new_high = self.interact_high(new_high, own_high, certainty)
+        new_mid, new_high = new_mid.expand_as(own_mid), new_high.expand_as(own_high)
+        inter_mid, inter_high = cosine_maps(mid, new_mid), cosine_maps(high, new_high)
 
         again = first.detach() * 0.5 + temperature * 0.25 * (inter_mid + inter_high).detach()
         sure = confident_masks(again.softmax(dim=1))
-        self_mid = mix(support.mid.overall, mean_pool(mid.flatten(2) - support.mid.center[:, None], sure))
-        self_high = mix(
-            support.high.overall, peak_pool(high.flatten(2) - support.high.center[:, None], sure, self.sharpness)
-        )
-        learnt_mid = cosine_maps(mid, self_mid, support.mid.center)
-        learnt_high = cosine_maps(high, self_high, support.high.center)
+        learnt_mid = cosine_maps(mid, mix(support.mid.overall, mean_pool(mid.flatten(2), sure)))
+        learnt_high = cosine_maps(high, mix(support.high.overall, peak_pool(high.flatten(2), sure, self.sharpness)))
         if not config.use_mean_prototypes:
             inter_mid, learnt_mid = torch.zeros_like(inter_mid), torch.zeros_like(learnt_mid)
         if not config.use_peak_prototypes:
@@ -118,12 +117,13 @@ class Matching(nn.Module):
             maps += [m[:, 1:], m[:, 1:] - m[:, :1]]
         maps += [share[:, 1:], strongest_other(share)]
         prototypes = torch.cat([new_mid[:, 1:], new_high[:, 1:]], dim=-1)
-        return Match(torch.stack(maps, dim=2), coarse, first, prototypes)
+        levels = (temperature * mid_maps[0] + absent, temperature * high_maps[0] + absent)
+        return Match(torch.stack(maps, dim=2), coarse, first, levels, prototypes)
 
     @staticmethod
     def _support_maps(features: Tensor, prototypes: PrototypeSet, temperature: Tensor, used: bool) -> tuple[Tensor, ...]:
         own, others = local_maps(features, prototypes, temperature)
-        whole = cosine_maps(features, prototypes.overall, prototypes.center)
+        whole = cosine_maps(features, prototypes.overall)
         maps = (own, others, whole, whole[:, :1].expand_as(whole))
         return maps if used else tuple(torch.zeros_like(m) for m in maps)
 
@@ -134,8 +134,8 @@ class Matching(nn.Module):
     def losses(self, features: Features, masks: Tensor, support: SupportSet) -> Tensor:
         """Interaction losses of both levels under the queries' true masks (Q, L + 1, h, w)."""
         weights = masks.flatten(2)
-        mid = mean_pool(features.mid.float().flatten(2) - support.mid.center[:, None], weights)
-        high = peak_pool(features.high.float().flatten(2) - support.high.center[:, None], weights, self.sharpness)
+        mid = mean_pool(support.mid.standardize(features.mid.float()).flatten(2), weights)
+        high = peak_pool(support.high.standardize(features.high.float()).flatten(2), weights, self.sharpness)
         present = (weights.sum(dim=2) > 0.5) & support.mid.present
         return interaction_losses(support.mid.overall, mid, present) + interaction_losses(
             support.high.overall, high, present

@@ -82,8 +82,9 @@ class PrototypeSet:
     """Prototypes of one feature level, from any number of support slices.
 
     Attributes:
-        center: (C,) mean feature over the support's pixels; taken off before cosines, because otherwise pooled maxima of
-            different classes correlate.
+        center: (C,) mean feature over the support's pixels; taken off before pooling and cosines, because otherwise pooled
+            maxima of different classes correlate.
+        scale: (C,) standard deviation over the support's pixels; divided by, so that no channel drowns the others.
         overall: (L + 1, C) one prototype per class.
         present: (L + 1,) bool, class seen in the support.
         local: (M, C) local prototypes of all classes.
@@ -91,10 +92,15 @@ class PrototypeSet:
     """
 
     center: Tensor
+    scale: Tensor
     overall: Tensor
     present: Tensor
     local: Tensor
     local_class: Tensor
+
+    def standardize(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) features as the prototypes see them: centred and scaled by the support's statistics."""
+        return (features - self.center[:, None, None]) / self.scale[:, None, None]
 
 
 def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool, limit: int = 192) -> PrototypeSet:
@@ -110,19 +116,20 @@ def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool, limit: i
     """
     classes = masks.shape[1]
     center = features.mean(dim=(0, 2, 3))
-    centered = features - center[:, None, None]
-    flat = centered.transpose(0, 1).flatten(1)
+    scale = features.std(dim=(0, 2, 3)) + 1e-3
+    standard = (features - center[:, None, None]) / scale[:, None, None]
+    flat = standard.transpose(0, 1).flatten(1)
     flat_masks = masks.transpose(0, 1).flatten(1)
     weight = flat_masks.sum(dim=1)
     overall = pool(flat, flat_masks)
-    prototypes, weights = cell_pool(centered, masks, cells, pool)
+    prototypes, weights = cell_pool(standard, masks, cells, pool)
     # The best cell of a class always counts, or a structure of a few pixels would have no local prototype.
     best = weights.transpose(0, 1).flatten(1).amax(dim=1)
     keep = weights >= torch.minimum(best, torch.full_like(best, _MIN_WEIGHT))[None, :, None]
     keep &= weights > 0
     keep = _strongest(keep, weights, limit)
     index = torch.arange(classes, device=masks.device)[None, :, None].expand_as(weights)
-    return PrototypeSet(center, overall, weight > 0, prototypes[keep], index[keep])
+    return PrototypeSet(center, scale, overall, weight > 0, prototypes[keep], index[keep])
 
 
 def _strongest(keep: Tensor, weights: Tensor, limit: int) -> Tensor:
@@ -136,18 +143,17 @@ def _strongest(keep: Tensor, weights: Tensor, limit: int) -> Tensor:
     return chosen.view(classes, slices, cells).transpose(0, 1)
 
 
-def cosine_maps(features: Tensor, prototypes: Tensor, center: Tensor) -> Tensor:
+def cosine_maps(features: Tensor, prototypes: Tensor) -> Tensor:
     """Cosine between every pixel and every prototype.
 
     Args:
-        features: (Q, C, h, w).
-        prototypes: (M, C), or (Q, M, C) with prototypes of each query's own; already centred.
-        center: (C,).
+        features: (Q, C, h, w), standardized.
+        prototypes: (M, C), or (Q, M, C) with prototypes of each query's own.
 
     Returns:
         (Q, M, h, w) in [-1, 1].
     """
-    query = F.normalize(features - center[:, None, None], dim=1, eps=1e-4).flatten(2)
+    query = F.normalize(features, dim=1, eps=1e-4).flatten(2)
     unit = F.normalize(prototypes, dim=-1, eps=1e-4)
     return (unit @ query).unflatten(-1, features.shape[-2:])
 
@@ -158,11 +164,16 @@ def local_maps(features: Tensor, prototypes: PrototypeSet, temperature: Tensor |
     As ALPNet's adaptive local prototypes; the sums over "all others" come from the totals, so the cost is one product
     with the prototypes, whatever the number of classes.
 
+    Args:
+        features: (Q, C, h, w), standardized.
+        prototypes: of the same level.
+        temperature: of the softmax over a class's prototypes.
+
     Returns:
         own (Q, L + 1, h, w) and others (Q, L + 1, h, w), in [-1, 1]; -1 for a class (or its others) without prototype.
     """
     classes = prototypes.overall.shape[0]
-    cosine = cosine_maps(features, prototypes.local, prototypes.center)
+    cosine = cosine_maps(features, prototypes.local)
     weight = torch.exp(cosine * temperature)
     membership = F.one_hot(prototypes.local_class, classes).to(cosine.dtype)
     top = torch.einsum("qmhw,mk->qkhw", weight * cosine, membership)

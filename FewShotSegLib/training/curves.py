@@ -9,7 +9,7 @@ import numpy as np
 
 from .trainer import LOG
 
-_SHOWN_LOSSES = ("cross_entropy", "coarse", "matching", "prototypes", "interaction")
+_SHOWN_LOSSES = ("cross_entropy", "coarse", "matching", "mean_prototypes", "peak_prototypes", "interaction")
 
 
 def draw_curves(run: Path, smoothing: int = 9) -> Path:

@@ -40,6 +40,8 @@ def group_losses(network: FewShotNetwork, prediction: Prediction, features, supp
         "coarse": 0.3 * _soft_cross_entropy(with_background(prediction.coarse), fractions),
         "matching": 0.3 * _soft_cross_entropy(prediction.match.coarse, fractions),
         "prototypes": 0.1 * _soft_cross_entropy(prediction.match.first, fractions),
+        "mean_prototypes": 0.1 * _soft_cross_entropy(prediction.match.levels[0], fractions),
+        "peak_prototypes": 0.15 * _soft_cross_entropy(prediction.match.levels[1], fractions),
         "interaction": 0.05 * network.matching.losses(features, fractions, support),
     }
 
