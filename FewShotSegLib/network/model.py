@@ -61,7 +61,9 @@ class FewShotNetwork(nn.Module):
         """Similarity maps of Q encoded queries with every segment of the support set."""
         return self.matching(features, support)
 
-    def decode(self, features: Features, match: Match, evidence: Tensor | None, segment: int | slice, box: Box) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, features: Features, match: Match, evidence: Tensor | None, segment: int | slice, box: Box
+    ) -> tuple[Tensor, Tensor]:
         """Runs the segment head for some segments inside a box.
 
         Args:
@@ -132,4 +134,5 @@ def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:
 
 
 def count_parameters(module: nn.Module) -> int:
+    """Number of a module's weights."""
     return sum(p.numel() for p in module.parameters())

@@ -5,11 +5,16 @@ Notation: S support slices, L segments; class 0 is background, so masks have L +
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Pool = Callable[[Tensor, Tensor], Tensor]
+"""Maps features (..., C, P) and masks (..., K, P) to prototypes (..., K, C)."""
 
 # A cell's prototype counts only if the class fills at least this much of one feature pixel.
 _MIN_WEIGHT = 0.3
@@ -33,8 +38,8 @@ def peak_pool(features: Tensor, masks: Tensor, sharpness: Tensor | float = 4.0) 
     """Peak prototypes: per channel, the smooth maximum over the class's pixels.
 
     The paper names peak prototypes of "greatest semantic information" and gives no equation. This project's reading is
-    the Boltzmann operator, sum(w f exp(b f)) / sum(w exp(b f)): the masked mean for b = 0, the masked per-channel maximum for
-    b -> infinity; in between it is robust against single pixels, and differentiable.
+    the Boltzmann operator, sum(w f exp(b f)) / sum(w exp(b f)): the masked mean for b = 0, the masked per-channel
+    maximum for b -> infinity; in between it is robust against single pixels, and differentiable.
 
     Args:
         features: (..., C, P), roughly of unit scale.
@@ -48,7 +53,7 @@ def peak_pool(features: Tensor, masks: Tensor, sharpness: Tensor | float = 4.0) 
     return masks @ (features.transpose(-1, -2) * weight) / (masks @ weight).clamp_min(1e-6)
 
 
-def cell_pool(features: Tensor, masks: Tensor, cells: int, pool) -> tuple[Tensor, Tensor]:
+def cell_pool(features: Tensor, masks: Tensor, cells: int, pool: Pool) -> tuple[Tensor, Tensor]:
     """Local prototypes: every class pooled in each cell of a regular grid (after ALPNet, Ouyang et al. 2020).
 
     Args:
@@ -58,7 +63,7 @@ def cell_pool(features: Tensor, masks: Tensor, cells: int, pool) -> tuple[Tensor
         pool: :func:`mean_pool` or :func:`peak_pool` (with its sharpness bound).
 
     Returns:
-        prototypes (S, K, cells * cells, C) and their weights (S, K, cells * cells), 0 where the cell holds no such class.
+        prototypes (S, K, cells * cells, C) and their weights (S, K, cells * cells), 0 where a cell lacks the class.
     """
     rows = _cut(features.shape[-2], cells)
     columns = _cut(features.shape[-1], cells)
@@ -74,7 +79,7 @@ def cell_pool(features: Tensor, masks: Tensor, cells: int, pool) -> tuple[Tensor
 
 def _cut(size: int, cells: int) -> list[tuple[int, int]]:
     edges = [round(i * size / cells) for i in range(cells + 1)]
-    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ class PrototypeSet:
     """Prototypes of one feature level, from any number of support slices.
 
     Attributes:
-        center: (C,) mean feature over the support's pixels; taken off before pooling and cosines, because otherwise pooled
-            maxima of different classes correlate.
+        center: (C,) mean feature over the support's pixels; taken off before pooling and cosines, because otherwise
+            pooled maxima of different classes correlate.
         scale: (C,) standard deviation over the support's pixels; divided by, so that no channel drowns the others.
         overall: (L + 1, C) one prototype per class.
         present: (L + 1,) bool, class seen in the support.
@@ -103,7 +108,7 @@ class PrototypeSet:
         return (features - self.center[:, None, None]) / self.scale[:, None, None]
 
 
-def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool, limit: int = 192) -> PrototypeSet:
+def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool: Pool, limit: int = 192) -> PrototypeSet:
     """Prototypes of all classes from S support slices.
 
     Args:
@@ -111,8 +116,8 @@ def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool, limit: i
         masks: (S, L + 1, h, w) class fractions.
         cells: grid of the local prototypes.
         pool: pooling of this level.
-        limit: at most so many local prototypes per class are kept (the best filled cells), so that the comparison with a
-            query does not grow with the number of examples.
+        limit: at most so many local prototypes per class are kept (the best filled cells), so that the comparison with
+            a query does not grow with the number of examples.
     """
     classes = masks.shape[1]
     center = features.mean(dim=(0, 2, 3))

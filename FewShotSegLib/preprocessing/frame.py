@@ -37,6 +37,7 @@ class Frame:
 
     @property
     def area(self) -> int:
+        """Pixels of the network's image."""
         return self.height * self.width
 
     def pixel(self, spacing: tuple[float, float]) -> float:
@@ -118,7 +119,9 @@ def bounds_of(mask: np.ndarray) -> Bounds | None:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def widen(bounds: Bounds, margin_mm: tuple[float, float], spacing: tuple[float, float], shape: tuple[int, int]) -> Bounds:
+def widen(
+    bounds: Bounds, margin_mm: tuple[float, float], spacing: tuple[float, float], shape: tuple[int, int]
+) -> Bounds:
     """Bounds with a (row, column) margin in mm on each side, kept inside the plane."""
     r, c = (int(np.ceil(m / d)) for m, d in zip(margin_mm, spacing, strict=True))
     return (

@@ -29,7 +29,8 @@ def plane_grid(
         center: (row, column) in mm where the crop's centre lies.
         spacing: (row, column) pixel size of the source plane in mm.
         shape: (rows, columns) of the source plane.
-        strength: 0 for none, 1 for rotations up to 30 degrees, scaling up to 20 %, and elastic shifts up to 4 % of the crop.
+        strength: 0 for none, 1 for rotations up to 30 degrees, scaling up to 20 %, and elastic shifts up to 4 % of the
+            crop.
         flips: flip rows, flip columns, transpose.
 
     Returns:

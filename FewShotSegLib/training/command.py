@@ -1,4 +1,4 @@
-"""`fewshotseg train`: prepares the data, trains (or goes on training), draws the learning curves, writes the weights."""
+"""`fewshotseg train`: prepares the data, trains (or goes on training), draws learning curves, writes the weights."""
 
 from __future__ import annotations
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .trainer import LOG
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SHOWN_LOSSES = ("cross_entropy", "coarse", "matching", "mean_prototypes", "peak_prototypes", "interaction")
 
@@ -45,7 +49,7 @@ def draw_curves(run: Path, smoothing: int = 9) -> Path:
     return path
 
 
-def _draw(axes, lines: list[dict], name: str, label: str, smoothing: int) -> None:
+def _draw(axes: Axes, lines: list[dict], name: str, label: str, smoothing: int) -> None:
     points = [(line["episodes"] / 1000, line[name]) for line in lines if name in line]
     if len(points) < 2:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,7 @@ class EpisodeGroup:
 
     @property
     def episodes(self) -> int:
+        """Pairs of a query and a segment."""
         return (len(self.images) - self.supports) * self.segments
 
 
@@ -73,6 +75,7 @@ class EpisodeSampler:
                 self._partners.setdefault(volume.label_group, []).append(volume)
 
     def draw(self) -> EpisodeGroup:
+        """Draws the next group."""
         while True:
             volume = self.volumes[self.rng.choice(len(self.volumes), p=self.weights)]
             try:
@@ -142,14 +145,16 @@ class EpisodeSampler:
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
         labels, _ = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
-        raw = self._recolour(volume, plane, stack, sample(plane.take(volume.image, stack), grid, False, _air(volume)), grid)
+        raw = sample(plane.take(volume.image, stack), grid, False, _air(volume))
+        raw = self._recolour(volume, plane, stack, raw, grid)
         low, high = self._window(volume, raw)
         image = IntensityChange(rng)(((raw - low) / (high - low)).clamp(0, 1))
         small = F.avg_pool2d(image[:, None], 2)[:, 0]
         if rng.random() < 0.5:
             small = (small + torch.randn(small.shape) * rng.uniform(0, 0.03)).clamp(0, 1)
         step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
-        evidence = evidence_of_painted_slices(small, labels[: len(painted), 1::2, 1::2], painted, segments, step)(queries)
+        masks = labels[: len(painted), 1::2, 1::2]
+        evidence = evidence_of_painted_slices(small, masks, painted, segments, step)(queries)
         images = slice_noise(rng, image[painted + queries])
         return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True)
 
@@ -172,8 +177,8 @@ class EpisodeSampler:
         field = extent * math.exp(rng.uniform(math.log(1.15), math.log(6.0)))
         field = float(np.clip(field, 40 * min(plane.spacing), 1.15 * whole))
         free = max(field - extent, 0.15 * extent)
-        center = tuple((a + b) / 2 + rng.uniform(-0.35, 0.35) * free for a, b in bounds)
-        return field / CROP, center  # type: ignore[return-value]
+        row, column = ((a + b) / 2 + rng.uniform(-0.35, 0.35) * free for a, b in bounds)
+        return field / CROP, (row, column)
 
     def _choose_segments(self, labels: Tensor, supports: int, anchor: int | None) -> tuple[Tensor, list[int]]:
         """Keeps the anchor and some more labels of the support, renumbered; the rest becomes background."""
@@ -191,7 +196,9 @@ class EpisodeSampler:
             result[labels == old] = new
         return result, keep
 
-    def _recolour(self, volume: TrainingVolume, plane: _Plane, indices: np.ndarray, raw: Tensor, grid: Tensor) -> Tensor:
+    def _recolour(
+        self, volume: TrainingVolume, plane: _Plane, indices: np.ndarray, raw: Tensor, grid: Tensor
+    ) -> Tensor:
         """Now and then shifts the intensity of every labelled structure: another contrast, the same texture."""
         rng = self.rng
         if rng.random() > 0.25:
@@ -327,7 +334,7 @@ class _Plane:
         self.spacing = (volume.spacing_kji[self.rest[0]], volume.spacing_kji[self.rest[1]])
         self.gap = volume.spacing_kji[axis]
 
-    def take(self, array: np.ndarray, indices) -> np.ndarray:
+    def take(self, array: np.ndarray, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """(len(indices), rows, columns)."""
         return np.stack([np.take(array, int(i), axis=self.axis) for i in indices])
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..network.encoding_decoding import Features, upsample
+from ..network.matching import SupportSet
 from ..network.model import FewShotNetwork, Prediction, class_fractions
 
 
@@ -24,14 +26,20 @@ def soft_dice(probability: Tensor, target: Tensor) -> Tensor:
     return 1 - ((2 * overlap + 1) / (total + 1))[present].mean()
 
 
-def group_losses(network: FewShotNetwork, prediction: Prediction, features, support, labels: Tensor) -> dict[str, Tensor]:
+def group_losses(
+    network: FewShotNetwork, prediction: Prediction, features: Features, support: SupportSet, labels: Tensor
+) -> dict[str, Tensor]:
     """All losses; their sum is trained.
 
     Args:
+        network: that made the prediction.
+        prediction: of the queries.
+        features: of the queries.
+        support: that they were matched with.
         labels: (Q, H, W) integers 0..L.
     """
     segments = prediction.logits.shape[1]
-    full = F.interpolate(with_background(prediction.logits), size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    full = upsample(with_background(prediction.logits), labels.shape)
     target = F.one_hot(labels, segments + 1).permute(0, 3, 1, 2).float()
     fractions = class_fractions(labels, segments, 8)
     return {
@@ -54,7 +62,7 @@ def _soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 @torch.no_grad()
 def group_dice(prediction: Prediction, labels: Tensor) -> float:
     """Mean Dice of the segments that occur in the group's queries, for the learning curve."""
-    full = F.interpolate(with_background(prediction.logits), size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    full = upsample(with_background(prediction.logits), labels.shape)
     found = full.argmax(dim=1)
     scores = []
     for segment in range(1, prediction.logits.shape[1] + 1):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..evidence import GEODESIC, SHAPE
 from ..network.config import NetworkConfig
-from ..network.model import FewShotNetwork
+from ..network.model import FewShotNetwork, Prediction
 from ..weights import load_network
 from .episodes import EpisodeGroup, EpisodeSampler
 from .losses import group_dice, group_losses
@@ -67,7 +67,7 @@ def train(plan: TrainingPlan) -> None:
     if plan.processes == 1:
         _worker(0, plan, "")
     else:
-        torch.multiprocessing.spawn(_worker, args=(plan, meeting.resolve().as_uri()), nprocs=plan.processes)  # type: ignore[attr-defined]
+        torch.multiprocessing.spawn(_worker, args=(plan, meeting.resolve().as_uri()), nprocs=plan.processes)
     meeting.unlink(missing_ok=True)
 
 
@@ -117,6 +117,7 @@ class Trainer:
         torch.manual_seed(seed)
 
     def run(self) -> None:
+        """Trains to the end of the plan, or to its time limit."""
         plan = self.plan
         began = saved = time.monotonic()
         spent = self.seconds
@@ -156,7 +157,9 @@ class Trainer:
             record["within" if group.within else "across"] = group_dice(prediction, labels)
         return record
 
-    def _losses(self, group: EpisodeGroup, rng: np.random.Generator):
+    def _losses(
+        self, group: EpisodeGroup, rng: np.random.Generator
+    ) -> tuple[Prediction, dict[str, Tensor], Tensor]:
         images = group.images.to(self.device).contiguous(memory_format=torch.channels_last)
         labels = group.labels.to(self.device)
         evidence = None if group.evidence is None else _drop_some(group.evidence, rng).to(self.device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -65,7 +64,7 @@ def load_network(path: str | Path | None = None, **switches: bool) -> FewShotNet
         )
     fields = json.loads(metadata["config"])
     fields["head_channels"] = tuple(fields["head_channels"])
-    config = replace(NetworkConfig(**fields), **switches)
+    config = NetworkConfig(**(fields | switches))
     network = FewShotNetwork(config)
     try:
         network.load_state_dict(state)
@@ -84,7 +83,8 @@ def _verify(file: Path, required: bool) -> None:
     found = checksum(file)
     if found != expected:
         raise WeightsError(
-            f"{file} has the SHA-256 {found[:12]}..., expected {expected[:12]}...: truncated or altered. Fetch it again."
+            f"{file} has the SHA-256 {found[:12]}..., expected {expected[:12]}...: truncated or altered. "
+            "Fetch it again."
         )
 
 
