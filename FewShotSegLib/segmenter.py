@@ -50,6 +50,7 @@ class Segmenter:
         progress: Progress | None = None,
         refine: bool = True,
         zoom: bool = True,
+        again: bool = True,
     ) -> Result:
         """Segments a volume.
 
@@ -59,6 +60,7 @@ class Segmenter:
             progress: called with (stage, steps done, steps of the stage); what it raises stops the work.
             refine: whether boundaries are fitted to the query's own intensities.
             zoom: whether small structures get a closer look.
+            again: whether, without a painted slice in the query, the surest slices of a first look guide a second one.
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
@@ -73,7 +75,7 @@ class Segmenter:
         request = lay_out(query, examples, values)
         report = progress or (lambda stage, done, total: None)
         with torch.inference_mode():
-            layers = Pipeline(self.network, self.device, report, zoom).run(request)
+            layers = Pipeline(self.network, self.device, report, zoom, again).run(request)
             refinement = refiner(request, layers[0].frame) if refine else None
             indices, confidence = merge(
                 layers, len(values), request.view.shape, refinement, lambda done, total: report("joining", done, total)

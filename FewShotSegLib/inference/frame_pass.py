@@ -87,6 +87,7 @@ class FramePass:
         targets: list[int],
         tick: Callable[[int], None] = lambda _: None,
         elsewhere: Tensor | None = None,
+        only: list[int] | None = None,
     ) -> Tensor:
         """Logits of some segments in every slice.
 
@@ -97,6 +98,7 @@ class FramePass:
             targets: segments 1..L to decode.
             tick: called with the number of slices done since the last call; may raise to cancel.
             elsewhere: evidence of other volumes, (L, EVIDENCE_CHANNELS, h / 2, w / 2), used where nothing is painted.
+            only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
 
         Returns:
             (T, Z, h / 2, w / 2) float16 on the CPU; background has logit 0.
@@ -106,8 +108,9 @@ class FramePass:
         evidence = self._evidence(painted, segments) if painted.positions else None
         own, others = self._encode_supports(painted, foreign, segments)
         known: dict[tuple[int, ...], SupportSet] = {}
-        for start in range(0, count, _CHUNK):
-            slices = range(start, min(start + _CHUNK, count))
+        wanted = list(range(count)) if only is None else only
+        for start in range(0, len(wanted), _CHUNK):
+            slices = wanted[start : start + _CHUNK]
             nearest = _nearest(painted.positions, slices)
             if nearest not in known:
                 known = {nearest: self._support(own, others, nearest)}
@@ -124,7 +127,7 @@ class FramePass:
                 shown = None if hint is None else hint[:, segment - 1 : segment].to(self.device)
                 logits, _ = self.network.decode(features, match, shown, segment - 1, box)
                 top, bottom, left, right = (4 * b for b in box)
-                result[row, start : slices.stop, top:bottom, left:right] = logits[:, 0].half().cpu()
+                result[row, slices, top:bottom, left:right] = logits[:, 0].half().cpu()
             tick(len(slices))
         return result
 
@@ -133,8 +136,8 @@ class FramePass:
         x = (images[:, None] * 2 - 1).to(self.device)
         return self.network.encode(x.contiguous(memory_format=torch.channels_last))
 
-    def _images(self, slices: range | list[int]) -> Tensor:
-        planes = self.window(self.stack[list(slices)])
+    def _images(self, slices: list[int]) -> Tensor:
+        planes = self.window(self.stack[slices])
         return self.frame.cut(planes)
 
     def _encode_supports(
@@ -156,11 +159,10 @@ class FramePass:
         features = Features.concatenate([f for f, _ in chosen])
         return self.network.build_support(features, torch.cat([m for _, m in chosen]))
 
-    def _evidence(self, painted: Painted, segments: int) -> Callable[[range], Tensor]:
+    def _evidence(self, painted: Painted, segments: int) -> Callable[[list[int]], Tensor]:
         height, width = self.frame.half
-        small = torch.cat(
-            [self.frame.cut(self.window(self.stack[i : i + 16]), (height, width)) for i in range(0, len(self.stack), 16)]
-        )
+        parts = [self.stack[i : i + 16] for i in range(0, len(self.stack), 16)]
+        small = torch.cat([self.frame.cut(self.window(part), (height, width)) for part in parts])
         labels = self.frame.cut_labels(painted.masks, (height, width))
         return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step)
 
@@ -184,8 +186,8 @@ class FramePass:
         )
 
 
-def _nearest(positions: list[int], slices: range) -> tuple[int, ...]:
+def _nearest(positions: list[int], slices: list[int]) -> tuple[int, ...]:
     """Indices of the painted slices nearest to a chunk's middle."""
-    middle = (slices.start + slices.stop - 1) / 2
+    middle = (slices[0] + slices[-1]) / 2
     order = sorted(range(len(positions)), key=lambda i: (abs(positions[i] - middle), i))
     return tuple(sorted(order[:_NEAREST]))

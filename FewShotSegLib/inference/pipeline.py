@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from ..network.model import FewShotNetwork
 from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
 from .frame_pass import FramePass, Painted, SupportSlice
-from .layers import Layer, smooth_through_slices
+from .layers import Layer, merge, smooth_through_slices
 from .request import ForeignSlice, Request
+from .self_painted import sure_slices
 
 Ticker = Callable[[str, int, int], None]
 
@@ -24,6 +26,8 @@ _LEAST_MARGIN_MM = 10.0
 # A structure is looked at again, larger, when it fills less than this part of the region's side.
 _SMALL = 0.45
 _CLOSE_SIDE = 128
+# Below this logit everywhere in a slice, a structure is taken to be absent there.
+_ABSENT = -4.0
 
 
 class Pipeline:
@@ -34,12 +38,13 @@ class Pipeline:
         device: where it is.
         progress: called with (stage, done, total).
         zoom: whether small structures are looked at again in a frame of their own.
+        again: whether, across volumes, the surest slices of a first look guide a second one.
     """
 
     def __init__(
-        self, network: FewShotNetwork, device: torch.device, progress: Ticker, zoom: bool = True
+        self, network: FewShotNetwork, device: torch.device, progress: Ticker, zoom: bool = True, again: bool = True
     ) -> None:
-        self.network, self.device, self.progress, self.zoom = network, device, progress, zoom
+        self.network, self.device, self.progress, self.zoom, self.again = network, device, progress, zoom, again
 
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
@@ -56,9 +61,11 @@ class Pipeline:
         known = [b for b in bounds if b is not None]
         region = union(known)
         frame = frame_around(region, request.view.pixel, SIDE)
-        layers = [self._layer(request, frame, everything, request.painted, "segmenting")]
-        for cluster in self._close_looks(request, frame, bounds) if self.zoom else []:
-            layers.append(self._layer(request, cluster[0], cluster[1], request.painted, "looking closer"))
+        present = [s for s, b in zip(everything, bounds, strict=True) if b is not None]
+        layers = [self._layer(request, frame, present, request.painted, "segmenting")]
+        for close, segment in self._close_looks(request, frame, bounds) if self.zoom else []:
+            only = slices_with(layers[0].logits[present.index(segment)])
+            layers.append(self._layer(request, close, [segment], request.painted, "looking closer", only))
         return layers
 
     def _painted_bounds(self, request: Request, segment: int) -> Bounds | None:
@@ -72,7 +79,7 @@ class Pipeline:
         margin = max(max(extent) * _MARGIN, _LEAST_MARGIN_MM)
         return widen(found, (margin, margin), pixel, (shape[0], shape[1]))
 
-    def _close_looks(self, request: Request, frame: Frame, bounds: list[Bounds | None]) -> list[tuple[Frame, list[int]]]:
+    def _close_looks(self, request: Request, frame: Frame, bounds: list[Bounds | None]) -> list[tuple[Frame, int]]:
         """Frames of small structures; together they show at most as many pixels as the region's frame."""
         pixel = request.view.pixel
         size = frame.pixel(pixel)
@@ -89,7 +96,7 @@ class Pipeline:
         side = int(np.sqrt(frame.area / len(looks))) // GRAIN * GRAIN
         side = int(np.clip(side, 2 * GRAIN, _CLOSE_SIDE))
         looks = looks[: max(frame.area // side**2, 1)]
-        return [(frame_around(b, pixel, side), [segment]) for _, segment, b in looks]
+        return [(frame_around(b, pixel, side), segment) for _, segment, b in looks]
 
     # --- examples from other volumes only -----------------------------------------------------------------------
 
@@ -100,41 +107,26 @@ class Pipeline:
         region = body_bounds(stack)
         frame = frame_around(region, request.view.pixel, SIDE)
         first = self._layer(request, frame, everything, Painted(), "searching")
-        if not self.zoom:
+        if not self.again:
             return [first]
-        found = [self._found_bounds(first, segment, request) for segment in everything]
-        layers = [first]
-        for segment, b in enumerate(found, start=1):
-            if b is None:
-                continue
-            close = frame_around(b, request.view.pixel, 192)
-            if close.pixel(request.view.pixel) < 0.8 * frame.pixel(request.view.pixel):
-                layers.append(self._layer(request, close, [segment], Painted(), "looking closer"))
-        return layers
-
-    def _found_bounds(self, layer: Layer, segment: int, request: Request) -> Bounds | None:
-        """Rectangle of what the first pass found of a segment, with its margin."""
-        inside = (layer.logits[segment - 1].float() > 0).sum(dim=0).numpy() > 0
-        found = bounds_of(inside)
-        if found is None:
-            return None
-        frame = layer.frame
-        scale_r, scale_c = frame.rows / frame.half[0], frame.columns / frame.half[1]
-        source = (
-            int(frame.top + found[0] * scale_r),
-            int(frame.top + found[1] * scale_r) + 1,
-            int(frame.left + found[2] * scale_c),
-            int(frame.left + found[3] * scale_c) + 1,
-        )
-        pixel = request.view.pixel
-        extent = max((source[1] - source[0]) * pixel[0], (source[3] - source[2]) * pixel[1])
-        margin = max(extent * _MARGIN, _LEAST_MARGIN_MM)
-        shape = request.view.array.shape[1:]
-        return widen(source, (margin, margin), pixel, (shape[0], shape[1]))
+        labels, confidence = merge([first], segments, request.view.shape)
+        sure = sure_slices(labels, confidence, segments)
+        if not sure.positions:
+            return [first]
+        return [first, *self._within(replace(request, painted=sure))]
 
     # --- both ----------------------------------------------------------------------------------------------------
 
-    def _layer(self, request: Request, frame: Frame, targets: list[int], painted: Painted, stage: str) -> Layer:
+    def _layer(
+        self,
+        request: Request,
+        frame: Frame,
+        targets: list[int],
+        painted: Painted,
+        stage: str,
+        only: list[int] | None = None,
+    ) -> Layer:
+        """One pass through a frame, for some segments; `only` on some slices."""
         view = request.view
         stack = view.array
         window = window_of(frame.inside(stack))
@@ -146,10 +138,11 @@ class Pipeline:
         def tick(slices: int) -> None:
             nonlocal done
             done += slices
-            self.progress(stage, done, len(stack))
+            self.progress(stage, done, total)
 
-        self.progress(stage, 0, len(stack))
-        logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere)
+        total = len(stack) if only is None else len(only)
+        self.progress(stage, 0, total)
+        logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere, only)
         layer = Layer(frame, targets, logits)
         smooth_through_slices(layer, work.step)
         return layer
@@ -202,3 +195,10 @@ def _place(start: int, length: int, size: int) -> int:
     if length >= size:
         return (size - length) // 2
     return min(max(start, 0), size - length)
+
+
+def slices_with(logits: Tensor) -> list[int]:
+    """Slices (and their neighbours) in which a segment may be, from its logits (Z, h, w)."""
+    likely = logits.amax(dim=(1, 2)) > _ABSENT
+    near = torch.nn.functional.max_pool1d(likely.float()[None, None], 5, stride=1, padding=2)[0, 0] > 0
+    return torch.nonzero(near).flatten().tolist()
