@@ -108,7 +108,7 @@ def swept_graph_distances(image: np.ndarray, sources: np.ndarray, step: float) -
     """
     moves = [m for m in product((-1, 0, 1), repeat=3) if any(m)]
     distance = np.full(image.shape, np.inf)
-    queue = []
+    queue: list[tuple[float, tuple[int, ...]]] = []
     for voxel in map(tuple, np.argwhere(sources)):
         distance[voxel] = 0
         heapq.heappush(queue, (0.0, voxel))
