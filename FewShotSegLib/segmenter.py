@@ -74,22 +74,21 @@ class Segmenter:
         examples = list(examples)
         request = lay_out(query, examples, values)
         report = progress or (lambda stage, done, total: None)
+        # Filled through views in the order of the slices, so that large volumes exist once only.
+        labels = np.zeros(query.shape, np.uint8 if max(values) < 256 else np.uint16)
+        confidence = np.ones(query.shape, np.float32)
+        axis = request.view.axis
         with torch.inference_mode():
             layers = Pipeline(self.network, self.device, report, zoom, again).run(request)
             refinement = refiner(request, layers[0].frame) if refine else None
-            indices, confidence = merge(
-                layers, len(values), request.view.shape, refinement, lambda done, total: report("joining", done, total)
-            )
-        table = np.array([0, *values], dtype=np.int32)
-        labels = request.view.restore(table[indices])
-        certainty = request.view.restore(confidence)
-        paste_painted(query, examples, labels, certainty)
+            stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
+            merge(layers, *stacks, values, refinement, lambda done, total: report("joining", done, total))
+        paste_painted(query, examples, labels, confidence)
         names = {v: n for e in examples for v, n in e.names.items() if v in values}
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}
-        kind = np.uint8 if max(values) < 256 else np.uint16
         return Result(
-            query.with_array(labels.astype(kind), names=names, colors=colors, name="segmentation"),
-            query.with_array(certainty, name="confidence"),
+            query.with_array(labels, names=names, colors=colors, name="segmentation"),
+            query.with_array(confidence, name="confidence"),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,9 +23,11 @@ OUTSIDE = -10.0
 
 _CHUNK = 8
 _NEAREST = 5
-# Where the head runs: near the interpolated shape (within about 24 pixels of stride 2), or where matching finds it.
-_NEAR_SHAPE = -0.99
-_LIKELY = 0.05
+# Where the head runs: near the interpolated shape (at first within about 24 pixels of stride 2), or where matching
+# finds the segment. Later pairs are stricter, for when the boxes of all segments together would cost too much.
+_WHERE = ((-0.99, 0.05), (-0.9, 0.15), (-0.6, 0.4))
+# Boxes of all segments together, in whole frames: more would cost more than encoding the slice did.
+_BUDGET = 9.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Painted:
 
     positions: list[int] = field(default_factory=list)
     masks: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.int32))
+
+    @cached_property
+    def segments(self) -> list[set[int]]:
+        """Segments on each painted slice."""
+        return [set(np.unique(mask).tolist()) - {0} for mask in self.masks]
 
 
 class FramePass:
@@ -111,17 +119,18 @@ class FramePass:
         wanted = list(range(count)) if only is None else only
         for start in range(0, len(wanted), _CHUNK):
             slices = wanted[start : start + _CHUNK]
-            nearest = _nearest(painted.positions, slices)
+            nearest = _nearest(painted, slices)
             if nearest not in known:
                 known = {nearest: self._support(own, others, nearest)}
             features = self.encode(self._images(slices))
             match = self.network.match(features, known[nearest])
+            hint: Tensor | None = None
             if evidence is not None:
                 hint = evidence(slices)
-            else:
-                hint = None if elsewhere is None else elsewhere[None].expand(len(slices), *elsewhere.shape)
-            for row, segment in enumerate(targets):
-                box = self._box(match, hint if evidence is not None else None, segment)
+            elif elsewhere is not None:
+                hint = elsewhere[None].expand(len(slices), *elsewhere.shape)
+            boxes = self._boxes(match, hint if evidence is not None else None, targets)
+            for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
                 if box is None:
                     continue
                 shown = None if hint is None else hint[:, segment - 1 : segment].to(self.device)
@@ -166,28 +175,48 @@ class FramePass:
         labels = self.frame.cut_labels(painted.masks, (height, width))
         return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step)
 
-    def _box(self, match: Match, evidence: Tensor | None, segment: int) -> Box | None:
-        """Where the head runs for a segment: around all places of this chunk where it may be."""
-        share = match.coarse.softmax(dim=1)[:, segment]
-        possible = (share > _LIKELY).any(dim=0).cpu()
-        if evidence is not None:
-            near = F.max_pool2d(evidence[:, segment - 1, 0], 4).amax(dim=0) > _NEAR_SHAPE
-            # Matching alone may look alike anywhere; within a volume it counts only where it is strong.
-            possible = near | (share > 0.5).any(dim=0).cpu()
-        if not possible.any():
-            return None
-        rows, columns = possible.any(dim=1).nonzero(), possible.any(dim=0).nonzero()
-        height, width = possible.shape
-        return (
-            max(int(rows[0]) - 1, 0),
-            min(int(rows[-1]) + 2, height),
-            max(int(columns[0]) - 1, 0),
-            min(int(columns[-1]) + 2, width),
-        )
+    def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
+        """Where the head runs for each target: around all places of this chunk where it may be, within the budget."""
+        share = match.coarse.softmax(dim=1).amax(dim=0).cpu()
+        near = None if evidence is None else F.max_pool2d(evidence[:, :, 0], 4).amax(dim=0)
+        boxes: list[Box | None] = []
+        for shape_limit, share_limit in _WHERE:
+            boxes = []
+            for segment in targets:
+                if near is None:
+                    possible = share[segment] > share_limit
+                else:
+                    # Matching alone may look alike anywhere; within a volume it counts only where it is strong.
+                    possible = (near[segment - 1] > shape_limit) | (share[segment] > 0.5)
+                boxes.append(_around(possible))
+            area = sum((b[1] - b[0]) * (b[3] - b[2]) for b in boxes if b is not None)
+            if area <= _BUDGET * share.shape[-2] * share.shape[-1]:
+                break
+        return boxes
 
 
-def _nearest(positions: list[int], slices: list[int]) -> tuple[int, ...]:
-    """Indices of the painted slices nearest to a chunk's middle."""
+def _around(possible: Tensor) -> Box | None:
+    """Box around the True of a (h, w) map, with a margin of one; None where there is none."""
+    if not possible.any():
+        return None
+    rows, columns = possible.any(dim=1).nonzero(), possible.any(dim=0).nonzero()
+    height, width = possible.shape
+    return (
+        max(int(rows[0]) - 1, 0),
+        min(int(rows[-1]) + 2, height),
+        max(int(columns[0]) - 1, 0),
+        min(int(columns[-1]) + 2, width),
+    )
+
+
+def _nearest(painted: Painted, slices: list[int]) -> tuple[int, ...]:
+    """Indices of the painted slices nearest to a chunk's middle, and of the next ones that hold further segments."""
     middle = (slices[0] + slices[-1]) / 2
-    order = sorted(range(len(positions)), key=lambda i: (abs(positions[i] - middle), i))
-    return tuple(sorted(order[:_NEAREST]))
+    order = sorted(range(len(painted.positions)), key=lambda i: (abs(painted.positions[i] - middle), i))
+    chosen = order[:_NEAREST]
+    seen = set().union(*(painted.segments[i] for i in chosen))
+    for i in order[_NEAREST:]:
+        if not painted.segments[i] <= seen:
+            chosen.append(i)
+            seen |= painted.segments[i]
+    return tuple(sorted(chosen))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,39 +47,38 @@ def smooth_through_slices(layer: Layer, step: float) -> None:
 
 def merge(
     layers: list[Layer],
-    segments: int,
-    shape: tuple[int, int, int],
+    labels: np.ndarray,
+    confidence: np.ndarray,
+    values: Sequence[int],
     refine: Callable[[int, Tensor], Tensor] | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
+) -> None:
+    """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
     Args:
         layers: the first covers the region of interest, later ones show single structures larger.
-        segments: L.
-        shape: (Z, rows, columns).
+        labels: (Z, rows, columns), integer, to be filled.
+        confidence: (Z, rows, columns), float, to be filled with the probability of the chosen label.
+        values: label values of segments 1..L.
         refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
         tick: called with (slices done, slices); may raise to cancel.
-
-    Returns:
-        labels (Z, rows, columns) int32 0..L, and the probability of the chosen label, float32.
     """
-    labels = np.zeros(shape, np.int32)
-    confidence = np.ones(shape, np.float32)
-    for z in range(shape[0]):
-        logits = torch.full((segments + 1, *shape[1:]), OUTSIDE)
+    count, *shape = labels.shape
+    plane = (shape[0], shape[1])
+    table = np.array([0, *values], dtype=labels.dtype)
+    for z in range(count):
+        logits = torch.full((len(values) + 1, *plane), OUTSIDE)
         logits[0] = 0
         for layer in layers:
             top, left = max(layer.frame.top, 0), max(layer.frame.left, 0)
-            bottom = min(layer.frame.top + layer.frame.rows, shape[1])
-            right = min(layer.frame.left + layer.frame.columns, shape[2])
-            pasted = layer.frame.paste(layer.logits[:, z], shape[1:], OUTSIDE)
+            bottom = min(layer.frame.top + layer.frame.rows, plane[0])
+            right = min(layer.frame.left + layer.frame.columns, plane[1])
+            pasted = layer.frame.paste(layer.logits[:, z], plane, OUTSIDE)
             logits[layer.segments, top:bottom, left:right] = pasted[:, top:bottom, left:right]
         probability = F.softmax(logits, dim=0)
         if refine is not None:
             probability = refine(z, probability)
         best = probability.max(dim=0)
-        labels[z] = best.indices.numpy()
+        labels[z] = table[best.indices.numpy()]
         confidence[z] = best.values.numpy()
-        tick(z + 1, shape[0])
-    return labels, confidence
+        tick(z + 1, count)

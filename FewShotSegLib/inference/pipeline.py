@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..evidence import evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
-from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, union, widen
+from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, is_whole, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
 from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
@@ -28,6 +28,10 @@ _SMALL = 0.45
 _CLOSE_SIDE = 128
 # Below this logit everywhere in a slice, a structure is taken to be absent there.
 _ABSENT = -4.0
+# How far, as part of the body's size, a structure may lie from where the examples had it.
+_DOUBT = 0.08
+_MOST_SUPPORTS = 24
+_NEGATIVES = 3
 
 
 class Pipeline:
@@ -54,7 +58,8 @@ class Pipeline:
 
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
-    def _within(self, request: Request) -> list[Layer]:
+    def _within(self, request: Request, search: bool = True) -> list[Layer]:
+        """Layers guided by painted slices; with `search`, also of segments that only other volumes' examples have."""
         segments = len(request.values)
         everything = list(range(1, segments + 1))
         bounds = [self._painted_bounds(request, segment) for segment in everything]
@@ -62,9 +67,15 @@ class Pipeline:
         region = union(known)
         frame = frame_around(region, request.view.pixel, SIDE)
         present = [s for s, b in zip(everything, bounds, strict=True) if b is not None]
-        layers = [self._layer(request, frame, present, request.painted, "segmenting")]
+        elsewhere = [s for s in everything if s not in present]
+        layers = []
+        if elsewhere and search:
+            wide = frame_around(self._search_region(request), request.view.pixel, SIDE)
+            layers.append(self._layer(request, wide, elsewhere, Painted(), "searching"))
+        main = self._layer(request, frame, present, request.painted, "segmenting")
+        layers.append(main)
         for close, segment in self._close_looks(request, frame, bounds) if self.zoom else []:
-            only = slices_with(layers[0].logits[present.index(segment)])
+            only = slices_with(main.logits[present.index(segment)])
             layers.append(self._layer(request, close, [segment], request.painted, "looking closer", only))
         return layers
 
@@ -103,17 +114,40 @@ class Pipeline:
     def _across(self, request: Request) -> list[Layer]:
         segments = len(request.values)
         everything = list(range(1, segments + 1))
-        stack = request.view.array
-        region = body_bounds(stack)
-        frame = frame_around(region, request.view.pixel, SIDE)
+        frame = frame_around(self._search_region(request), request.view.pixel, SIDE)
         first = self._layer(request, frame, everything, Painted(), "searching")
         if not self.again:
             return [first]
-        labels, confidence = merge([first], segments, request.view.shape)
+        labels = np.zeros(request.view.shape, np.int32)
+        confidence = np.zeros(request.view.shape, np.float32)
+        merge([first], labels, confidence, everything)
         sure = sure_slices(labels, confidence, segments)
         if not sure.positions:
             return [first]
-        return [first, *self._within(replace(request, painted=sure))]
+        return [first, *self._within(replace(request, painted=sure), search=False)]
+
+    def _search_region(self, request: Request) -> Bounds:
+        """Where to look first: around where the examples had the structures, or everywhere if bodies can't be compared."""
+        shape = request.view.shape[1:]
+        body = body_bounds(request.view.array)
+        comparable = is_whole(body, shape) and all(is_whole(f.body, f.mask.shape) for f in request.foreign)
+        if not comparable:
+            return body
+        position = self._positions(request)
+        peak = position.max(axis=(1, 2), keepdims=True)
+        found = bounds_of((position > 0.05 * peak).any(axis=0))
+        if found is None:
+            return body
+        height, width = (body[1] - body[0]) / position.shape[1], (body[3] - body[2]) / position.shape[2]
+        there = (
+            int(body[0] + found[0] * height),
+            int(body[0] + found[1] * height) + 1,
+            int(body[2] + found[2] * width),
+            int(body[2] + found[3] * width) + 1,
+        )
+        pixel = request.view.pixel
+        margin = _DOUBT * (body[1] - body[0]) * pixel[0], _DOUBT * (body[3] - body[2]) * pixel[1]
+        return widen(there, margin, pixel, shape)
 
     # --- both ----------------------------------------------------------------------------------------------------
 
@@ -149,8 +183,7 @@ class Pipeline:
 
     def _position(self, request: Request, frame: Frame) -> Tensor:
         """Evidence of where in the body the examples had each segment, (L, channels, h / 2, w / 2)."""
-        bodies = [item.body for item in request.foreign]
-        position = position_map([item.mask for item in request.foreign], bodies, len(request.values))
+        position = self._positions(request)
         top, bottom, left, right = body_bounds(request.view.array)
         height, width = frame.half
         rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
@@ -158,13 +191,18 @@ class Pipeline:
         grid = torch.meshgrid((rows - top) / (bottom - top), (columns - left) / (right - left), indexing="ij")
         return evidence_of_other_volumes(position, *grid)
 
+    @staticmethod
+    def _positions(request: Request) -> np.ndarray:
+        masks, bodies = [f.mask for f in request.foreign], [f.body for f in request.foreign]
+        return position_map(masks, bodies, len(request.values))
+
     def _foreign(self, request: Request, frame: Frame, window: Window, targets: list[int]) -> list[SupportSlice]:
         """Painted slices of other volumes at the frame's pixel size, centred on what is painted."""
         pixel = frame.pixel(request.view.pixel)
         hounsfield = in_hounsfield_units(request.view.volume.array)
         windows: dict[int, Window] = {}
         result = []
-        for item in request.foreign:
+        for item in choose_support(request.foreign, targets):
             source = _support_frame(item, frame, pixel, targets)
             key = id(item.volume)
             if hounsfield and in_hounsfield_units(item.volume.array):
@@ -177,6 +215,30 @@ class Pipeline:
                 SupportSlice(torch.from_numpy(windows[key](image))[0], source.cut_labels(item.mask[None])[0])
             )
         return result
+
+
+def choose_support(foreign: list[ForeignSlice], targets: list[int]) -> list[ForeignSlice]:
+    """Painted slices of other volumes that serve some segments best, so that many examples cost no more than some.
+
+    Each target in turn takes its largest cross-sections, each time from the volume it has taken least from; a few
+    slices without any target stay as negative examples.
+    """
+    if len(foreign) <= _MOST_SUPPORTS:
+        return foreign
+    areas = [{t: int((f.mask == t).sum()) for t in targets} for f in foreign]
+    chosen: list[int] = []
+    taken: dict[tuple[int, int], int] = {}
+    for _ in range(_MOST_SUPPORTS):
+        for target in targets:
+            left = [i for i in range(len(foreign)) if i not in chosen and areas[i][target]]
+            if not left or len(chosen) >= _MOST_SUPPORTS:
+                continue
+            best = min(left, key=lambda i: (taken.get((target, id(foreign[i].volume)), 0), -areas[i][target]))
+            chosen.append(best)
+            key = (target, id(foreign[best].volume))
+            taken[key] = taken.get(key, 0) + 1
+    chosen += [i for i in range(len(foreign)) if not any(areas[i].values())][:_NEGATIVES]
+    return [foreign[i] for i in sorted(chosen)]
 
 
 def _support_frame(item: ForeignSlice, frame: Frame, pixel: float, targets: list[int]) -> Frame:

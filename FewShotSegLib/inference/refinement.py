@@ -1,8 +1,8 @@
 """Boundary refinement: probabilities fitted to the query's own intensities by a guided filter.
 
-The network decides at half of its frame's resolution; the image knows the edge to the pixel. A guided filter (He, Sun & Tang,
-TPAMI 2013, equations 5, 6 and 8) makes each structure's probability a local linear function of the image, so its boundary
-follows intensity edges where there are any and stays where it is where there are none.
+The network decides at half of its frame's resolution; the image knows the edge to the pixel. A guided filter (He, Sun &
+Tang, TPAMI 2013, equations 5, 6 and 8) makes each structure's probability a local linear function of the image, so its
+boundary follows intensity edges where there are any and stays where it is where there are none.
 
 Where edges mislead (a structure without an edge beside one that has), refinement would do harm. So it must prove itself
 on the examples: painted outlines are blurred to the network's resolution and refined; a structure whose painted outline

@@ -1,8 +1,8 @@
 """Slices that the first look got surely right, used as if they were painted.
 
-Across volumes nothing in the query is known, so the first look judges every slice by itself. Its surest slices then take the
-place of painted ones: they say where each structure is, and bring the query's own appearance (the idea of predicted
-frames as further support, as in video segmentation memories).
+Across volumes nothing in the query is known, so the first look judges every slice by itself. Its surest slices then
+take the place of painted ones: they say where each structure is, and bring the query's own appearance (the idea of
+predicted frames as further support, as in video segmentation memories).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SURE = 0.6
 def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Painted:
     """Chooses slices of a first result to stand for painted ones.
 
-    For each segment, the longest run of slices that hold a fair part of its greatest area is cut into three, and the surest
-    slice of each part is taken.
+    For each segment, the longest run of slices that hold a fair part of its greatest area is cut into three, and the
+    surest slice of each part is taken.
 
     Args:
         labels: (Z, rows, columns) segment indices 0..L of the first look.

@@ -108,7 +108,7 @@ class PrototypeSet:
         return (features - self.center[:, None, None]) / self.scale[:, None, None]
 
 
-def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool: Pool, limit: int = 192) -> PrototypeSet:
+def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool: Pool, limit: int = 96) -> PrototypeSet:
     """Prototypes of all classes from S support slices.
 
     Args:
@@ -116,8 +116,9 @@ def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool: Pool, li
         masks: (S, L + 1, h, w) class fractions.
         cells: grid of the local prototypes.
         pool: pooling of this level.
-        limit: at most so many local prototypes per class are kept (the best filled cells), so that the comparison with
-            a query does not grow with the number of examples.
+        limit: at most so many local prototypes are kept for the background, and as many for all segments together (the
+            best filled cells; at least 8 a segment), so that the comparison with a query does not grow with the number
+            of examples and segments.
     """
     classes = masks.shape[1]
     center = features.mean(dim=(0, 2, 3))
@@ -132,19 +133,18 @@ def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool: Pool, li
     best = weights.transpose(0, 1).flatten(1).amax(dim=1)
     keep = weights >= torch.minimum(best, torch.full_like(best, _MIN_WEIGHT))[None, :, None]
     keep &= weights > 0
-    keep = _strongest(keep, weights, limit)
+    limits = [limit] + [max(limit // max(classes - 1, 1), 8)] * (classes - 1)
+    keep = _strongest(keep, weights, limits)
     index = torch.arange(classes, device=masks.device)[None, :, None].expand_as(weights)
     return PrototypeSet(center, scale, overall, weight > 0, prototypes[keep], index[keep])
 
 
-def _strongest(keep: Tensor, weights: Tensor, limit: int) -> Tensor:
-    """Restricts `keep` (S, K, cells) to the `limit` greatest weights of each class."""
-    slices, classes, cells = keep.shape
-    if slices * cells <= limit:
-        return keep
+def _strongest(keep: Tensor, weights: Tensor, limits: list[int]) -> Tensor:
+    """Restricts `keep` (S, K, cells) to the greatest weights of each class, `limits[k]` of class k."""
     flat = torch.where(keep, weights, torch.zeros_like(weights)).transpose(0, 1).flatten(1)
-    order = flat.topk(limit, dim=1).indices
-    chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, order, True) & (flat > 0)
+    rank = flat.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    chosen = (rank < torch.tensor(limits, device=rank.device)[:, None]) & (flat > 0)
+    slices, classes, cells = keep.shape
     return chosen.view(classes, slices, cells).transpose(0, 1)
 
 

@@ -172,3 +172,9 @@ def body_bounds(stack: np.ndarray) -> Bounds:
     low, high = np.percentile(stack[:: max(len(stack) // 32, 1)], [2, 98])
     mask = (stack > low + 0.08 * (high - low)).mean(axis=0) > 0.02
     return bounds_of(mask) or (0, stack.shape[1], 0, stack.shape[2])
+
+
+def is_whole(body: Bounds, shape: tuple[int, ...]) -> bool:
+    """Whether a body's bounding box shows the whole body: it keeps off at least two borders of the plane."""
+    margins = (body[0], shape[0] - body[1], body[2], shape[1] - body[3])
+    return sum(margin >= 0.01 * max(shape) for margin in margins) >= 2

@@ -53,10 +53,6 @@ class SliceView:
         order = [self.axis] + [a for a in range(3) if a != self.axis]
         return by_array_axis[order]
 
-    def restore(self, stack: np.ndarray) -> np.ndarray:
-        """(Z, rows, columns) -> array in the volume's own axis order."""
-        return np.ascontiguousarray(np.moveaxis(stack, 0, self.axis))
-
 
 @dataclass(frozen=True)
 class PlaneTurn:

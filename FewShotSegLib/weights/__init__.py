@@ -79,7 +79,7 @@ def _verify(file: Path, required: bool) -> None:
         if required:
             raise WeightsError(f"The checksum {beside.name} beside {file} is missing; reinstall FewShotSeg.")
         return
-    expected = beside.read_text(encoding="ascii").split()[0]
+    expected = (beside.read_text(encoding="ascii", errors="replace").split() or ["nothing"])[0]
     found = checksum(file)
     if found != expected:
         raise WeightsError(
