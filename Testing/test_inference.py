@@ -142,7 +142,8 @@ def test_frames_have_isotropic_pixels_and_sides_the_network_takes(spacing: tuple
     assert frame.height % 32 == frame.width % 32 == 0
     assert max(frame.height, frame.width) <= 256
     assert frame.rows * spacing[0] / frame.height == pytest.approx(frame.columns * spacing[1] / frame.width, rel=0.1)
-    assert frame.top <= 10 + 2 and frame.top + frame.rows >= 60 - 2
+    assert frame.top <= 10 + 2
+    assert frame.top + frame.rows >= 60 - 2
 
 
 def test_what_is_cut_from_a_frame_and_pasted_back_lies_where_it_was() -> None:

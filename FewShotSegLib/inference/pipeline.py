@@ -127,7 +127,7 @@ class Pipeline:
         return [first, *self._within(replace(request, painted=sure), search=False)]
 
     def _search_region(self, request: Request) -> Bounds:
-        """Where to look first: around where the examples had the structures, or everywhere if bodies can't be compared."""
+        """Where to look first: around where the examples had the structures, if bodies can be compared."""
         shape = request.view.shape[1:]
         body = body_bounds(request.view.array)
         comparable = is_whole(body, shape) and all(is_whole(f.body, f.mask.shape) for f in request.foreign)

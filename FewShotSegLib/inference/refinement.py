@@ -27,6 +27,8 @@ _RADIUS = 2
 _EPSILON = 1e-3
 _BAND = 0.02
 _TRIALS = 8
+# The network errs by more than its resolution loses: trial outlines are blurred as if its pixels were this much larger.
+_TRIAL_COARSENESS = 2.5
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def segments_that_gain(
     """
     gain = np.zeros(segments)
     for image, mask in zip(images, masks, strict=True):
-        size = [max(int(round(n * shrink)), 1) for n in mask.shape]
+        size = [max(int(round(n * shrink / _TRIAL_COARSENESS)), 1) for n in mask.shape]
         for segment in np.unique(mask[mask > 0]):
             truth = torch.from_numpy(mask == segment).float()
             small = F.interpolate(truth[None, None], size=size, mode="bilinear", antialias=True, align_corners=False)
