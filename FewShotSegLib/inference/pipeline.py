@@ -30,6 +30,8 @@ _CLOSE_SIDE = 128
 _ABSENT = -4.0
 # How far, as part of the body's size, a structure may lie from where the examples had it.
 _DOUBT = 0.08
+# A closer look at all that was found is worth it if its pixels are smaller than this part of the first look's.
+_WORTH = 0.75
 _MOST_SUPPORTS = 24
 _NEGATIVES = 3
 
@@ -82,13 +84,14 @@ class Pipeline:
     def _painted_bounds(self, request: Request, segment: int) -> Bounds | None:
         """Rectangle of a segment in all painted slices, with its margin."""
         found = bounds_of((request.painted.masks == segment).any(axis=0))
-        if found is None:
-            return None
-        pixel = request.view.pixel
-        shape = request.painted.masks.shape[1:]
-        extent = (found[1] - found[0]) * pixel[0], (found[3] - found[2]) * pixel[1]
-        margin = max(max(extent) * _MARGIN, _LEAST_MARGIN_MM)
-        return widen(found, (margin, margin), pixel, (shape[0], shape[1]))
+        return None if found is None else self._with_margin(found, request)
+
+    @staticmethod
+    def _with_margin(found: Bounds, request: Request) -> Bounds:
+        pixel, shape = request.view.pixel, request.view.shape[1:]
+        extent = max((found[1] - found[0]) * pixel[0], (found[3] - found[2]) * pixel[1])
+        margin = max(extent * _MARGIN, _LEAST_MARGIN_MM)
+        return widen(found, (margin, margin), pixel, shape)
 
     def _close_looks(self, request: Request, frame: Frame, bounds: list[Bounds | None]) -> list[tuple[Frame, int]]:
         """Frames of small structures; together they show at most as many pixels as the region's frame."""
@@ -116,15 +119,27 @@ class Pipeline:
         everything = list(range(1, segments + 1))
         frame = frame_around(self._search_region(request), request.view.pixel, SIDE)
         first = self._layer(request, frame, everything, Painted(), "searching")
-        if not self.again:
-            return [first]
-        labels = np.zeros(request.view.shape, np.int32)
-        confidence = np.zeros(request.view.shape, np.float32)
-        merge([first], labels, confidence, everything)
-        sure = sure_slices(labels, confidence, segments)
-        if not sure.positions:
-            return [first]
-        return [first, *self._within(replace(request, painted=sure), search=False)]
+        layers = [first]
+        labels, confidence = np.zeros(request.view.shape, np.int32), np.zeros(request.view.shape, np.float32)
+        if self.zoom:
+            merge(layers, labels, confidence, everything)
+            close = self._close_frame(request, labels)
+            if close is not None and close.pixel(request.view.pixel) < _WORTH * frame.pixel(request.view.pixel):
+                only = sorted({z for segment in everything for z in slices_with(first.logits[segment - 1])})
+                layers.append(self._layer(request, close, everything, Painted(), "looking closer", only))
+        if self.again:
+            merge(layers, labels, confidence, everything)
+            sure = sure_slices(labels, confidence, segments)
+            if sure.positions:
+                layers += self._within(replace(request, painted=sure), search=False)
+        return layers
+
+    def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
+        """Frame around all that was found; None if nothing was."""
+        found = bounds_of((labels > 0).any(axis=0))
+        if found is None:
+            return None
+        return frame_around(self._with_margin(found, request), request.view.pixel, SIDE)
 
     def _search_region(self, request: Request) -> Bounds:
         """Where to look first: around where the examples had the structures, if bodies can be compared."""
