@@ -10,6 +10,7 @@ import torch
 
 from .errors import DeviceError
 from .example import Example, check_examples
+from .inference.components import in_one_piece, remove_islands
 from .inference.layers import merge
 from .inference.pipeline import Pipeline
 from .inference.refinement import refiner
@@ -83,6 +84,7 @@ class Segmenter:
             refinement = refiner(request, layers[0].frame) if refine else None
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
             merge(layers, *stacks, values, refinement, lambda done, total: report("joining", done, total))
+        remove_islands(*stacks, in_one_piece([e.mask for e in examples], values))
         paste_painted(query, examples, labels, confidence)
         names = {v: n for e in examples for v, n in e.names.items() if v in values}
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from FewShotSegLib import Volume
+from FewShotSegLib.inference.components import in_one_piece, remove_islands
 from FewShotSegLib.inference.frame_pass import _BUDGET, FramePass, Painted, _nearest
 from FewShotSegLib.inference.layers import Layer, merge
 from FewShotSegLib.inference.pipeline import choose_support, slices_with
@@ -178,3 +179,26 @@ def test_hounsfield_units_are_told_from_other_scales() -> None:
     assert in_hounsfield_units(np.array([-1024, 40, 900]))
     assert not in_hounsfield_units(np.array([0, 255]))
     assert not in_hounsfield_units(np.array([-32768, 40]))
+
+
+def test_islands_go_where_the_examples_show_one_piece_and_stay_where_they_show_many() -> None:
+    one, many = a_disc(40, 20, 20, 8), a_disc(40, 8, 8, 3) | a_disc(40, 30, 30, 3)
+    masks = [np.where(one, 5, 0), np.where(many, 9, 0)]
+    assert in_one_piece(masks, [5, 9]) == [5]
+
+    labels = np.zeros((6, 40, 40), np.uint8)
+    labels[1:5, one] = 5
+    labels[3, 35:37, 35:37] = 5
+    confidence = np.full(labels.shape, 0.9, np.float32)
+    remove_islands(labels, confidence, [5, 7])
+    assert (labels[1:5, one] == 5).all()
+    assert not labels[3, 35:37, 35:37].any()
+    assert confidence[3, 35, 35] == pytest.approx(0.1)
+
+
+def test_pieces_of_like_size_both_stay() -> None:
+    labels = np.zeros((3, 40, 40), np.uint8)
+    labels[:, a_disc(40, 10, 10, 6) | a_disc(40, 30, 30, 4)] = 1
+    before = labels.copy()
+    remove_islands(labels, np.ones(labels.shape, np.float32), [1])
+    assert (labels == before).all()

@@ -22,11 +22,13 @@ class Layer:
         frame: where.
         segments: T segments 1..L.
         logits: (T, Z, h, w) float16.
+        share: 1 if these logits replace those of earlier layers, less to average with them.
     """
 
     frame: Frame
     segments: list[int]
     logits: Tensor
+    share: float = 1.0
 
 
 def smooth_through_slices(layer: Layer, step: float) -> None:
@@ -74,7 +76,8 @@ def merge(
             bottom = min(layer.frame.top + layer.frame.rows, plane[0])
             right = min(layer.frame.left + layer.frame.columns, plane[1])
             pasted = layer.frame.paste(layer.logits[:, z], plane, OUTSIDE)
-            logits[layer.segments, top:bottom, left:right] = pasted[:, top:bottom, left:right]
+            place = (layer.segments, slice(top, bottom), slice(left, right))
+            logits[place] += layer.share * (pasted[:, top:bottom, left:right] - logits[place])
         probability = F.softmax(logits, dim=0)
         if refine is not None:
             probability = refine(z, probability)

@@ -32,6 +32,8 @@ _ABSENT = -4.0
 _DOUBT = 0.08
 # A closer look at all that was found is worth it if its pixels are smaller than this part of the first look's.
 _WORTH = 0.75
+# What the guided look weighs against the others: it holds a structure together, but believes their errors.
+_GUIDED_SHARE = 0.5
 _MOST_SUPPORTS = 24
 _NEGATIVES = 3
 
@@ -131,7 +133,8 @@ class Pipeline:
             merge(layers, labels, confidence, everything)
             sure = sure_slices(labels, confidence, segments)
             if sure.positions:
-                layers += self._within(replace(request, painted=sure), search=False)
+                guided = self._within(replace(request, painted=sure), search=False)
+                layers += [replace(layer, share=_GUIDED_SHARE) for layer in guided]
         return layers
 
     def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
