@@ -101,6 +101,7 @@ def save_network(state: dict[str, torch.Tensor], config: NetworkConfig, path: Pa
     half = {key: value.half().contiguous() for key, value in state.items()}
     part = path.with_name(path.name + ".part")
     save_file(half, str(part), metadata=metadata)
+    part.chmod(0o644)  # the writer makes it readable by its owner only; an installation serves everybody
     os.replace(part, path)
     part.write_text(f"{checksum(path)}  {path.name}\n", encoding="ascii")
     os.replace(part, checksum_file(path))
