@@ -1,19 +1,16 @@
-"""The IPL+SL network: shapes, switches, prototypes by hand, cost."""
+"""The IPL+SL network: shapes, switches, prototypes by hand."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
 from FewShotSegLib.network.config import NetworkConfig
-from FewShotSegLib.network.encoder import InvertedResidual, LiteEncoder
+from FewShotSegLib.network.encoder import LiteEncoder
 from FewShotSegLib.network.encoding_decoding import Features
 from FewShotSegLib.network.interaction import PrototypeInteraction, interaction_losses
 from FewShotSegLib.network.matching import MATCH_CHANNELS, Match, SupportSet, strongest_other
@@ -409,109 +406,3 @@ def test_the_strongest_other_is_that_of_a_loop() -> None:
     for segment in range(1, 4):
         others = values[:, [c for c in range(4) if c != segment]]
         assert torch.equal(found[:, segment - 1], others.amax(dim=1))
-
-
-# Encoder
-
-
-def test_folded_batch_normalisation_equals_convolution_then_normalisation() -> None:
-    torch.manual_seed(5)
-    encoder = LiteEncoder().eval()
-    references: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-    state: dict[str, Tensor] = {}
-
-    def add(conv: nn.Conv2d, conv_key: str, norm_key: str, inputs: int | None = None) -> None:
-        plain = nn.Conv2d(
-            inputs or conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            groups=conv.groups,
-            bias=False,
-        )
-        norm = nn.BatchNorm2d(conv.out_channels, eps=1e-3)
-        for parameter in (norm.weight, norm.bias, norm.running_mean):
-            nn.init.normal_(parameter, 0.5, 0.2)  # type: ignore[arg-type]
-        nn.init.uniform_(norm.running_var, 0.5, 2)  # type: ignore[arg-type]
-        state.update({f"{conv_key}.{k}": v for k, v in plain.state_dict().items()})
-        state.update({f"{norm_key}.{k}": v for k, v in norm.state_dict().items()})
-        references.append((plain, norm.eval()))
-
-    add(encoder.stem, "_conv_stem", "_bn0", inputs=3)
-    blocks = [module for module in encoder.modules() if isinstance(module, InvertedResidual)]
-    assert len(blocks) == 16
-    for i, block in enumerate(blocks):
-        if block.expand is not None:
-            add(block.expand, f"_blocks.{i}._expand_conv", f"_blocks.{i}._bn0")
-        add(block.depthwise, f"_blocks.{i}._depthwise_conv", f"_blocks.{i}._bn1")
-        add(block.project, f"_blocks.{i}._project_conv", f"_blocks.{i}._bn2")
-    encoder.load_imagenet(state)
-
-    folded = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
-    with torch.inference_mode():
-        for conv, (plain, norm) in zip(folded, references, strict=True):
-            x = torch.randn(1, conv.in_channels, 9, 9)
-            grey = x.expand(-1, 3, -1, -1) if conv is encoder.stem else x
-            torch.testing.assert_close(conv(x), norm(plain(grey)), rtol=1e-3, atol=1e-4)
-
-
-# Cost
-
-
-def gigamacs(work: partial) -> tuple[float, object]:
-    """Multiplications with additions, in thousand millions, and what the work gave."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        result = work()
-    return counter.get_total_flops() / 2e9, result
-
-
-def a_support(network: FewShotNetwork, slices: int, segments: int) -> SupportSet:
-    """Prototypes of random features under a grid of rectangles."""
-    labels = torch.zeros(slices, 256, 256, dtype=torch.long)
-    for segment in range(segments):
-        row, column = divmod(segment, 4)
-        labels[:, 20 + 60 * row : 50 + 60 * row, 20 + 60 * column : 60 + 60 * column] = segment + 1
-    c = network.config
-    maps = [torch.randn(slices, n, 32, 32) for n in (c.mid_channels, c.high_channels)]
-    features = Features(maps[0], maps[1], maps[0][:, :1], maps[0][:, :1], maps[0][:, :1])
-    return network.build_support(features, class_fractions(labels, segments, 8))
-
-
-@pytest.fixture(scope="module")
-def encoding(network: FewShotNetwork) -> tuple[float, Features]:
-    """What encoding a slice of 256 x 256 costs, and its features."""
-    cost, features = gigamacs(partial(network.encode, torch.rand(1, 1, 256, 256)))
-    assert isinstance(features, Features)
-    return cost, features
-
-
-def test_a_slice_costs_at_most_one_and_a_half_gigamacs(
-    network: FewShotNetwork, encoding: tuple[float, Features]
-) -> None:
-    cost, features = encoding
-    for segments in (1, 3):
-        support = a_support(network, 5, segments)
-        rest, prediction = gigamacs(partial(network, features, support))
-        assert prediction.logits.shape == (1, segments, 128, 128)  # type: ignore[attr-defined]
-        assert 0.3 < cost + rest <= 1.5
-
-
-def passed(network: FewShotNetwork, encoding: tuple[float, Features], slices: int, segments: int) -> float:
-    cost, features = encoding
-    return cost + gigamacs(partial(network.match, features, a_support(network, slices, segments)))[0]
-
-
-def test_the_pass_hardly_grows_with_segments(network: FewShotNetwork, encoding: tuple[float, Features]) -> None:
-    assert passed(network, encoding, 1, 13) < 1.05 * passed(network, encoding, 1, 1)
-
-
-def test_the_pass_hardly_grows_with_examples(network: FewShotNetwork, encoding: tuple[float, Features]) -> None:
-    assert passed(network, encoding, 50, 1) < 1.05 * passed(network, encoding, 1, 1)
-
-
-def test_the_pass_hardly_grows_with_examples_and_segments_together(
-    network: FewShotNetwork, encoding: tuple[float, Features]
-) -> None:
-    assert passed(network, encoding, 50, 13) < 1.10 * passed(network, encoding, 1, 1)
