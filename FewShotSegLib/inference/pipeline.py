@@ -139,7 +139,7 @@ class Pipeline:
 
     def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
         """Frame around all that was found; None if nothing was."""
-        found = bounds_of((labels > 0).any(axis=0))
+        found = bounds_of(np.max(labels, axis=0) > 0)
         if found is None:
             return None
         return frame_around(self._with_margin(found, request), request.view.pixel, SIDE)
@@ -153,7 +153,7 @@ class Pipeline:
             return body
         position = self._positions(request)
         peak = position.max(axis=(1, 2), keepdims=True)
-        found = bounds_of((position > 0.05 * peak).any(axis=0))
+        found = bounds_of(np.max(position / np.maximum(peak, 1e-6), axis=0) > 0.05)
         if found is None:
             return body
         height, width = (body[1] - body[0]) / position.shape[1], (body[3] - body[2]) / position.shape[2]
