@@ -123,14 +123,14 @@ class Pipeline:
         first = self._layer(request, frame, everything, Painted(), "searching")
         layers = [first]
         labels, confidence = np.zeros(request.view.shape, np.int32), np.zeros(request.view.shape, np.float32)
+        merge(layers, labels, confidence, everything)
         if self.zoom:
-            merge(layers, labels, confidence, everything)
             close = self._close_frame(request, labels)
             if close is not None and close.pixel(request.view.pixel) < _WORTH * frame.pixel(request.view.pixel):
                 only = sorted({z for segment in everything for z in slices_with(first.logits[segment - 1])})
                 layers.append(self._layer(request, close, everything, Painted(), "looking closer", only))
+                merge(layers, labels, confidence, everything)
         if self.again:
-            merge(layers, labels, confidence, everything)
             sure = sure_slices(labels, confidence, segments)
             if sure.positions:
                 guided = self._within(replace(request, painted=sure), search=False)

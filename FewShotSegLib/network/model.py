@@ -131,8 +131,3 @@ def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:
     """(N, H, W) integer labels 0..segments -> (N, segments + 1, H / stride, W / stride) class fractions."""
     one_hot = F.one_hot(labels.long(), segments + 1).permute(0, 3, 1, 2).float()
     return F.avg_pool2d(one_hot, stride)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of a module's weights."""
-    return sum(p.numel() for p in module.parameters())
