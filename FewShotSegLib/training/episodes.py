@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,11 @@ from .sources import REAL_LABELS, TrainingVolume
 CROP = 192
 MAX_SEGMENTS = 6
 _MAX_STACK = 14
+# Chances: of one segment only, of intensities shifted by structure, of slices averaged (to so many mm at most).
+_ALONE = 0.25
+_RECOLOURED = 0.3
+_THICK = 0.3
+_THICKEST = 9.0
 
 
 @dataclass(frozen=True)
@@ -145,8 +150,11 @@ class EpisodeSampler:
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
         labels, _ = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
-        raw = sample(plane.take(volume.image, stack), grid, False, _air(volume))
-        raw = self._recolour(volume, plane, stack, raw, grid)
+        planes = plane.thick(volume.image, stack, self._thickness(plane))
+        raw = sample(planes, grid, False, _air(volume))
+        if rng.random() < _RECOLOURED:
+            shifts = self._shifts(raw)
+            raw = raw + shifts(sample(plane.take(volume.labelings[self._colours(volume)], stack), grid, True))
         low, high = self._window(volume, raw)
         image = IntensityChange(rng)(((raw - low) / (high - low)).clamp(0, 1))
         small = F.avg_pool2d(image[:, None], 2)[:, 0]
@@ -189,26 +197,31 @@ class EpisodeSampler:
         others = [v for v in found if v != anchor]
         self.rng.shuffle(others)
         room = MAX_SEGMENTS - (anchor is not None)
-        count = room if self.rng.random() < 0.7 else int(self.rng.integers(0, room + 1))
+        chance = self.rng.random()
+        # Users often paint one structure, and its neighbours are background then.
+        count = 0 if chance < _ALONE else room if chance < 0.75 else int(self.rng.integers(0, room + 1))
         keep = ([] if anchor is None else [anchor]) + others[:count]
         result = torch.zeros_like(labels, dtype=torch.long)
         for new, old in enumerate(keep, start=1):
             result[labels == old] = new
         return result, keep
 
-    def _recolour(
-        self, volume: TrainingVolume, plane: _Plane, indices: np.ndarray, raw: Tensor, grid: Tensor
-    ) -> Tensor:
-        """Now and then shifts the intensity of every labelled structure: another contrast, the same texture."""
-        rng = self.rng
-        if rng.random() > 0.25:
-            return raw
+    def _colours(self, volume: TrainingVolume) -> str:
+        """A labeling whose structures get other intensities."""
         names = [n for n in volume.labelings if n != "regions0"]
-        labels = sample(plane.take(volume.labelings[names[rng.integers(len(names))]], indices), grid, True).long()
+        return names[self.rng.integers(len(names))]
+
+    def _shifts(self, raw: Tensor) -> Callable[[Tensor], Tensor]:
+        """Shifts the intensity of every labelled structure: another contrast, the same texture."""
         spread = float(torch.quantile(raw.flatten()[::17], 0.95) - torch.quantile(raw.flatten()[::17], 0.05))
-        shifts = torch.from_numpy(rng.normal(0, 0.3, int(labels.max()) + 1).astype(np.float32)) * spread
-        shifts[0] = 0
-        return raw + shifts[labels]
+        table = torch.from_numpy(self.rng.normal(0, 0.3, 4096).astype(np.float32)) * spread
+        table[0] = 0
+        return lambda labels: table[labels.long() % len(table)]
+
+    def _thickness(self, plane: _Plane) -> int:
+        """Number of slices averaged into one, as in scans with thick slices."""
+        most = int(_THICKEST / plane.gap)
+        return int(self.rng.integers(2, most + 1)) if most >= 2 and self.rng.random() < _THICK else 1
 
     def _window(self, volume: TrainingVolume, raw: Tensor) -> tuple[float, float]:
         """Intensities that become 0 and 1: percentiles, or for CT a common or a random window in HU."""
@@ -266,8 +279,14 @@ class EpisodeSampler:
         labels_s = sample(planes_s, grid_s, True)
         labels_q = sample(query.take(other.labelings[labeling], chosen_q), grid_q, True)
         labels, kept = self._choose_segments(torch.cat([labels_s, labels_q]), supports, anchor)
-        raw_s = sample(support.take(volume.image, chosen_s), grid_s, False, _air(volume))
-        raw_q = sample(query.take(other.image, chosen_q), grid_q, False, _air(other))
+        thickness = self._thickness(support) if support.gap > query.gap else self._thickness(query)
+        raw_s = sample(support.thick(volume.image, chosen_s, thickness), grid_s, False, _air(volume))
+        raw_q = sample(query.thick(other.image, chosen_q, thickness), grid_q, False, _air(other))
+        if rng.random() < _RECOLOURED:
+            colours = self._colours(volume) if other is volume else REAL_LABELS
+            shifts = self._shifts(raw_s)
+            raw_s = raw_s + shifts(sample(support.take(volume.labelings[colours], chosen_s), grid_s, True))
+            raw_q = raw_q + shifts(sample(query.take(other.labelings[colours], chosen_q), grid_q, True))
         low_s, high_s = self._window(volume, raw_s)
         low_q, high_q = self._window(other, raw_q)
         if volume.modality == other.modality == "CT" or (other is volume and rng.random() < 0.7):
@@ -337,6 +356,14 @@ class _Plane:
     def take(self, array: np.ndarray, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """(len(indices), rows, columns)."""
         return np.stack([np.take(array, int(i), axis=self.axis) for i in indices])
+
+    def thick(self, array: np.ndarray, indices: Sequence[int] | np.ndarray, thickness: int) -> np.ndarray:
+        """Like `take`, each slice averaged with its neighbours over `thickness` slices."""
+        if thickness == 1:
+            return self.take(array, indices)
+        around = np.arange(thickness) - (thickness - 1) // 2
+        near = np.clip(np.asarray(indices)[:, None] + around, 0, self.count - 1)
+        return np.stack([self.take(array, row).mean(axis=0, dtype=np.float32) for row in near])
 
     def of(self, box: tuple[slice, ...]) -> tuple[slice, slice]:
         return box[self.rest[0]], box[self.rest[1]]

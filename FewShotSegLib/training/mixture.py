@@ -8,10 +8,10 @@ from .sources import TrainingVolume
 _BY_SET = {
     "LIDC_CT": 8.0,
     "CCTH_CT": 4.0,
-    "TotalSegmentator_examples": 5.0,
+    "TotalSegmentator_examples": 7.0,
     "MSD_Spleen_crop": 2.0,
     "CRLM_CT": 4.0,
-    "Abdomen_MR": 4.0,
+    "Abdomen_MR": 6.0,
     "Colin27": 3.0,
     "unlabelled": 2.0,
     "Breast_MR": 1.5,
@@ -21,15 +21,15 @@ _BY_SET = {
     "SoftTissue_STS": 1.0,
     "Prostate_MR": 0.8,
     "pyradiomics": 1.0,
-    "OpenKBP": 0.3,
-    "Hippocampus_MSD": 0.05,
+    "OpenKBP": 0.2,
+    "Hippocampus_MSD": 0.03,
 }
 _BY_NAME = {
     "slices_2d__Whole-Heart-HVSMR-2.0": 6.0,
     "slices_2d__Kidney-Disease-T2W": 3.0,
-    "synthetic__totalseg": 3.0,
+    "synthetic__totalseg": 5.0,
     "synthetic__0001": 2.0,
-    "synthetic__ct_": 1.0,
+    "synthetic__ct_": 1.5,
     "synthetic__ch2": 0.5,
     "synthetic__": 0.3,
 }
