@@ -1,0 +1,1 @@
+"""What a new user needs once: missing Python packages, with consent, and the sample scan."""
