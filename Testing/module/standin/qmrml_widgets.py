@@ -1,0 +1,143 @@
+"""Stand-ins for the other qMRML widgets: a container, the Segment Editor's place, and image conversion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import Property, Signal
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .qmrml_node_combo_box import qMRMLNodeComboBox
+from .qt_loader import UiLoader
+from .qt_manners import Manners
+
+
+class qMRMLWidget(Manners, QtWidgets.QWidget):
+    """A widget that knows the scene; a .ui file may connect others to it."""
+
+    mrmlSceneChanged = Signal(object)
+    cppSignals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}  # noqa: RUF012
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self.mrmlSceneChanged.emit(scene)
+
+
+class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):
+    """The place of Slicer's Segment Editor: keeps what it is told, and says on its face that it is a placeholder."""
+
+    currentSegmentIDChanged = Signal(str)
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._editorNode: Any = None
+        self._effectOrder: list[str] = []
+        self._activeEffect: Any = None
+        self._unordered = True
+        self._observing = False
+        self._undoStates = 0
+        self._visible: dict[str, bool] = {}
+        self.setMinimumHeight(84)
+        self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+
+    unorderedEffectsVisible = Property(bool, lambda s: s._unordered, lambda s, v: setattr(s, "_unordered", v))
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+
+    def setMRMLSegmentEditorNode(self, node: Any) -> None:
+        self._editorNode = node
+        self.update()
+
+    def mrmlSegmentEditorNode(self) -> Any:
+        return self._editorNode
+
+    def setSegmentationNode(self, node: Any) -> None:
+        if self._editorNode is not None:
+            self._editorNode.SetAndObserveSegmentationNode(node)
+        self.update()
+
+    def segmentationNode(self) -> Any:
+        return self._editorNode.GetSegmentationNode() if self._editorNode is not None else None
+
+    def setSourceVolumeNode(self, node: Any) -> None:
+        if self._editorNode is not None:
+            self._editorNode.SetAndObserveSourceVolumeNode(node)
+        self.update()
+
+    def sourceVolumeNode(self) -> Any:
+        return self._editorNode.GetSourceVolumeNode() if self._editorNode is not None else None
+
+    def setEffectNameOrder(self, names: list[str]) -> None:
+        self._effectOrder = list(names)
+
+    def effectNameOrder(self) -> list[str]:
+        return self._effectOrder
+
+    def setActiveEffect(self, effect: Any) -> None:
+        self._activeEffect = effect
+
+    def setActiveEffectByName(self, name: str) -> None:
+        self._activeEffect = name or None
+
+    def activeEffect(self) -> Any:
+        return self._activeEffect
+
+    def setMaximumNumberOfUndoStates(self, count: int) -> None:
+        self._undoStates = count
+
+    def setupViewObservations(self) -> None:
+        self._observing = True
+
+    def removeViewObservations(self) -> None:
+        self._observing = False
+
+    def setSegmentationNodeSelectorVisible(self, visible: bool) -> None:
+        self._visible["segmentation"] = visible
+
+    def setSourceVolumeNodeSelectorVisible(self, visible: bool) -> None:
+        self._visible["source"] = visible
+
+    def setSwitchToSegmentationsButtonVisible(self, visible: bool) -> None:
+        self._visible["switch"] = visible
+
+    def installKeyboardShortcuts(self, parent: Any = None) -> None:
+        self._visible["shortcuts"] = True
+
+    def uninstallKeyboardShortcuts(self) -> None:
+        self._visible["shortcuts"] = False
+
+    def updateWidgetFromMRML(self) -> None:
+        self.update()
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtGui.QPainter(self)
+        area = QtWidgets.QWidget.rect(self).adjusted(1, 1, -2, -2)
+        painter.setPen(QtGui.QPen(QtGui.QColor(150, 150, 150), 1, QtCore.Qt.PenStyle.DashLine))
+        painter.drawRect(area)
+        painter.setPen(QtGui.QColor(110, 110, 110))
+        node = self.segmentationNode()
+        painting = node.GetName() if node is not None else "no segmentation yet"
+        text = f"Slicer's Segment Editor appears here ({painting})\n{', '.join(self._effectOrder)}\n"
+        text += "placeholder: this picture was drawn without Slicer"
+        painter.drawText(area, int(QtCore.Qt.AlignmentFlag.AlignCenter | QtCore.Qt.TextFlag.TextWordWrap), text)
+
+
+class qMRMLUtils:
+    """Conversions between VTK's and Qt's images."""
+
+    @staticmethod
+    def vtkImageDataToQImage(image: Any, qImage: QtGui.QImage) -> bool:
+        """Fills `qImage`; VTK's first row is the lowest one, as in Slicer."""
+        width, height, _ = image.GetDimensions()
+        pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[::-1, :, :3]
+        pixels = np.ascontiguousarray(pixels, np.uint8)
+        made = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
+        qImage.swap(made.copy())
+        return True
+
+
+CLASSES = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget)}
+UiLoader.customClasses.update(CLASSES)
