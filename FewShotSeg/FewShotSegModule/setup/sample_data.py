@@ -9,8 +9,9 @@ from slicer.i18n import tr as _
 
 #: Also what the scan's section is called in the Sample Data module of Slicer 5.10.
 CATEGORY = "FewShotSeg"
-#: For `SampleData.downloadSample`: the scan alone, and the scan with a segmentation of its organs.
-SCAN, SCAN_WITH_ORGANS = "FewShotSegAbdomenCT", "FewShotSegAbdomenCTOrgans"
+#: What the samples are called in that module, and for `SampleData.downloadSamples`: the scan alone, and the scan with a
+#: segmentation of its organs.
+SCAN, SCAN_WITH_ORGANS = "Abdomen CT", "Abdomen CT with organs"
 
 #: File to checksum, as in SHA256SUMS beside the files; a test compares them.
 CHECKSUMS = {
