@@ -11,6 +11,7 @@ import torch
 from .errors import DeviceError
 from .example import Example, check_examples
 from .inference.components import in_one_piece, remove_islands
+from .inference.feature_store import FeatureStore
 from .inference.layers import merge
 from .inference.pipeline import Pipeline
 from .inference.refinement import refiner
@@ -43,6 +44,7 @@ class Segmenter:
     def __init__(self, device: str = "auto", weights: str | Path | None = None, **switches: bool) -> None:
         self.device = choose_device(device)
         self.network = load_network(weights, **switches).to(self.device)
+        self._store = FeatureStore()
 
     def segment(
         self,
@@ -61,7 +63,7 @@ class Segmenter:
             progress: called with (stage, steps done, steps of the stage); what it raises stops the work.
             refine: whether boundaries are fitted to the query's own intensities.
             zoom: whether small structures get a closer look.
-            again: whether, without a painted slice in the query, the surest slices of a first look guide a second one.
+            again: whether slices as a first look saw them guide a second one.
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
@@ -80,10 +82,10 @@ class Segmenter:
         confidence = np.ones(query.shape, np.float32)
         axis = request.view.axis
         with torch.inference_mode():
-            layers = Pipeline(self.network, self.device, report, zoom, again).run(request)
+            layers = Pipeline(self.network, self.device, report, zoom, again, self._store).run(request)
             refinement = refiner(request, layers[0].frame) if refine else None
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
-            merge(layers, *stacks, values, refinement, lambda done, total: report("joining", done, total))
+            merge(layers, *stacks, values, refinement, tick=lambda done, total: report("joining", done, total))
         remove_islands(*stacks, in_one_piece([e.mask for e in examples], values))
         paste_painted(query, examples, labels, confidence)
         names = {v: n for e in examples for v, n in e.names.items() if v in values}

@@ -8,6 +8,7 @@ import torch
 
 from FewShotSegLib import Volume
 from FewShotSegLib.inference.components import in_one_piece, remove_islands
+from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.inference.frame_pass import _BUDGET, FramePass, Painted, _nearest
 from FewShotSegLib.inference.layers import Layer, merge
 from FewShotSegLib.inference.pipeline import choose_support, slices_with
@@ -87,7 +88,7 @@ def a_frame_pass() -> FramePass:
     frame = Frame(0, 0, 256, 256, 256, 256)
     window = window_of(np.arange(10.0))
     stack = np.zeros((1, 256, 256), np.float32)
-    return FramePass(None, stack, 1.0, (1.0, 1.0), frame, window, torch.device("cpu"))  # type: ignore[arg-type]
+    return FramePass(None, stack, 1.0, (1.0, 1.0), frame, window, torch.device("cpu"), FeatureStore())  # type: ignore[arg-type]
 
 
 def test_later_layers_replace_earlier_ones_inside_their_frame_only() -> None:

@@ -17,6 +17,7 @@ from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
 from ..preprocessing.frame import Frame
 from ..preprocessing.intensity import Window
+from .feature_store import FeatureStore
 
 OUTSIDE = -10.0
 """Logit where the head was not run: surely not this segment."""
@@ -72,6 +73,7 @@ class FramePass:
         frame: what the network sees.
         window: of the intensities.
         device: where the network is.
+        store: keeps the features of the stack's slices.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class FramePass:
         frame: Frame,
         window: Window,
         device: torch.device,
+        store: FeatureStore,
     ) -> None:
         self.network, self.stack, self.frame, self.window, self.device = network, stack, frame, window, device
+        self.store = store
         self.step = gap / (2 * frame.pixel(pixel))
 
     def run(
@@ -122,7 +126,7 @@ class FramePass:
             nearest = _nearest(painted, slices)
             if nearest not in known:
                 known = {nearest: self._support(own, others, nearest)}
-            features = self.encode(self._images(slices))
+            features = self._features(slices)
             match = self.network.match(features, known[nearest])
             hint: Tensor | None = None
             if evidence is not None:
@@ -145,6 +149,9 @@ class FramePass:
         x = (images[:, None] * 2 - 1).to(self.device)
         return self.network.encode(x.contiguous(memory_format=torch.channels_last))
 
+    def _features(self, slices: list[int]) -> Features:
+        return self.store.features((self.frame, self.window), slices, lambda z: self.encode(self._images(z)))
+
     def _images(self, slices: list[int]) -> Tensor:
         planes = self.window(self.stack[slices])
         return self.frame.cut(planes)
@@ -155,7 +162,7 @@ class FramePass:
         own = []
         for position, mask in zip(painted.positions, painted.masks, strict=True):
             labels = self.frame.cut_labels(mask[None])
-            own.append((self.encode(self._images([position])), class_fractions(labels, segments, 8).to(self.device)))
+            own.append((self._features([position]), class_fractions(labels, segments, 8).to(self.device)))
         others = [
             (self.encode(s.image[None]), class_fractions(s.labels[None], segments, 8).to(self.device)) for s in foreign
         ]

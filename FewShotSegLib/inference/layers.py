@@ -53,6 +53,7 @@ def merge(
     confidence: np.ndarray,
     values: Sequence[int],
     refine: Callable[[int, Tensor], Tensor] | None = None,
+    slices: Sequence[int] | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
@@ -63,12 +64,13 @@ def merge(
         confidence: (Z, rows, columns), float, to be filled with the probability of the chosen label.
         values: label values of segments 1..L.
         refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
+        slices: Z slice numbers to fill in, all if None.
         tick: called with (slices done, slices); may raise to cancel.
     """
     count, *shape = labels.shape
     plane = (shape[0], shape[1])
     table = np.array([0, *values], dtype=labels.dtype)
-    for z in range(count):
+    for row, z in enumerate(slices if slices is not None else range(count)):
         logits = torch.full((len(values) + 1, *plane), OUTSIDE)
         logits[0] = 0
         for layer in layers:
@@ -82,6 +84,6 @@ def merge(
         if refine is not None:
             probability = refine(z, probability)
         best = probability.max(dim=0)
-        labels[z] = table[best.indices.numpy()]
-        confidence[z] = best.values.numpy()
-        tick(z + 1, count)
+        labels[row] = table[best.indices.numpy()]
+        confidence[row] = best.values.numpy()
+        tick(row + 1, count)

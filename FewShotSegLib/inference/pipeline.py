@@ -13,10 +13,11 @@ from ..evidence import evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, is_whole, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
+from .feature_store import FeatureStore
 from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
 from .request import ForeignSlice, Request
-from .self_painted import sure_slices
+from .self_painted import halfway_slices, sure_slices, with_slices
 
 Ticker = Callable[[str, int, int], None]
 
@@ -46,23 +47,44 @@ class Pipeline:
         device: where it is.
         progress: called with (stage, done, total).
         zoom: whether small structures are looked at again in a frame of their own.
-        again: whether, across volumes, the surest slices of a first look guide a second one.
+        again: whether slices of a first look guide a second one: across volumes its surest ones, within a volume those
+            half-way between painted ones.
+        store: keeps the features of the query's slices.
     """
 
     def __init__(
-        self, network: FewShotNetwork, device: torch.device, progress: Ticker, zoom: bool = True, again: bool = True
+        self,
+        network: FewShotNetwork,
+        device: torch.device,
+        progress: Ticker,
+        zoom: bool = True,
+        again: bool = True,
+        store: FeatureStore | None = None,
     ) -> None:
         self.network, self.device, self.progress, self.zoom, self.again = network, device, progress, zoom, again
+        self.store = store or FeatureStore()
 
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
+        self.store.begin(request.view.array)
         if request.painted.positions:
             return self._within(request)
         return self._across(request)
 
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
-    def _within(self, request: Request, search: bool = True) -> list[Layer]:
+    def _within(self, request: Request) -> list[Layer]:
+        layers = self._guided(request)
+        if not self.again:
+            return layers
+        halfway = halfway_slices(request.painted)
+        if halfway:
+            labels, _ = self._seen(request, layers, halfway)
+            more = with_slices(request.painted, halfway, labels)
+            layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
+        return layers
+
+    def _guided(self, request: Request, search: bool = True) -> list[Layer]:
         """Layers guided by painted slices; with `search`, also of segments that only other volumes' examples have."""
         segments = len(request.values)
         everything = list(range(1, segments + 1))
@@ -122,19 +144,17 @@ class Pipeline:
         frame = frame_around(self._search_region(request), request.view.pixel, SIDE)
         first = self._layer(request, frame, everything, Painted(), "searching")
         layers = [first]
-        labels, confidence = np.zeros(request.view.shape, np.int32), np.zeros(request.view.shape, np.float32)
-        merge(layers, labels, confidence, everything)
+        labels, confidence = self._seen(request, layers)
         if self.zoom:
             close = self._close_frame(request, labels)
             if close is not None and close.pixel(request.view.pixel) < _WORTH * frame.pixel(request.view.pixel):
                 only = sorted({z for segment in everything for z in slices_with(first.logits[segment - 1])})
                 layers.append(self._layer(request, close, everything, Painted(), "looking closer", only))
-                merge(layers, labels, confidence, everything)
+                labels, confidence = self._seen(request, layers)
         if self.again:
             sure = sure_slices(labels, confidence, segments)
             if sure.positions:
-                guided = self._within(replace(request, painted=sure), search=False)
-                layers += [replace(layer, share=_GUIDED_SHARE) for layer in guided]
+                layers += self._half_believed(self._guided(replace(request, painted=sure), search=False))
         return layers
 
     def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
@@ -169,6 +189,22 @@ class Pipeline:
 
     # --- both ----------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _seen(request: Request, layers: list[Layer], slices: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (segment indices) and confidence of the layers so far, on some or all slices, (Z, rows, columns)."""
+        segments = len(request.values)
+        count, *plane = request.view.shape
+        shape = (count if slices is None else len(slices), *plane)
+        # small types, because these are whole volumes
+        labels = np.zeros(shape, np.uint8 if segments < 256 else np.uint16)
+        confidence = np.zeros(shape, np.float16)
+        merge(layers, labels, confidence, range(1, segments + 1), slices=slices)
+        return labels, confidence
+
+    @staticmethod
+    def _half_believed(guided: list[Layer]) -> list[Layer]:
+        return [replace(layer, share=_GUIDED_SHARE) for layer in guided]
+
     def _layer(
         self,
         request: Request,
@@ -184,7 +220,7 @@ class Pipeline:
         window = window_of(frame.inside(stack))
         foreign = self._foreign(request, frame, window, targets)
         elsewhere = None if painted.positions else self._position(request, frame)
-        work = FramePass(self.network, stack, view.gap, view.pixel, frame, window, self.device)
+        work = FramePass(self.network, stack, view.gap, view.pixel, frame, window, self.device, self.store)
         done = 0
 
         def tick(slices: int) -> None:
@@ -229,9 +265,7 @@ class Pipeline:
                 windows[key] = window_of(source.inside(item.image[None]))
             fill = float(item.image.min())
             image = source.cut(item.image[None], fill=fill).numpy()
-            result.append(
-                SupportSlice(torch.from_numpy(windows[key](image))[0], source.cut_labels(item.mask[None])[0])
-            )
+            result.append(SupportSlice(torch.from_numpy(windows[key](image))[0], source.cut_labels(item.mask[None])[0]))
         return result
 
 

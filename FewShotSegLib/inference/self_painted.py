@@ -1,11 +1,14 @@
-"""Slices that the first look got surely right, used as if they were painted.
+"""Slices as a first look saw them, used as if they were painted.
 
 Across volumes nothing in the query is known, so the first look judges every slice by itself. Its surest slices then
 take the place of painted ones: they say where each structure is, and bring the query's own appearance (the idea of
-predicted frames as further support, as in video segmentation memories).
+predicted frames as further support, as in video segmentation memories). Within a volume, shapes interpolated over many
+slices are poor in the middle; there the first look, which has seen the image, says better where a structure is.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,6 +18,7 @@ _PER_SEGMENT = 3
 _MOST = 10
 _LEAST_PIXELS = 8
 _SURE = 0.6
+_WIDE_GAP = 4
 
 
 def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Painted:
@@ -52,6 +56,24 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Pa
         return Painted()
     masks = np.where(np.isin(labels[chosen], sorted(trusted)), labels[chosen], 0).astype(np.int32)
     return Painted(chosen, masks)
+
+
+def halfway_slices(painted: Painted) -> list[int]:
+    """The middle of every wide gap between two painted slices."""
+    positions = painted.positions
+    return [(a + b) // 2 for a, b in pairwise(positions) if b - a >= _WIDE_GAP]
+
+
+def with_slices(painted: Painted, positions: list[int], labels: np.ndarray) -> Painted:
+    """Painted slices and further ones.
+
+    Args:
+        painted: slices of the query.
+        positions: P slice numbers that are not painted.
+        labels: (P, rows, columns) segment indices 0..L on them.
+    """
+    masks = dict(zip(painted.positions, painted.masks, strict=True)) | dict(zip(positions, labels, strict=True))
+    return Painted(sorted(masks), np.stack([masks[z] for z in sorted(masks)]).astype(np.int32))
 
 
 def _longest_run(wanted: np.ndarray) -> tuple[int, int]:

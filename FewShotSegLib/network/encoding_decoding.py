@@ -42,6 +42,17 @@ class Features:
     def __getitem__(self, index: slice | Tensor | list[int]) -> Features:
         return Features(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all maps."""
+        return sum(getattr(self, name).nbytes for name in self.__dataclass_fields__)
+
+    def to(self, dtype: torch.dtype) -> Features:
+        return Features(*(getattr(self, name).to(dtype) for name in self.__dataclass_fields__))
+
+    def clone(self) -> Features:
+        return Features(*(getattr(self, name).clone() for name in self.__dataclass_fields__))
+
     @staticmethod
     def concatenate(parts: list[Features]) -> Features:
         return Features(*(torch.cat([getattr(p, n) for p in parts]) for n in Features.__dataclass_fields__))

@@ -298,7 +298,7 @@ class EpisodeSampler:
         images = slice_noise(rng, torch.cat([image_s, image_q]))
         segments = int(labels.max())
         evidence = None
-        if turn == flips and rng.random() < 0.75:
+        if turn == flips and rng.random() < 0.65:
             evidence = self._position(planes_s, kept, support, query, grid_q)
             evidence = evidence[None].expand(len(chosen_q), *evidence.shape)
         return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False)
@@ -315,8 +315,8 @@ class EpisodeSampler:
         # grid points are in [-1, 1] between the centres of the plane's corner pixels
         rows = ((grid[1::2, 1::2, 1] + 1) / 2 * (query.shape[0] - 1) - top) / (bottom - top)
         columns = ((grid[1::2, 1::2, 0] + 1) / 2 * (query.shape[1] - 1) - left) / (right - left)
-        rows = (rows - 0.5) * math.exp(rng.normal(0, 0.06)) + 0.5 + rng.normal(0, 0.03)
-        columns = (columns - 0.5) * math.exp(rng.normal(0, 0.06)) + 0.5 + rng.normal(0, 0.03)
+        rows = (rows - 0.5) * math.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.05)
+        columns = (columns - 0.5) * math.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.05)
         return evidence_of_other_volumes(position, rows, columns)
 
     def _body(self, plane: _Plane) -> tuple[int, int, int, int]:
