@@ -16,7 +16,9 @@ from PIL import Image
 
 NAME = "FewShotSeg"
 #: Keys of a catalogue entry, version 1.0.1 of its schema, and their types.
-SCHEMA = "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.1.json#"
+SCHEMA = (
+    "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.1.json#"
+)
 KEYS: dict[str, type] = {
     "$schema": str,
     "category": str,

@@ -148,3 +148,27 @@ def test_paths_become_uris_that_urllib_opens(sample_data: Any, path: PurePosixPa
     assert sample_data.fileUri(path) == uri
     # A host other than this computer is what urllib refuses.
     assert not urllib.request.Request(uri).host
+
+
+def test_slicers_own_readers_open_the_scan_and_its_organs_on_one_grid(repository: Path) -> None:
+    slicer = pytest.importorskip("slicer")
+    folder = repository / "Resources" / "SampleData"
+    scene = slicer.vtkMRMLScene()
+    nodes = []
+    for kind, storage_kind, name in (
+        ("vtkMRMLScalarVolumeNode", "vtkMRMLVolumeArchetypeStorageNode", "AbdomenCT.nii.gz"),
+        ("vtkMRMLSegmentationNode", "vtkMRMLSegmentationStorageNode", "AbdomenCT.seg.nrrd"),
+    ):
+        node, storage = scene.AddNewNodeByClass(kind), scene.AddNewNodeByClass(storage_kind)
+        storage.SetFileName(str(folder / name))
+        assert storage.ReadData(node), name
+        nodes.append(node)
+    volume, segmentation = nodes
+    assert volume.GetImageData().GetDimensions() == (122, 101, 112)
+    names = [segmentation.GetSegmentation().GetNthSegment(n).GetName() for n in range(19)]
+    assert {"liver", "right kidney", "left kidney"} <= set(names)
+    boxes = [[0.0] * 6, [0.0] * 6]
+    for node, box in zip(nodes, boxes, strict=True):
+        node.GetRASBounds(box)
+    outer, inner = boxes
+    assert all(outer[n] <= inner[n] + 1e-3 and inner[n + 1] <= outer[n + 1] + 1e-3 for n in (0, 2, 4))
