@@ -1,8 +1,8 @@
 """PythonQt's manners on top of PySide6: Qt properties are attributes, signals are connected by their C++ signature.
 
-Slicer's Python sees Qt through PythonQt, for which code has to look otherwise than for PySide6: `button.enabled` is a value
-there and a method here, `button.connect("clicked(bool)", slot)` exists there only. The generated classes are strict where
-PythonQt is lenient or silent (a misspelt signal or property), so that a test fails instead of the panel.
+Slicer's Python sees Qt through PythonQt, for which code has to look otherwise than for PySide6: `button.enabled` is a
+value there and a method here, `button.connect("clicked(bool)", slot)` exists there only. The generated classes are
+strict where PythonQt is lenient or silent (a misspelt signal or property), so that a test fails and not the panel.
 """
 
 from __future__ import annotations
@@ -115,11 +115,14 @@ def _positionalCount(slot: Callable[..., Any]) -> int | None:
 
 
 _propertyNames: dict[type, frozenset[str]] = {}
+#: Properties read by virtual functions: Qt itself looks these up here and needs the function.
+_VIRTUAL = {"sizeHint", "minimumSizeHint"}
 
 
 def propertyNames(cls: Any) -> frozenset[str]:
     """Names of a class's Qt properties."""
     if cls not in _propertyNames:
         meta = cls.staticMetaObject
-        _propertyNames[cls] = frozenset(meta.property(index).name() for index in range(meta.propertyCount()))
+        names = {meta.property(index).name() for index in range(meta.propertyCount())}
+        _propertyNames[cls] = frozenset(names - _VIRTUAL)
     return _propertyNames[cls]

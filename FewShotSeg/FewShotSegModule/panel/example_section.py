@@ -1,0 +1,183 @@
+"""The examples: adding, removing and showing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from FewShotSegModule.panel.example_row import ExampleRow
+from FewShotSegModule.panel.example_table import ExampleTable
+from FewShotSegModule.panel.orientation import positionText, sliceNormal
+from FewShotSegModule.panel.slice_jump import jumpTo
+from FewShotSegModule.panel.thumbnail import drawThumbnail
+from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.slice_views import sliceOfView
+
+#: A brush stroke changes a segment many times; rows are drawn anew when it pauses this many milliseconds.
+_PAUSE = 200
+
+
+class ExampleSection:
+    """Connects the example list of the scene with buttons and table.
+
+    :param ui: Has addSliceButton, viewSelector, addAllButton and exampleTable.
+    :param painted: Gives the volume that is painted on and the segmentation that is painted in; either may be None.
+    :param onChanged: Called after the list changed: examples added, removed, enabled, repainted.
+    :param addShortcut: Keys that add a slice, for the tooltip.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        *,
+        painted: Callable[[], tuple[Any, Any]],
+        onChanged: Callable[[], None],
+        addShortcut: str = "",
+    ) -> None:
+        self._ui = ui
+        self._painted, self._onChanged = painted, onChanged
+        self._addShortcut = addShortcut
+        self._list: ExampleList | None = None
+        self._table = ExampleTable(
+            ui.exampleTable, onEnabled=self._onEnabled, onRemoved=self._onRemoved, onChosen=self._onChosen
+        )
+        self._stale: set[str] = set()
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PAUSE)
+        self._timer.connect("timeout()", self._refreshStale)
+        ui.addSliceButton.connect("clicked()", self.addCurrentSlice)
+        ui.addAllButton.connect("clicked()", self.addAllPainted)
+
+    def setList(self, examples: ExampleList | None) -> None:
+        """Shows another list; None lets go of the scene."""
+        self._timer.stop()
+        self._stale = set()
+        if self._list is not None:
+            self._list.unobserve()
+        self._list = examples
+        if examples is not None:
+            examples.observe(self._onListChanged)
+        self._showAll()
+
+    def enabledRows(self) -> list[Any]:
+        """The examples that are to be used."""
+        return [row for row in self._list.rows() if row.enabled] if self._list is not None else []
+
+    def segmentNames(self) -> list[str]:
+        """Names of the segments on the examples that are to be used, in the order of their appearance."""
+        names: dict[str, None] = {}
+        for row in self.enabledRows():
+            names.update(dict.fromkeys(info.name for info in self._list.segmentsOn(row)))  # type: ignore[union-attr]
+        return list(names)
+
+    # What the user does
+
+    def addCurrentSlice(self) -> None:
+        """Adds the slice that the chosen view shows."""
+        volume, segmentation = self._painted()
+        if self._list is None or volume is None or segmentation is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The slice can't be added.")):
+            axis, index = sliceOfView(self._sliceNode(), volume)
+            added = self._list.add(volume, segmentation, axis, index)
+            self._showAll()
+            self._ui.exampleTable.selectRow(self._table.identifiers().index(added.identifier))
+            self._onChanged()
+
+    def addAllPainted(self) -> None:
+        """Adds every painted slice of the segmentation."""
+        volume, segmentation = self._painted()
+        if self._list is None or volume is None or segmentation is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The painted slices can't be added.")):
+            added = self._list.addAllPainted(volume, segmentation)
+            if not added:
+                slicer.util.infoDisplay(
+                    _("Nothing is painted in {name} yet. Paint some slices first.").format(name=segmentation.GetName())
+                )
+            self._showAll()
+            self._onChanged()
+
+    def update(self) -> None:
+        """Shows whether slices can be added, and if not, what is missing."""
+        volume, segmentation = self._painted()
+        if volume is None:
+            missing = _("Select the volume to segment first.")
+        elif segmentation is None:
+            missing = _("Select or create a segmentation to paint in first.")
+        else:
+            missing = ""
+        add = _("Use the slice that the chosen view shows as an example.")
+        if self._addShortcut:
+            add = f"{add} ({self._addShortcut})"
+        for button, tip in (
+            (self._ui.addSliceButton, add),
+            (self._ui.addAllButton, _("Use every slice as an example that has something painted on it.")),
+        ):
+            button.enabled = not missing
+            button.toolTip = missing or tip
+
+    # What happens
+
+    def _onListChanged(self, identifiers: Any) -> None:
+        self._stale.update(identifiers)
+        self._timer.start()
+
+    def _refreshStale(self) -> None:
+        if self._list is None:
+            return
+        stale, self._stale = self._stale, set()
+        rows = {row.identifier: row for row in self._list.rows()}
+        if list(rows) != self._table.identifiers():
+            self._showAll()
+        else:
+            for identifier in stale & rows.keys():
+                self._table.refresh(self._shown(rows[identifier]))
+        self._onChanged()
+
+    def _showAll(self) -> None:
+        self._table.show([self._shown(row) for row in self._list.rows()] if self._list is not None else [])
+
+    def _shown(self, row: Any) -> ExampleRow:
+        assert self._list is not None
+        segments = tuple((info.name, tuple(info.color)) for info in self._list.segmentsOn(row))
+        image, labels, pixelMm = self._list.sliceImage(row)
+        return ExampleRow(
+            identifier=row.identifier,
+            enabled=row.enabled,
+            picture=drawThumbnail(image, labels, pixelMm, [color for _n, color in segments], ExampleTable.PICTURE_SIZE),
+            volumeName=row.volume.GetName(),
+            position=positionText(sliceNormal(row.volume, row.axis), self._list.positionMm(row)),
+            segments=segments,
+        )
+
+    def _onEnabled(self, identifier: str, enabled: bool) -> None:
+        if self._list is not None:
+            self._list.setEnabled(identifier, enabled)
+            self._onChanged()
+
+    def _onRemoved(self, identifier: str) -> None:
+        if self._list is not None:
+            self._list.remove(identifier)
+            self._showAll()
+            self._onChanged()
+
+    def _onChosen(self, identifier: str) -> None:
+        for row in self._list.rows() if self._list is not None else []:
+            if row.identifier == identifier:
+                jumpTo(row)
+
+    def _sliceNode(self) -> Any:
+        """The node of the chosen view; the selector shows names that may be translated, in a fixed order."""
+        name = ("Red", "Green", "Yellow")[self._ui.viewSelector.currentIndex]
+        node = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNode" + name)
+        if node is None:
+            raise ValueError(
+                _("There is no view called {name} in this layout. Choose another view or layout.").format(name=name)
+            )
+        return node

@@ -1,0 +1,81 @@
+"""Painting in the panel, with Slicer's own Segment Editor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+
+class PaintSection:
+    """Embeds the Segment Editor with the effects that a painter of examples needs.
+
+    Its editor node is the module's own, so that the Segment Editor module's state stays as it is, and the logic finds
+    undo, masking and overwrite settings there when a result is accepted.
+
+    :param widget: The qMRMLSegmentEditorWidget.
+    """
+
+    #: Names by which Slicer knows the effects.
+    EFFECTS = ("Paint", "Draw", "Erase", "Level tracing", "Scissors", "Threshold", "Islands")
+    _NODE_TAG = "FewShotSegEditor"
+
+    def __init__(self, widget: Any) -> None:
+        self._widget = widget
+        self._shown = False
+        widget.setMaximumNumberOfUndoStates(10)
+        widget.setMRMLScene(slicer.mrmlScene)
+        widget.setSegmentationNodeSelectorVisible(False)
+        widget.setSourceVolumeNodeSelectorVisible(False)
+        widget.setSwitchToSegmentationsButtonVisible(False)
+        widget.setEffectNameOrder(list(self.EFFECTS))
+        widget.unorderedEffectsVisible = False
+
+    @property
+    def editorNode(self) -> Any:
+        """The vtkMRMLSegmentEditorNode with the settings of this editor, None before the first use in a scene."""
+        return slicer.mrmlScene.GetSingletonNode(self._NODE_TAG, "vtkMRMLSegmentEditorNode")
+
+    def show(self, segmentation: Any, volume: Any) -> None:
+        """Paints in a segmentation, on a volume; either may be None."""
+        node = self.editorNode or self._makeEditorNode()
+        if self._widget.mrmlSegmentEditorNode() is not node:
+            self._widget.setMRMLSegmentEditorNode(node)
+        if self._widget.segmentationNode() is not segmentation:
+            self.stop()
+            self._widget.setSegmentationNode(segmentation)
+        if self._widget.sourceVolumeNode() is not volume:
+            self._widget.setSourceVolumeNode(volume)
+        self._widget.enabled = segmentation is not None and volume is not None
+
+    def enter(self) -> None:
+        """Makes the effects follow the mouse in the views, as the embedding module has to."""
+        if not self._shown:
+            self._widget.setupViewObservations()
+            self._widget.installKeyboardShortcuts()
+            self._shown = True
+
+    def exit(self) -> None:
+        """Lets go of the views: a brush must not paint while another module is shown."""
+        self.stop()
+        if self._shown:
+            self._widget.uninstallKeyboardShortcuts()
+            self._widget.removeViewObservations()
+            self._shown = False
+
+    def stop(self) -> None:
+        """Ends the active effect; Slicer crashes on exit or scene close if one is left active."""
+        self._widget.setActiveEffect(None)
+
+    def release(self) -> None:
+        """Lets go of the scene's nodes, before they go."""
+        self.stop()
+        self._widget.setMRMLSegmentEditorNode(None)
+
+    def _makeEditorNode(self) -> Any:
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.SetSingletonTag(self._NODE_TAG)
+        node.SetName(self._NODE_TAG)
+        added = slicer.mrmlScene.AddNode(node)
+        node.UnRegister(None)
+        return added

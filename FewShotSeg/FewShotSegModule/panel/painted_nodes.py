@@ -1,0 +1,68 @@
+"""Finds or makes the segmentation to paint in for the volume that is painted on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+
+class PaintedNodes:
+    """Keeps volume and segmentation together: a segmentation of one volume must not be painted on another.
+
+    Only a change of the volume makes it act, so that a user may select any segmentation, or none, afterwards.
+
+    :param selector: The qMRMLNodeComboBox of the segmentation.
+    """
+
+    def __init__(self, selector: Any) -> None:
+        self._volume: Any = None
+        selector.connect("nodeAddedByUser(vtkMRMLNode*)", self._prepare)
+
+    def remember(self, volume: Any, segmentation: Any) -> None:
+        """Takes a pair as it is, as it comes from a scene that was opened."""
+        self._volume = volume if segmentation is not None else None
+
+    def follow(self, volume: Any, segmentation: Any) -> Any:
+        """The segmentation to paint in now.
+
+        :param volume: The volume that is painted on, may be None.
+        :param segmentation: The segmentation that is selected, may be None.
+        """
+        if volume is self._volume:
+            return segmentation
+        self._volume = volume
+        if volume is None:
+            return segmentation
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        if segmentation is not None and _volumeOf(segmentation) in (None, volume):
+            return segmentation
+        found = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if _painted(node, volume)]
+        return found[0] if found else self._make(volume)
+
+    def _make(self, volume: Any) -> Any:
+        name = _("{volume} examples").format(volume=volume.GetName())
+        made = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
+        self._prepare(made)
+        return made
+
+    def _prepare(self, segmentation: Any) -> None:
+        """Gives a new segmentation the volume's grid, and makes it visible."""
+        segmentation.CreateDefaultDisplayNodes()
+        if self._volume is not None:
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self._volume)
+            tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+            parent = tree.GetItemParent(tree.GetItemByDataNode(self._volume))
+            tree.SetItemParent(tree.GetItemByDataNode(segmentation), parent)
+
+
+def _volumeOf(segmentation: Any) -> Any:
+    """The volume whose grid a segmentation has, None where that isn't known."""
+    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+
+
+def _painted(segmentation: Any, volume: Any) -> bool:
+    """Whether a segmentation was made for painting examples on a volume."""
+    name = _("{volume} examples").format(volume=volume.GetName())
+    return _volumeOf(segmentation) is volume and segmentation.GetName().startswith(name)

@@ -1,0 +1,120 @@
+"""The result as a preview that is accepted or thrown away, and its confidence as an overlay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from FewShotSegModule.panel.confidence_overlay import ConfidenceOverlay
+
+
+class ResultSection:
+    """Shows what a run gave, and carries out what the user decides about it.
+
+    :param ui: Has resultLabel, outputSegmentationSelector, acceptButton, discardButton, confidenceCheckBox and
+        confidenceOpacitySlider.
+    :param accept: Called with the preview; writes it where the user wants it and returns that segmentation.
+    :param discard: Called with the preview; throws it away.
+    :param overlay: What shows the confidence.
+    :param acceptShortcut: Keys that accept, for the tooltip.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        *,
+        accept: Callable[[Any], Any],
+        discard: Callable[[Any], None],
+        overlay: ConfidenceOverlay | None = None,
+        acceptShortcut: str = "",
+    ) -> None:
+        self._ui = ui
+        self._accept, self._discard = accept, discard
+        self._overlay = overlay or ConfidenceOverlay()
+        self._preview: Any = None
+        self._confidence: Any = None
+        self._said = ""
+        self._acceptShortcut = acceptShortcut
+        ui.acceptButton.connect("clicked()", self.accept)
+        ui.discardButton.connect("clicked()", self.discard)
+        ui.confidenceCheckBox.connect("toggled(bool)", self._onConfidenceToggled)
+        ui.confidenceOpacitySlider.connect("valueChanged(double)", self._overlay.setOpacity)
+
+    def show(self, preview: Any, confidence: Any) -> None:
+        """Takes a preview and its confidence volume; either may be None."""
+        if preview is not self._preview:
+            self._said = ""
+        if confidence is not self._confidence and self._overlay.visible:
+            self._overlay.hide()
+        self._preview, self._confidence = preview, confidence
+        self.update()
+
+    def accept(self) -> None:
+        """Writes the preview into the segmentation that is chosen."""
+        if self._preview is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The result can't be accepted.")):
+            target = self._accept(self._preview)
+            self._said = _("Accepted into {name}.").format(name=target.GetName())
+        self._preview = None
+        self.update()
+
+    def discard(self) -> None:
+        """Throws the preview away."""
+        if self._preview is None:
+            return
+        preview, self._preview = self._preview, None
+        self._discard(preview)
+        self._said = _("The preview was discarded.")
+        self.update()
+
+    def hideOverlay(self) -> None:
+        """Takes the overlay off the views, as when the module is left or the scene closes."""
+        if self._overlay.visible:
+            self._overlay.hide()
+        self._ui.confidenceCheckBox.checked = False
+
+    def update(self) -> None:
+        """Shows what there is and what can be done with it."""
+        ui, preview = self._ui, self._preview
+        if preview is not None:
+            names = _segmentNames(preview)
+            ui.resultLabel.text = _("Preview: {segments}. It is kept only if you accept it.").format(
+                segments=", ".join(names) if names else _("nothing was found")
+            )
+        else:
+            ui.resultLabel.text = self._said or _("No result yet.")
+        nothing = _("There is no preview; segment from examples first.")
+        for button, tip in (
+            (ui.acceptButton, _("Keep the preview where it says above.")),
+            (ui.discardButton, _("Throw the preview away.")),
+        ):
+            button.enabled = preview is not None
+            button.toolTip = tip if preview is not None else nothing
+        if preview is not None and self._acceptShortcut:
+            ui.acceptButton.toolTip = f"{ui.acceptButton.toolTip} ({self._acceptShortcut})"
+        available = self._confidence is not None
+        ui.confidenceCheckBox.enabled = available
+        ui.confidenceCheckBox.toolTip = (
+            _("Show in the slice views how sure the result is, from unsure to sure.")
+            if available
+            else _("There is no confidence yet; it comes with a result.")
+        )
+        ui.confidenceOpacitySlider.enabled = available and self._overlay.visible
+        if not available or not self._overlay.visible:
+            ui.confidenceCheckBox.checked = False
+
+    def _onConfidenceToggled(self, shown: bool) -> None:
+        if shown and self._confidence is not None:
+            self._overlay.show(self._confidence, self._ui.confidenceOpacitySlider.value)
+        elif not shown and self._overlay.visible:
+            self._overlay.hide()
+        self._ui.confidenceOpacitySlider.enabled = self._overlay.visible
+
+
+def _segmentNames(segmentation: Any) -> list[str]:
+    content = segmentation.GetSegmentation()
+    return [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]

@@ -1,0 +1,62 @@
+"""The advanced settings: those that have no connector to the parameter node of their own, and all as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from FewShotSegModule.panel.segment_choice import SegmentChoice
+from FewShotSegModule.runs.request import RunSettings
+
+
+class SettingsSection:
+    """Connects segments and slice range with the parameter node, and reads all settings from there.
+
+    :param ui: Has refineStrengthSlider, segmentList, segmentsLabel, sliceRangeCheckBox and sliceRangeWidget.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._parameters: Any = None
+        self._names: list[str] = []
+        self._updating = False
+        self._segments = SegmentChoice(ui.segmentList, self._onSegmentsChanged)
+        ui.sliceRangeCheckBox.connect("toggled(bool)", self._onRangeChanged)
+        ui.sliceRangeWidget.connect("valuesChanged(double,double)", self._onRangeChanged)
+
+    def bind(self, parameters: Any) -> None:
+        """Takes another parameter node."""
+        self._parameters = parameters
+
+    def runSettings(self) -> RunSettings:
+        """The settings as a run takes them."""
+        parameters = self._parameters
+        leftOut = set(parameters.leftOutSegments)
+        chosen = [name for name in self._names if name not in leftOut]
+        return RunSettings(
+            device=parameters.device,
+            refine=parameters.refine,
+            refineStrength=parameters.refineStrength,
+            segmentNames=chosen if len(chosen) < len(self._names) else None,
+            sliceRange=tuple(parameters.sliceRange) if parameters.sliceRange else None,
+            roi=parameters.roi,
+        )
+
+    def update(self, names: Sequence[str], query: Any, rows: Sequence[Any]) -> None:
+        """Shows the settings for the segments of the examples and the slices of the query.
+
+        :param names: Names of the segments on the examples.
+        :param query: The volume to segment, may be None.
+        :param rows: The examples that are to be used.
+        """
+        parameters, ui = self._parameters, self._ui
+        self._names = list(names)
+        self._updating = True
+        try:
+            self._segments.show(self._names, parameters.leftOutSegments)
+            ui.refineStrengthSlider.enabled = parameters.refine
+            self._showRange(query, rows)
+        finally:
+            self._updating = False

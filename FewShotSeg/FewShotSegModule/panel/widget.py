@@ -1,0 +1,225 @@
+"""The module's panel: puts the sections together and keeps them in step with the scene."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.panel.example_section import ExampleSection
+from FewShotSegModule.panel.paint_section import PaintSection
+from FewShotSegModule.panel.painted_nodes import PaintedNodes
+from FewShotSegModule.panel.result_section import ResultSection
+from FewShotSegModule.panel.run_controller import RunController
+from FewShotSegModule.panel.settings_section import SettingsSection
+from FewShotSegModule.panel.shortcuts import Shortcuts
+from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.setup import dependencies
+
+_ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+A", "Ctrl+Shift+G", "Ctrl+Shift+K"
+
+
+class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """What Slicer shows when the module is selected.
+
+    All that a user sets is in the parameter node, hence in the scene: what changes there is shown, and nothing that
+    matters is kept here.
+    """
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Any = None
+        self._parameters: Any = None
+        self._guiTag: Any = None
+        self._entered = False
+
+    # What Slicer calls
+
+    def setup(self) -> None:
+        """Builds the panel; asks nothing and installs nothing."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/FewShotSeg.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        for selector in (
+            self.ui.queryVolumeSelector,
+            self.ui.paintVolumeSelector,
+            self.ui.paintSegmentationSelector,
+            self.ui.outputSegmentationSelector,
+            self.ui.roiSelector,
+        ):
+            selector.setMRMLScene(slicer.mrmlScene)
+        self.logic = FewShotSegLogic()
+        self._painting = PaintSection(self.ui.segmentEditorWidget)
+        self._painted = PaintedNodes(self.ui.paintSegmentationSelector)
+        self._settings = SettingsSection(self.ui)
+        self._examples = ExampleSection(
+            self.ui, painted=self._paintedNodes, onChanged=self._onExamplesChanged, addShortcut=_ADD_KEYS
+        )
+        self._run = RunController(
+            self.ui,
+            start=self._start,
+            whatIsMissing=self._whatIsMissing,
+            prepare=dependencies.ensureWithConsent,
+            onFinished=self._onRunFinished,
+            shortcut=_RUN_KEYS,
+        )
+        self._result = ResultSection(self.ui, accept=self._accept, discard=self._discard, acceptShortcut=_ACCEPT_KEYS)
+        self._shortcuts = Shortcuts(
+            [
+                (_ADD_KEYS, self._examples.addCurrentSlice),
+                (_RUN_KEYS, self._run.toggle),
+                (_ACCEPT_KEYS, self._result.accept),
+            ]
+        )
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneReplaced)
+        self._setParameters(self.logic.getParameterNode())
+
+    def cleanup(self) -> None:
+        """Ends everything that could outlive the panel."""
+        self._shortcuts.remove()
+        self._letGoOfScene()
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Takes the views and the keys, and proposes the volume that is being looked at."""
+        self._entered = True
+        self._setParameters(self.logic.getParameterNode())
+        if self._parameters.queryVolume is None:
+            self._parameters.queryVolume = _volumeInView()
+        self._painting.enter()
+        self._shortcuts.install(slicer.util.mainWindow())
+        self._update()
+
+    def exit(self) -> None:
+        """Gives views and keys back; a run goes on."""
+        self._entered = False
+        self._shortcuts.remove()
+        self._painting.exit()
+
+    def onReload(self) -> None:
+        """Reloads the module with all its parts; for developers."""
+        for name in [name for name in sys.modules if name.split(".")[0] == "FewShotSegModule"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # The scene
+
+    def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        self._letGoOfScene()
+
+    def _onSceneReplaced(self, _caller: Any, _event: Any) -> None:
+        if slicer.mrmlScene.IsClosing():
+            return
+        self._setParameters(self.logic.getParameterNode())
+        self._examples.setList(ExampleList(self._parameters.parameterNode))
+        self._update()
+
+    def _letGoOfScene(self) -> None:
+        self._run.cancel()
+        self._result.hideOverlay()
+        self._setParameters(None)
+        self._painting.release()
+        self.logic.shutdown()
+
+    def _setParameters(self, parameters: Any) -> None:
+        """Binds the panel to a parameter node; None lets go of it."""
+        if self._parameters is not None and (parameters is None or not _same(parameters, self._parameters)):
+            self._parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self._examples.setList(None)
+            self._parameters = None
+        if parameters is None:
+            self._result.show(None, None)
+        elif self._parameters is None:
+            self._parameters = parameters
+            self._guiTag = parameters.connectGui(self.ui)
+            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self._settings.bind(parameters)
+            self._painted.remember(*self._paintedNodes())
+            self._examples.setList(ExampleList(parameters.parameterNode))
+            self._update()
+
+    def _onParametersModified(self, _caller: Any = None, _event: Any = None) -> None:
+        self._update()
+
+    def _onExamplesChanged(self) -> None:
+        self._update()
+
+    def _update(self) -> None:
+        """Shows what the scene holds; called after whatever changed."""
+        parameters = self._parameters
+        if parameters is None:
+            return
+        if self._entered:
+            segmentation = self._painted.follow(*self._paintedNodes())
+            if segmentation is not parameters.paintSegmentation:
+                parameters.paintSegmentation = segmentation
+        volume, segmentation = self._paintedNodes()
+        self._painting.show(segmentation, volume)
+        self._examples.update()
+        self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
+        self._result.show(parameters.preview, parameters.confidenceVolume)
+        self._run.update()
+
+    def _paintedNodes(self) -> tuple[Any, Any]:
+        """The volume that is painted on and the segmentation that is painted in."""
+        if self._parameters is None:
+            return None, None
+        return self._parameters.paintVolume or self._parameters.queryVolume, self._parameters.paintSegmentation
+
+    # A run
+
+    def _whatIsMissing(self) -> str:
+        if self._parameters is None:
+            return _("The scene is being closed.")
+        return self.logic.whatIsMissing(
+            self._parameters.queryVolume, self._examples.enabledRows(), self._settings.runSettings()
+        )
+
+    def _start(self, **callbacks: Any) -> Any:
+        return self.logic.startRun(
+            self._parameters.queryVolume, self._examples.enabledRows(), self._settings.runSettings(), **callbacks
+        )
+
+    def _onRunFinished(self, run: Any) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
+            preview = self.logic.previewOf(run)
+            self._discard(self._parameters.preview)
+            self._parameters.confidenceVolume = self.logic.confidenceVolumeOf(run, self._parameters.confidenceVolume)
+            self._parameters.preview = preview
+
+    def _accept(self, preview: Any) -> Any:
+        target = self.logic.accept(preview, self._parameters.outputSegmentation, self._painting.editorNode)
+        self._parameters.preview = None
+        return target
+
+    def _discard(self, preview: Any) -> None:
+        if preview is not None:
+            self._parameters.preview = None
+            self.logic.discard(preview)
+
+
+def _volumeInView() -> Any:
+    """The volume in the background of a slice view, else any; None without volumes."""
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        volume = slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "")
+        if volume is not None and volume.GetClassName() == "vtkMRMLScalarVolumeNode":
+            return volume
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return next((volume for volume in volumes if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two wrappers wrap the same node."""
+    return one.parameterNode is other.parameterNode
