@@ -22,7 +22,7 @@ from FewShotSegLib.evidence import (
 from FewShotSegLib.evidence.geodesic import geodesic_channels, geodesic_distances
 from FewShotSegLib.evidence.shape import ShapeInterpolation, signed_distance
 
-STEP_PRICE = 0.004
+STEP_PRICE = 0.001
 
 
 def disc(row: float, column: float, radius: float, size: int = 64) -> np.ndarray:
@@ -142,7 +142,7 @@ def test_sweeps_come_near_the_shortest_paths(step: float) -> None:
         exact = swept_graph_distances(image, sources, step)
         assert (found[label] >= exact - 1e-5).all()
         assert (found[label][sources] == 0).all()
-        assert np.mean(found[label] - exact) < 0.02 * exact.mean() + 1e-6
+        assert np.mean(found[label] - exact) < 0.05 * exact.mean() + 1e-6
         assert np.max(found[label] - exact) < 0.15
 
 

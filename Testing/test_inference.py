@@ -14,7 +14,7 @@ from FewShotSegLib.inference.layers import Layer, merge
 from FewShotSegLib.inference.pipeline import choose_support, slices_with
 from FewShotSegLib.inference.refinement import Refinement, guided_filter, segments_that_gain
 from FewShotSegLib.inference.request import ForeignSlice
-from FewShotSegLib.inference.self_painted import sure_slices
+from FewShotSegLib.inference.self_painted import halfway_slices, sure_slices, with_slices
 from FewShotSegLib.network.matching import Match
 from FewShotSegLib.preprocessing.frame import Frame, body_bounds, frame_around, is_whole
 from FewShotSegLib.preprocessing.intensity import in_hounsfield_units, window_of
@@ -69,6 +69,27 @@ def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> No
 def test_nothing_sure_gives_no_slices() -> None:
     labels = np.zeros((5, 16, 16), np.int32)
     assert sure_slices(labels, np.ones(labels.shape, np.float32), 2).positions == []
+
+
+def test_wide_gaps_between_painted_slices_get_their_middle_slice_as_it_was_seen() -> None:
+    painted = Painted([2, 10, 13], np.stack([np.full((4, 4), v, np.int32) for v in (1, 2, 3)]))
+    assert halfway_slices(painted) == [6]
+    assert halfway_slices(Painted([3, 6], painted.masks[:2])) == []
+    seen = np.full((1, 4, 4), 7, np.uint8)
+    more = with_slices(painted, [6], seen)
+    assert more.positions == [2, 6, 10, 13]
+    assert more.masks[:, 0, 0].tolist() == [1, 7, 2, 3]
+    assert painted.positions == [2, 10, 13]
+
+
+def test_chosen_slices_can_be_merged_alone() -> None:
+    frame = Frame(0, 0, 8, 8, 8, 8)
+    logits = torch.full((1, 5, 4, 4), -5.0)
+    logits[0, 3] = 5
+    labels, confidence = np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), np.float16)
+    merge([Layer(frame, [1], logits)], labels, confidence, [9], slices=[1, 3])
+    assert not labels[0].any()
+    assert (labels[1] == 9).all()
 
 
 def test_boxes_of_many_segments_stay_within_the_budget(a_frame_pass: FramePass) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .geodesic import geodesic_channels, geodesic_distances
+from .geodesic import geodesic_channels, geodesic_distances, smooth_slices
 from .position import position_channels, position_map
 from .shape import ShapeInterpolation
 
@@ -49,7 +49,7 @@ def evidence_of_painted_slices(
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
     interpolation = ShapeInterpolation(painted, positions, segments, step)
-    distances = geodesic_distances(image, painted, positions, segments + 1, step)
+    distances = geodesic_distances(smooth_slices(image), painted, positions, segments + 1, step)
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)

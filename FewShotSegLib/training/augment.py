@@ -74,6 +74,31 @@ def sample(planes: np.ndarray, grid: Tensor, labels: bool, fill: float = 0.0) ->
     return F.grid_sample(source[:, None], grid, mode=mode, padding_mode="zeros", align_corners=True)[:, 0] + fill
 
 
+def misdrawn(rng: np.random.Generator, labels: Tensor) -> Tensor:
+    """Labels of slices with wrong outlines, as a network draws them; some slices stay right.
+
+    Args:
+        rng: source of chance.
+        labels: (N, h, w) integers.
+    """
+    size = labels.shape[-1]
+    axis = torch.linspace(-1, 1, size)
+    still = torch.stack(torch.meshgrid(axis, axis, indexing="ij")[::-1], dim=-1)
+    out = []
+    for plane in labels:
+        if rng.random() < 0.7:
+            cells = int(rng.integers(4, 10))
+            field = torch.from_numpy(rng.normal(0, rng.uniform(0.01, 0.06), (1, 2, cells, cells)).astype(np.float32))
+            field = F.interpolate(field, size=(size, size), mode="bicubic", align_corners=True)[0]
+            moved = F.grid_sample(
+                plane[None, None].float(), (still + field.permute(1, 2, 0))[None], mode="nearest", align_corners=True
+            )
+            moved = moved[0, 0].to(labels.dtype)
+            plane = moved if len(moved.unique()) == len(plane.unique()) else plane  # no structure gets lost
+        out.append(plane)
+    return torch.stack(out)
+
+
 class IntensityChange:
     """A random intensity curve and bias field; the same object changes all slices that belong together alike."""
 

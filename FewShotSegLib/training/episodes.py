@@ -14,14 +14,16 @@ from torch.nn import functional as F
 
 from ..evidence import evidence_of_other_volumes, evidence_of_painted_slices, position_map
 from ..preprocessing.frame import body_bounds
-from .augment import IntensityChange, plane_grid, sample, slice_noise
+from .augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
 from .sources import REAL_LABELS, TrainingVolume
 
 CROP = 192
 MAX_SEGMENTS = 6
 _MAX_STACK = 14
-# Chances: of one segment only, of intensities shifted by structure, of slices averaged (to so many mm at most).
+# Chances: of one segment only, of intensities shifted by structure, of slices averaged (to so many mm at most), and of
+# painted slices that are not quite right, as those are that a first look made up.
 _ALONE = 0.25
+_MISDRAWN = 0.3
 _RECOLOURED = 0.3
 _THICK = 0.3
 _THICKEST = 9.0
@@ -107,9 +109,7 @@ class EpisodeSampler:
         key = (volume.name, labeling)
         if key not in self._boxes:
             found = find_objects(np.asarray(volume.labelings[labeling]))
-            self._boxes[key] = {
-                i + 1: box for i, box in enumerate(found) if box is not None and _extent(box) >= 4
-            }
+            self._boxes[key] = {i + 1: box for i, box in enumerate(found) if box is not None and _extent(box) >= 4}
         if not self._boxes[key]:
             raise Rejected
         return self._boxes[key]
@@ -150,6 +150,8 @@ class EpisodeSampler:
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
         labels, _ = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
+        if rng.random() < _MISDRAWN:
+            labels[: len(painted)] = misdrawn(rng, labels[: len(painted)])
         planes = plane.thick(volume.image, stack, self._thickness(plane))
         raw = sample(planes, grid, False, _air(volume))
         if rng.random() < _RECOLOURED:

@@ -123,7 +123,10 @@ class Trainer:
         spent = self.seconds
         window: list[dict] = []
         rng = np.random.default_rng(self.step + 17 * self.rank)
+        parent = torch.multiprocessing.parent_process()
         while self.episodes < plan.episodes:
+            if parent is not None and not parent.is_alive():
+                return  # without its command a process would go on training, and write over the next one's checkpoint
             group = self.sampler.draw()
             record = self._learn(group, rng)
             window.append(record)
@@ -157,9 +160,7 @@ class Trainer:
             record["within" if group.within else "across"] = group_dice(prediction, labels)
         return record
 
-    def _losses(
-        self, group: EpisodeGroup, rng: np.random.Generator
-    ) -> tuple[Prediction, dict[str, Tensor], Tensor]:
+    def _losses(self, group: EpisodeGroup, rng: np.random.Generator) -> tuple[Prediction, dict[str, Tensor], Tensor]:
         images = group.images.to(self.device).contiguous(memory_format=torch.channels_last)
         labels = group.labels.to(self.device)
         evidence = None if group.evidence is None else _drop_some(group.evidence, rng).to(self.device)

@@ -1,0 +1,79 @@
+"""Features of query slices are computed once, within a limit of memory, and never mixed up."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from FewShotSegLib.inference.feature_store import FeatureStore
+from FewShotSegLib.network.encoding_decoding import Features
+
+
+class AnEncoder:
+    """Stands for the network: features that tell their slice, and a record of what was encoded."""
+
+    def __init__(self) -> None:
+        self.encoded: list[int] = []
+
+    def __call__(self, slices: list[int]) -> Features:
+        self.encoded += slices
+        x = torch.tensor(slices, dtype=torch.float32)[:, None, None, None].expand(-1, 2, 4, 4) + 1 / 3
+        return Features(x, x + 1, x + 2, x + 3, x + 4)
+
+
+def a_stack(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 100, (6, 8, 8))
+
+
+def test_a_slice_is_encoded_once_however_often_it_is_looked_at() -> None:
+    store, encoder = FeatureStore(), AnEncoder()
+    store.begin(a_stack())
+    first = store.features("look", [0, 1, 2], encoder)
+    again = store.features("look", [2, 3, 0], encoder)
+    assert encoder.encoded == [0, 1, 2, 3]
+    assert torch.equal(again.high[0], first.high[2])
+    assert torch.equal(again.high[2], first.high[0])
+
+
+def test_another_look_at_a_slice_has_its_own_features() -> None:
+    store, encoder = FeatureStore(), AnEncoder()
+    store.begin(a_stack())
+    store.features("look", [0], encoder)
+    store.features("other look", [0], encoder)
+    assert encoder.encoded == [0, 0]
+
+
+def test_the_next_run_on_the_same_query_needs_no_encoding_and_another_query_does() -> None:
+    store, encoder = FeatureStore(), AnEncoder()
+    store.begin(a_stack())
+    store.features("look", [0, 1], encoder)
+    store.begin(a_stack().copy())
+    store.features("look", [0, 1], encoder)
+    assert encoder.encoded == [0, 1]
+    store.begin(a_stack(seed=1))
+    store.features("look", [0, 1], encoder)
+    assert encoder.encoded == [0, 1, 0, 1]
+
+
+def test_what_does_not_fit_is_encoded_again_and_is_the_same() -> None:
+    roomy, tight = FeatureStore(), FeatureStore(limit=5 * 2 * 4 * 4 * 2 * 2)  # five maps, half precision, two slices
+    for store in (roomy, tight):
+        store.begin(a_stack())
+    encoder = AnEncoder()
+    for _ in range(2):
+        kept, new = roomy.features("look", [0, 1, 2], AnEncoder()), tight.features("look", [0, 1, 2], encoder)
+        assert torch.equal(kept.mid, new.mid)
+    assert encoder.encoded == [0, 1, 2, 2]
+
+
+def test_room_is_made_by_forgetting_looks_of_earlier_runs_only() -> None:
+    store, encoder = FeatureStore(limit=5 * 2 * 4 * 4 * 2 * 2), AnEncoder()
+    store.begin(a_stack())
+    store.features("look", [0, 1], encoder)
+    store.begin(a_stack())
+    store.features("look", [1], encoder)
+    store.features("other look", [2], encoder)  # takes the place of slice 0, which this run has not used
+    store.features("look", [1], encoder)
+    assert encoder.encoded == [0, 1, 2]
+    store.features("look", [0], encoder)
+    assert encoder.encoded == [0, 1, 2, 0]
