@@ -1,0 +1,40 @@
+"""The module's settings, kept in the scene."""
+
+# Annotations stay what they are here, not text: Slicer's wrapper reads them when the class is made.
+from typing import Annotated
+
+from slicer import vtkMRMLDisplayableNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+
+
+@parameterNodeWrapper
+class FewShotSegParameterNode:
+    """What the panel remembers; the list of examples lies in the same node, see `scene.example_list`.
+
+    queryVolume: The volume to segment.
+    paintVolume: The volume that is painted on; the volume to segment if there is none.
+    paintSegmentation: The segmentation that is painted in.
+    outputSegmentation: Where an accepted result goes; a new segmentation if there is none.
+    preview: The result that waits to be accepted or discarded.
+    confidenceVolume: How sure the latest result is.
+    roi: Where to segment, a vtkMRMLMarkupsROINode; everywhere if there is none. (Slicer may load that class after this
+        file; its base class is there from the start.)
+    device: Where to compute.
+    refine: Whether boundaries follow the intensities.
+    refineStrength: How far they do.
+    leftOutSegments: Names of the examples' segments that are not to be looked for.
+    sliceRange: First and last slice to segment; empty for all.
+    """
+
+    queryVolume: vtkMRMLScalarVolumeNode
+    paintVolume: vtkMRMLScalarVolumeNode
+    paintSegmentation: vtkMRMLSegmentationNode
+    outputSegmentation: vtkMRMLSegmentationNode
+    preview: vtkMRMLSegmentationNode
+    confidenceVolume: vtkMRMLScalarVolumeNode
+    roi: vtkMRMLDisplayableNode
+    device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
+    refine: bool = True
+    refineStrength: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
+    leftOutSegments: list[str]
+    sliceRange: list[int]

@@ -1,0 +1,1 @@
+"""Runs of the engine in a process of its own."""

@@ -1,0 +1,1 @@
+"""What the module reads from the MRML scene and writes into it; no Qt."""

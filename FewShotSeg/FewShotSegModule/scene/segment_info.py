@@ -1,0 +1,21 @@
+"""What a segment is called and looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """A segment without its voxels.
+
+    :param id: Identifier within its segmentation.
+    :param name: What users call it; same-named segments of several segmentations are one structure.
+    :param color: Red, green, blue in 0..1.
+    :param tag: Terminology entry, serialized as Slicer does; "" if there is none.
+    """
+
+    id: str
+    name: str
+    color: tuple[float, float, float]
+    tag: str = ""

@@ -1,0 +1,34 @@
+"""Turns slices so that they are seen as in Slicer's slice views."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def upright(
+    image: np.ndarray, labels: np.ndarray, axis: int, ijkToRas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Turns a slice: the patient's head or front is up, the patient's left (or back, seen from the side) is right.
+
+    :param image: Intensities of the slice, as the volume's array has them.
+    :param labels: Of the same shape.
+    :param axis: Array axis across the slice.
+    :param ijkToRas: From voxel indices to the patient, 4 x 4.
+    :return: Image, labels, height and width of a pixel in mm.
+    """
+    columns = [ijkToRas[:3, 2 - a] for a in range(3) if a != axis]  # directions of the slice's rows' and columns' numbers
+    pixel = [float(np.linalg.norm(column)) for column in columns]
+    # What grows downwards in a view is inferior or posterior, what grows to the right is left or posterior.
+    down, right = columns
+    if _upness(down) < _upness(right):
+        image, labels, (down, right), pixel = image.T, labels.T, (right, down), pixel[::-1]
+    if down[np.abs(down).argmax()] > 0:
+        image, labels = image[::-1], labels[::-1]
+    if right[np.abs(right).argmax()] > 0:
+        image, labels = image[:, ::-1], labels[:, ::-1]
+    return np.ascontiguousarray(image), np.ascontiguousarray(labels), (pixel[0], pixel[1])
+
+
+def _upness(direction: np.ndarray) -> int:
+    """Which of two directions belongs vertically: superior before anterior before right."""
+    return int(np.abs(direction).argmax())
