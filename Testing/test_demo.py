@@ -104,7 +104,7 @@ def test_slicers_fillers_stand_beside_the_result_where_installed(an_outcome: Dem
 
 def test_without_slicer_core_the_demo_still_runs(sample_scan: SampleScan, monkeypatch: pytest.MonkeyPatch) -> None:
     class Missing:
-        def segment(self, query: Volume, examples: Sequence[Example]) -> None:
+        def prepare(self) -> None:
             raise MissingPackageError("slicer-core", "This yardstick")
 
     monkeypatch.setattr(yardsticks, "PEERS", {**yardsticks.PEERS, "fill": Missing, "grow": Missing})

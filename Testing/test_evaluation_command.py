@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from FewShotSegLib import Example, Volume
-from FewShotSegLib.evaluation import fillers, manifests, peers, report
-from FewShotSegLib.evaluation.command import add_arguments, parse_options, run
+from FewShotSegLib.evaluation import fillers, manifests, peers, registry, report
+from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.datasets import open_dataset
 from FewShotSegLib.evaluation.schedule import evenly_spread
+from FewShotSegLib.evaluation.selection import parse_options
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -68,7 +69,7 @@ def test_results_and_a_table_are_written(a_benchmark, capsys):
     # Painted are 3, 6, 8, and copies fill slices 0 to 11: two slices too many at each end, 5 of 9 right.
     assert written[0]["labels"]["1"]["dice"] == pytest.approx(2 * 5 / (9 + 5))
     table = (a_benchmark / "out" / "results.md").read_text()
-    assert "| CHAOS_T2 | W-3 | nearest | 3 | 0.714 | 0.714 |" in table
+    assert "| CHAOS_T2 | W-3 | nearest | 3 | 0.714 | 0.714 to 0.714 | 0.714 |" in table
     assert table in capsys.readouterr().out
 
 
@@ -167,8 +168,10 @@ def test_model_is_called_through_the_public_interface_with_the_options(a_benchma
         "refine=false,steps=3",
     ]
     assert benchmark(a_benchmark, "--weights", weights, *options) == 0
-    assert seen == [{"device": "cpu", "weights": weights}, {"refine": False, "steps": 3}]
+    # Segmented twice: once for the result, once to count the multiply-accumulates.
+    assert seen == [{"device": "cpu", "weights": weights}, *[{"refine": False, "steps": 3}] * 2]
     (record,) = records(a_benchmark)
+    assert record["gigamacs"] == 0, "no torch in the stand-in"
     assert record["options"] == {"refine": False, "steps": 3}
     assert len(record["weights"]) == 64
     assert record["confidence"]["all"]["voxels"] == 8 * 16 * 16, "only slices inside the extent are scored"
@@ -211,7 +214,7 @@ def test_slicers_fillers_complete_a_box_between_its_painted_slices(method):
     label[:, 5:15, 5:12], label[:, 5:15, 14:20] = 1, 2
     query = Volume((label * 50).astype(np.int16), spacing=(1.0, 1.0, 3.0))
     examples = Example.from_labelmap(query, query.with_array(label), slices=[1, 7])
-    found, confidence = peers.make_method(method, None, {}, "cpu").segment(query, examples)
+    found, confidence = registry.make_method(method).segment(query, examples)
     assert confidence is None
     assert (found[1:8] == label[1:8]).mean() > 0.98
     assert (found[[1, 7]] == label[[1, 7]]).all()

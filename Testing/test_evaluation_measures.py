@@ -56,6 +56,33 @@ def test_surface_distance_is_undefined_without_a_surface():
     assert measures.surface_distances(mask, np.zeros_like(mask), SPACING) is None
 
 
+def test_surface_dice_is_the_share_of_both_surfaces_within_the_tolerance():
+    pytest.importorskip("monai")
+    # Bars of one voxel's thickness, all of it surface. Distances: 0 for the short one; 0, 1, 2, 3 for the long one.
+    short = box((3, 3, 9), (1, 2), (1, 2), (2, 3))
+    long = box((3, 3, 9), (1, 2), (1, 2), (2, 6))
+    assert measures.surface_dice(long, short, SPACING, tolerance=1.0) == pytest.approx((1 + 2) / 5)
+    assert measures.surface_dice(long, short, SPACING, tolerance=2.5) == pytest.approx((1 + 3) / 5)
+    assert measures.surface_dice(long, short, SPACING, tolerance=3.0) == 1.0
+
+
+@pytest.mark.parametrize(("axis", "apart_mm"), [(0, 5.0), (1, 2.0), (2, 1.0)])
+def test_surface_dice_measures_its_tolerance_in_millimetres_along_each_axis(axis, apart_mm):
+    pytest.importorskip("monai")
+    one = np.zeros((9, 9, 9), bool)
+    one[3, 3, 3] = True
+    other = np.roll(one, 1, axis=axis)
+    assert measures.surface_dice(one, other, SPACING, tolerance=apart_mm) == 1.0
+    assert measures.surface_dice(one, other, SPACING, tolerance=apart_mm - 0.1) == 0.0
+
+
+def test_surface_dice_is_zero_where_only_one_is_there_and_undefined_where_both_are_empty():
+    mask = box((3, 3, 3), (1, 2), (1, 2), (1, 2))
+    assert measures.surface_dice(mask, np.zeros_like(mask), SPACING) == 0
+    assert measures.surface_dice(np.zeros_like(mask), mask, SPACING) == 0
+    assert measures.surface_dice(np.zeros_like(mask), np.zeros_like(mask), SPACING) is None
+
+
 def test_calibration_error_weighs_the_gap_of_each_bin():
     # Bin of .9: confidence .9, accuracy 3/4; bin of .3: confidence .3, accuracy 1/2.
     confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.3, 0.3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from FewShotSegLib.evaluation.peers import PEERS, Method
+from FewShotSegLib.evaluation.methods import Method
+from FewShotSegLib.evaluation.peers import PEERS
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
@@ -48,16 +48,14 @@ def yardstick_answers(image: Volume, examples: Sequence[Example]) -> list[Answer
         image: The volume to segment.
         examples: Painted slices of it.
     """
-    # Slicer's interpolator keeps filters in thread-local storage, and the threads of ITK's pool end only at exit, after
-    # the library was torn down: a crash when all is done. ITK's other way of threading joins them at once.
-    os.environ.setdefault("ITK_GLOBAL_DEFAULT_THREADER", "Platform")
     answers = []
     for name, method in TITLES.items():
         peer = PEERS[name]()
         try:
-            answers.append(timed(method, partial(_labels, peer, image, examples)))
+            peer.prepare()  # loading Slicer's libraries takes seconds and is no part of the work
         except MissingPackageError:
             continue  # the table then simply has fewer columns
+        answers.append(timed(method, partial(_labels, peer, image, examples)))
     return answers
 
 

@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from FewShotSegLib.evaluation.requirements import MissingPackageError
 
 CALIBRATION_BINS = 15
 BOX_MARGIN_MM = 10.0
+SURFACE_TOLERANCE_MM = 3.0
+"""Surface Dice forgives boundaries that are this near, the same for all sets and labels."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,68 @@ def surface_distances(
     """
     if not prediction.any() or not reference.any():
         return None
-    # Imported here: MONAI and torch take seconds, and neither the manifests nor the tables need them.
-    import torch
-
-    try:
-        from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
-    except ImportError as error:
-        raise MissingPackageError("monai", "Measuring surface distances") from error
-
-    box = bounding_box(prediction | reference, margin=(1, 1, 1))
-    found = torch.from_numpy(np.ascontiguousarray(prediction[box]))[None, None]
-    expected = torch.from_numpy(np.ascontiguousarray(reference[box]))[None, None]
+    from_monai = _monai()
+    found, expected = _in_box(prediction, reference)
     along_axes = [float(size) for size in reversed(spacing)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI about its own arguments
-        hd95 = compute_hausdorff_distance(found, expected, include_background=True, percentile=95, spacing=along_axes)
-        mean = compute_average_surface_distance(
+        hd95 = from_monai.compute_hausdorff_distance(
+            found, expected, include_background=True, percentile=95, spacing=along_axes
+        )
+        mean = from_monai.compute_average_surface_distance(
             found, expected, include_background=True, symmetric=True, spacing=along_axes
         )
     return SurfaceDistances(hd95=float(hd95), mean=float(mean))
+
+
+def surface_dice(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], tolerance: float = SURFACE_TOLERANCE_MM
+) -> float | None:
+    """Share of both surfaces that lies within a tolerance of the other (Nikolov et al. 2021), by MONAI.
+
+    The surface is a mask's voxels with a 6-neighbour outside of it, each counted once.
+
+    Args:
+        prediction: Mask (k, j, i), bool.
+        reference: Mask of the same shape, bool.
+        spacing: Voxel size in mm, (i, j, k).
+        tolerance: In mm.
+
+    Returns:
+        0..1; 0 where one of them is empty, None where both are and there is nothing to measure.
+
+    Raises:
+        MissingPackageError: MONAI is not installed.
+    """
+    if not prediction.any() or not reference.any():
+        return None if prediction.any() == reference.any() else 0.0
+    from_monai = _monai()
+    found, expected = _in_box(prediction, reference)
+    along_axes = [float(size) for size in reversed(spacing)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        value = from_monai.compute_surface_dice(
+            found, expected, class_thresholds=[float(tolerance)], include_background=True, spacing=along_axes
+        )
+    return float(value)
+
+
+def _monai() -> Any:
+    """MONAI's metrics; imported when needed, since it and torch take seconds, and neither manifests nor tables do."""
+    try:
+        from monai import metrics
+    except ImportError as error:
+        raise MissingPackageError("monai", "Measuring surface distances") from error
+    return metrics
+
+
+def _in_box(prediction: np.ndarray, reference: np.ndarray) -> tuple[Any, Any]:
+    """Both masks in the box around them, as torch tensors (1, 1, k, j, i)."""
+    import torch
+
+    box = bounding_box(prediction | reference, margin=(1, 1, 1))
+    found, expected = (np.ascontiguousarray(mask[box]) for mask in (prediction, reference))
+    return torch.from_numpy(found)[None, None], torch.from_numpy(expected)[None, None]
 
 
 def bounding_box(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, ...]:

@@ -7,26 +7,34 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
+from FewShotSegLib.evaluation.measures import SURFACE_TOLERANCE_MM
 from FewShotSegLib.evaluation.results import Record
+from FewShotSegLib.evaluation.statistics import bootstrap_interval
 
 HEADER = (
-    "Set", "Protocol", "Method", "Cases", "Dice", "By label", "Worst case", "HD95 mm", "Surface mm", "No surface",
-    "Seconds", "ECE", "AUROC", "ECE all", "AUROC all",
+    "Set", "Protocol", "Method", "Cases", "Dice", "95 % interval", "By label", "Worst case", "HD95 mm", "Surface mm",
+    "Surface Dice", "No surface", "Seconds", "MiB", "GMACs", "ECE", "AUROC", "ECE all", "AUROC all",
 )  # fmt: skip
-NOTES = """\
-Dice: on the scored slices, mean over labels, then over cases. By label: mean over cases, then over labels, as EP1 has
+NOTES = f"""\
+Dice: on the scored slices, mean over labels, then over cases (draws of support cases count as one case), with the 95 %
+bootstrap interval over cases. By label: mean over cases, then over labels, as EP1 has
 it; the two differ where cases hold different labels. A label that neither the reference nor the method has on the
 scored slices is left out. HD95 and mean surface distance (Surface) leave out labels whose
-reference or result is empty; "No surface" counts those. Seconds: mean wall time of a call. ECE and AUROC of error
-detection, per voxel: in the box around the structures (10 mm margin), and over all of the scored slices.
+reference or result is empty; "No surface" counts those. Surface Dice: share of both surfaces within
+{SURFACE_TOLERANCE_MM:g} mm of the other, 0 where only one is there. Seconds: mean wall time of a call. MiB: the most
+by which a call raised the process's resident memory. GMACs: thousand millions of multiply-accumulates of a network in
+the first episode's call. ECE and AUROC of error detection, per voxel: in the box around the structures (10 mm margin),
+and over all of the scored slices.
 """
+Group = tuple[tuple[str, str, str], list[Record]]
+"""(data set, protocol, method's title) and its records."""
 
 
-def to_markdown(records: Iterable[Record], title: str = "Benchmark") -> str:
-    """One table of means per data set, protocol and method, and one of Dice per label for each data set."""
-    groups = _grouped(records)
+def to_markdown(records: Iterable[Record], title: str = "Benchmark", sections: Sequence[str] = ()) -> str:
+    """One table of means per data set, protocol and method, further sections, and Dice per label for each data set."""
+    groups = grouped(records)
     rows = [[*key, *_summary(members)] for key, members in groups]
-    parts = [f"# {title}", NOTES, _table(HEADER, rows), *_seen_weights(groups)]
+    parts = [f"# {title}", NOTES, table(HEADER, rows), *_seen_weights(groups), *sections]
     for dataset, members_of_set in groupby(groups, key=lambda group: group[0][0]):
         parts += [f"## {dataset}: Dice per label", _label_table(list(members_of_set))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -39,7 +47,7 @@ def mean_dice(record: Record) -> float | None:
 
 def dice_by_case(records: Iterable[Record]) -> float | None:
     """Mean over labels, then over cases."""
-    return _mean(_case_dice(records).values())
+    return _mean(case_dice(records).values())
 
 
 def dice_by_label(records: Iterable[Record]) -> float | None:
@@ -54,39 +62,45 @@ def method_title(record: Record) -> str:
     return record["method"] + weights + (f" ({options})" if options else "")
 
 
-def _grouped(records: Iterable[Record]) -> list[tuple[tuple[str, str, str], list[Record]]]:
+def grouped(records: Iterable[Record]) -> list[Group]:
+    """Records by data set, protocol and method, in that order."""
+
     def key(record: Record) -> tuple[str, str, str]:
         return record["dataset"], record["protocol"], method_title(record)
 
     def order(record: Record) -> tuple[str, str, int, str]:
-        letters, _, number = record["protocol"].partition("-")
-        return record["dataset"], letters, int(number) if number.isdigit() else 0, method_title(record)
+        letters, _, count = record["protocol"].partition("-")
+        return record["dataset"], letters, int(count) if count.isdigit() else 0, method_title(record)
 
     return [(name, list(members)) for name, members in groupby(sorted(records, key=order), key=key)]
 
 
 def _summary(records: Sequence[Record]) -> list[str]:
     figures = [entry for record in records for entry in record["labels"].values()]
-    cases = _case_dice(records)
+    cases = case_dice(records)
     worst = min(cases, key=lambda case: cases[case]) if cases else None
     return [
         str(len({record["query"] for record in records})),
-        _format(dice_by_case(records)),
-        _format(dice_by_label(records)),
-        f"{_format(cases[worst])} {worst}" if worst is not None else "–",
-        _format(_mean_over_cases(records, lambda entry: entry["hd95_mm"]), 1),
-        _format(_mean_over_cases(records, lambda entry: entry["mean_distance_mm"]), 2),
+        number(dice_by_case(records)),
+        interval(bootstrap_interval(list(cases.values()))),
+        number(dice_by_label(records)),
+        f"{number(cases[worst])} {worst}" if worst is not None else "–",
+        number(_mean_over_cases(records, lambda entry: entry["hd95_mm"]), 1),
+        number(_mean_over_cases(records, lambda entry: entry["mean_distance_mm"]), 2),
+        number(_mean_over_cases(records, lambda entry: entry.get("surface_dice"))),
         str(sum(entry["hd95_mm"] is None for entry in figures)),
-        _format(_mean(record["seconds"] for record in records), 2),
+        number(_mean(record["seconds"] for record in records), 2),
+        number(max(_extra_memory(records), default=None), 0),
+        number(_mean(record.get("gigamacs") for record in records), 1),
         *(
-            _format(_mean(_confidence(record, region, what) for record in records))
+            number(_mean(_confidence(record, region, what) for record in records))
             for region in ("box", "all")
             for what in ("ece", "auroc")
         ),
     ]
 
 
-def _label_table(groups: Sequence[tuple[tuple[str, str, str], list[Record]]]) -> str:
+def _label_table(groups: Sequence[Group]) -> str:
     names: dict[int, str] = {}
     for _, members in groups:
         for record in members:
@@ -94,16 +108,16 @@ def _label_table(groups: Sequence[tuple[tuple[str, str, str], list[Record]]]) ->
     rows = []
     for (_, protocol, method), members in groups:
         found = _label_dice(members)
-        rows.append([protocol, method, *(_format(found.get(value)) for value in sorted(names))])
-    return _table(["Protocol", "Method", *(names[value] for value in sorted(names))], rows)
+        rows.append([protocol, method, *(number(found.get(value)) for value in sorted(names))])
+    return table(["Protocol", "Method", *(names[value] for value in sorted(names))], rows)
 
 
-def _seen_weights(groups: Sequence[tuple[tuple[str, str, str], list[Record]]]) -> list[str]:
+def _seen_weights(groups: Sequence[Group]) -> list[str]:
     sums = {record["weights"] for _, members in groups for record in members if record["weights"]}
     return [f"Weights (SHA-256): {', '.join(f'`{checksum}`' for checksum in sorted(sums))}"] if sums else []
 
 
-def _case_dice(records: Iterable[Record]) -> dict[str, float]:
+def case_dice(records: Iterable[Record]) -> dict[str, float]:
     """Dice of each query case: the mean of its episodes."""
     episodes: dict[str, list[float | None]] = {}
     for record in records:
@@ -131,15 +145,28 @@ def _confidence(record: Record, region: str, what: str) -> float | None:
     return measured[what] if measured else None
 
 
+def _extra_memory(records: Iterable[Record]) -> list[float]:
+    """By how many MiB each call raised the process's resident memory at most."""
+    pairs = [(record.get("before_mib"), record.get("peak_mib")) for record in records]
+    return [peak - before for before, peak in pairs if before is not None and peak is not None]
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
-def _format(value: float | None, digits: int = 3) -> str:
+def interval(ends: tuple[float, float] | None) -> str:
+    """A cell with an interval."""
+    return "–" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A cell with a number, a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [list(header), ["---"] * len(header), *(list(row) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from FewShotSegLib.evaluation import measures
+from FewShotSegLib.evaluation import measures, protocols
 from FewShotSegLib.evaluation.datasets import Dataset, open_dataset
 from FewShotSegLib.evaluation.manifests import Episode, Manifest
 from FewShotSegLib.evaluation.manifests import read as read_manifest
-from FewShotSegLib.evaluation.peers import Method
+from FewShotSegLib.evaluation.methods import Method
+from FewShotSegLib.evaluation.resources import PeakMemory, gigamacs
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
 
@@ -67,40 +68,56 @@ class CaseStore:
 
 
 def run_episode(
-    method: Method, episode: Episode, store: CaseStore, clock: Callable[[], float] = time.perf_counter
+    method: Method,
+    protocol: str,
+    episode: Episode,
+    store: CaseStore,
+    count_macs: bool = False,
+    keep: Path | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
     """Segments an episode's query and measures the outcome.
 
     Args:
         method: Gets the query volume and the examples, nothing else.
+        protocol: How it is asked; see `protocols`.
         episode: What to segment, from what, and what is scored.
         store: Where the data comes from.
+        count_macs: Whether a network's work is done once more to count its multiply-accumulates.
+        keep: File for the labelmap (``labels`` of an npz), if it is wanted.
         clock: Seconds, replaced in tests.
 
     Returns:
-        seconds; labels: label value -> figures of `score_labels`; confidence: region -> ECE, AUROC, ..., or None.
+        seconds; peak_mib and before_mib of the process where the system tells; gigamacs of the call or None; labels:
+        label value -> figures of `score_labels`; confidence: region -> ECE, AUROC, ..., or None.
 
     Raises:
         ValueError: The method's answer does not lie on the query's grid.
     """
     query, label = store.case(episode.dataset, episode.query)
     examples = store.examples(episode)
-    start = clock()
-    prediction, confidence = method.segment(query, examples)
-    seconds = clock() - start
+    with PeakMemory() as memory:
+        start = clock()
+        prediction, confidence = protocols.ask(method, protocol, episode, query, examples)
+        seconds = clock() - start
     for answer in (prediction, confidence):
         if answer is not None and answer.shape != query.array.shape:
             raise ValueError(f"{method.name} answered with shape {answer.shape}, the query has {query.array.shape}.")
+    if keep is not None:
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(keep, labels=prediction.astype(np.uint16))
     reference = np.where(np.isin(label.array, episode.labels), label.array, 0).astype(np.int32)
     names = store.dataset(episode.dataset)[0].names
+    figures = score_labels(prediction, reference, episode.labels, episode.scored, query.spacing)
+    cost = None
+    if count_macs and method.is_network:
+        cost = gigamacs(lambda: protocols.ask(method, protocol, episode, query, examples))
     return {
         "seconds": seconds,
-        "labels": {
-            str(value): {"name": names[value]} | figures
-            for value, figures in score_labels(
-                prediction, reference, episode.labels, episode.scored, query.spacing
-            ).items()
-        },
+        "before_mib": memory.before,
+        "peak_mib": memory.peak,
+        "gigamacs": cost,
+        "labels": {str(value): {"name": names[value]} | found for value, found in figures.items()},
         "confidence": (
             None
             if confidence is None
@@ -129,7 +146,8 @@ def score_labels(
         spacing: Voxel size in mm, (i, j, k).
 
     Returns:
-        label -> dice, hd95_mm, mean_distance_mm (None where undefined), reference_voxels, predicted_voxels.
+        label -> dice, hd95_mm, mean_distance_mm, surface_dice (None where undefined), reference_voxels,
+        predicted_voxels.
     """
     slices = list(scored)
     completed = reference.copy()
@@ -142,6 +160,7 @@ def score_labels(
             "dice": measures.dice(found[slices], expected[slices]),
             "hd95_mm": surfaces.hd95 if surfaces else None,
             "mean_distance_mm": surfaces.mean if surfaces else None,
+            "surface_dice": measures.surface_dice(found, expected, spacing),
             "reference_voxels": int(expected[slices].sum()),
             "predicted_voxels": int(found[slices].sum()),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -10,9 +10,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from FewShotSegLib.evaluation import manifests, peers
+from FewShotSegLib.evaluation import manifests
 from FewShotSegLib.evaluation.datasets import DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import Episode, ManifestMismatchError
+from FewShotSegLib.evaluation.methods import Method
+from FewShotSegLib.evaluation.protocols import is_within
+from FewShotSegLib.evaluation.registry import Ingredients, make_method, serves
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, episode_digest, record_key
 from FewShotSegLib.evaluation.runner import CaseStore, run_episode
@@ -20,43 +23,65 @@ from FewShotSegLib.evaluation.runner import CaseStore, run_episode
 
 @dataclass(frozen=True)
 class Setup:
-    """What a process needs to run tasks; all of it can be pickled."""
+    """What a process needs to run tasks; all of it can be pickled.
+
+    Attributes:
+        data: Data folder that holds ``benchmark/``.
+        manifests: Folder of the frozen episodes.
+        ingredients: What methods are made from.
+        checksums: SHA-256 of the weights of each method that has any.
+        threads: Of each process.
+        run: Identifier that records refer to.
+        pictures: Folder for labelmaps, None if they are not kept.
+    """
 
     data: Path
     manifests: Path
-    weights: Path | None
-    checksum: str
-    options: dict[str, Any]
-    device: str
+    ingredients: Ingredients
+    checksums: dict[str, str]
     threads: int
+    run: str = ""
+    pictures: Path | None = None
+
+    def options(self, method: str) -> dict[str, Any]:
+        """Options from the command line that concern a method: only networks in the engine have any."""
+        return dict(self.ingredients.options or {}) if self.checksums.get(method) is not None else {}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One episode for one method."""
+    """One episode for one method; of the first of each group the multiply-accumulates are counted."""
 
     key: str
     method: str
     protocol: str
     episode: Episode
+    count_macs: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file of its labelmap."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:20] + ".npz"
 
 
 def plan(
     setup: Setup, protocols: Sequence[str], sets: Sequence[str], methods: Sequence[str], cases: int | None
 ) -> list[Task]:
     """All tasks, those of one query case next to each other so that its data is read once."""
-    tasks = []
+    tasks, counted = [], set()
     for dataset in sets:
         manifest = manifests.read(dataset, setup.manifests)
         chosen = set(evenly_spread(sorted(manifest.cases), cases))
         for protocol in protocols:
+            able = [method for method in methods if serves(method, is_within(protocol))]
             for episode in manifest.of_protocol(protocol):
                 digest = episode_digest(episode, protocol, manifest)
-                for method in methods if episode.query in chosen else ():
-                    if protocol.startswith("W-") or not _within_volume_only(method):
-                        options, weights = _of_method(setup, method)
-                        key = record_key(method, options, weights, protocol, episode, digest)
-                        tasks.append(Task(key, method, protocol, episode))
+                for method in able if episode.query in chosen else ():
+                    weights = setup.checksums.get(method, "")
+                    key = record_key(method, setup.options(method), weights, protocol, episode, digest)
+                    group = dataset, protocol, method
+                    tasks.append(Task(key, method, protocol, episode, group not in counted))
+                    counted.add(group)
     return sorted(tasks, key=lambda task: (sets.index(task.episode.dataset), task.episode.query))
 
 
@@ -65,15 +90,6 @@ def evenly_spread(items: Sequence[str], count: int | None) -> list[str]:
     if count is None or count >= len(items):
         return list(items)
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
-
-
-def _within_volume_only(method: str) -> bool:
-    return method in peers.PEERS and peers.PEERS[method].within_volume_only
-
-
-def _of_method(setup: Setup, method: str) -> tuple[dict[str, Any], str]:
-    """Options and weights checksum that concern a method: only the model has any."""
-    return (setup.options, setup.checksum) if method == peers.Model.name else ({}, "")
 
 
 def outcomes(setup: Setup, tasks: Sequence[Task], jobs: int) -> Iterator[Record]:
@@ -103,7 +119,7 @@ class Worker:
         """Args: what all tasks have in common."""
         self._setup = setup
         self._store = CaseStore(setup.data, setup.manifests)
-        self._methods: dict[str, peers.Method] = {}
+        self._methods: dict[str, Method] = {}
 
     def run(self, task: Task) -> Record:
         """Runs a task.
@@ -118,7 +134,7 @@ class Worker:
             FewShotSegError: The model can't be made: its weights or its device are missing.
         """
         method = self._method(task.method)
-        options, weights = _of_method(self._setup, task.method)
+        setup = self._setup
         record: Record = {
             "key": task.key,
             "dataset": task.episode.dataset,
@@ -126,23 +142,24 @@ class Worker:
             "episode": task.episode.name,
             "query": task.episode.query,
             "method": task.method,
-            "options": options,
-            "weights": weights,
-            "threads": self._setup.threads,
-            "device": self._setup.device,
-            "python": platform.python_version(),
+            "options": setup.options(task.method),
+            "weights": setup.checksums.get(task.method, ""),
+            "threads": setup.threads,
+            "device": setup.ingredients.device if method.is_network else "cpu",
+            "run": setup.run,
         }
+        keep = None if setup.pictures is None else setup.pictures / task.file_name
         try:
-            return record | run_episode(method, task.episode, self._store)
+            return record | run_episode(method, task.protocol, task.episode, self._store, task.count_macs, keep)
         except (ManifestMismatchError, DatasetNotFoundError, MissingPackageError):
             raise
         except Exception as error:  # one failure must not cost a night's run; it is counted and reported
             return record | {"error": f"{type(error).__name__}: {error}"}
 
-    def _method(self, name: str) -> peers.Method:
+    def _method(self, name: str) -> Method:
         if name not in self._methods:
-            method = peers.make_method(name, self._setup.weights, self._setup.options, self._setup.device)
-            if isinstance(method, peers.Model):
+            method = make_method(name, self._setup.ingredients)
+            if method.is_network:
                 _limit_torch(self._setup.threads)
             method.prepare()
             self._methods[name] = method

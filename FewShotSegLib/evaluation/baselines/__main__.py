@@ -1,0 +1,85 @@
+"""Trains all baselines, and IPL+SL once more, for an equal budget: ``python -m FewShotSegLib.evaluation.baselines``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from FewShotSegLib.evaluation.baselines.catalogue import BASELINES
+from FewShotSegLib.evaluation.baselines.method import IPL_SL, TRAINED
+from FewShotSegLib.evaluation.baselines.trainer import WEIGHTS, train_baseline
+from FewShotSegLib.evaluation.selection import names, positive
+from FewShotSegLib.network.config import NetworkConfig
+from FewShotSegLib.training.export import export
+from FewShotSegLib.training.prepare import prepare
+from FewShotSegLib.training.trainer import TrainingPlan, train
+
+EPISODES = 20_000
+EPILOG = """\
+examples:
+  python -m FewShotSegLib.evaluation.baselines --data ../shared/data --run runs/baselines
+  python -m FewShotSegLib.evaluation.baselines --data ../shared/data --run runs/baselines --methods ssp --minutes 60
+
+One folder a method below the run's folder gets checkpoint, log and weights. The same command goes on where it
+stopped, and passes over what is finished. The weights are research weights, for comparison only; they don't belong into
+version control.
+Then: fewshotseg benchmark --methods baselines --baselines runs/baselines ...
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses the command line and trains.
+
+    Returns:
+        0.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m FewShotSegLib.evaluation.baselines",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="data folder that holds open/")
+    add("--run", type=Path, required=True, help="folder that gets a folder for each method")
+    add("--cache", type=Path, help="folder of prepared volumes (default: <run>/../cache)")
+    add("--methods", type=names(TRAINED), default=list(TRAINED), metavar="M,...",
+        help=f"of {', '.join(TRAINED)} (default all)")  # fmt: skip
+    add("--episodes", type=positive, default=EPISODES, help=f"episodes of each method (default {EPISODES})")
+    add("--minutes", type=float, default=0.0, help="stop after so many minutes in all, to go on later (default: never)")
+    add("--seed", type=int, default=1, help="of weights and episodes, the same for all methods (default 1)")
+    add("--processes", type=positive, default=2, help="CPU processes (1 on CUDA)")
+    add("--device", default="cpu", help="cpu or cuda")
+    args = parser.parse_args(arguments)
+    cache = args.cache or args.run.parent / "cache"
+    prepare(args.data, cache)
+    began = time.monotonic()
+    for name in args.methods:
+        left = args.minutes - (time.monotonic() - began) / 60
+        if args.minutes and left <= 0:
+            print(f"{name} and what follows: not begun, the time is over")
+            break
+        plan = TrainingPlan(
+            cache=str(cache),
+            run=str(args.run / name),
+            episodes=args.episodes,
+            seed=args.seed,
+            processes=args.processes if args.device == "cpu" else 1,
+            device=args.device,
+            minutes=max(left, 0.01) if args.minutes else 0.0,
+        )
+        if name in BASELINES:
+            about = train_baseline(plan, name)
+        else:
+            assert name == IPL_SL
+            train(plan)
+            about = export(args.run / name, args.run / name / WEIGHTS, NetworkConfig())
+        print(f"{name}: {about['episodes']} of {args.episodes} episodes, {about['seconds']} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

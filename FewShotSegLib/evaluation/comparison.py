@@ -1,0 +1,81 @@
+"""Report sections that compare: one method with every other on the same cases, and EP1 with published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from FewShotSegLib.evaluation.protocols import BLIND, HINTED
+from FewShotSegLib.evaluation.published import EP1, SET_COLUMNS
+from FewShotSegLib.evaluation.report import Group, case_dice, dice_by_label, grouped, interval, number, table
+from FewShotSegLib.evaluation.results import Record
+from FewShotSegLib.evaluation.statistics import paired_difference
+
+DIFFERENCE_NOTES = """\
+Mean over cases of the first method's Dice minus the other's on the same cases, its 95 % bootstrap interval over cases,
+and the two-sided p of Wilcoxon's signed-rank test; p is not corrected for the number of comparisons.
+"""
+PUBLISHED_NOTES = """\
+Mean Dice in percent, over cases, then over labels. Published figures are quoted from their papers, not measured here;
+those methods were trained on images of the same data set, and tested on all of its cases in turn. EP1 tells which third
+of the structure each slice belongs to, as the published runs do; EP1-blind does not. Measured on the cases of this
+project's manifests, with weights that saw no image of these sets unless the method's name says otherwise.
+"""
+
+
+def difference_section(records: Iterable[Record], reference: str) -> str:
+    """Table of paired differences of one method to every other, per data set and protocol.
+
+    Args:
+        records: Results of any methods.
+        reference: Name of the method that the others are compared with.
+
+    Returns:
+        Markdown, "" where there is nothing to compare.
+    """
+    rows = []
+    for (dataset, protocol), members in groupby(grouped(records), key=lambda group: group[0][:2]):
+        groups = list(members)
+        first = next((group for group in groups if group[1][0]["method"] == reference), None)
+        for other in groups if first else ():
+            if first is not None and other is not first:
+                rows.append([dataset, protocol, *_difference(first, other)])
+    if not rows:
+        return ""
+    header = ("Set", "Protocol", "Method", "minus", "Cases", "Dice", "95 % interval", "p")
+    return f"## Paired differences\n\n{DIFFERENCE_NOTES}\n{table(header, rows)}"
+
+
+def _difference(first: Group, other: Group) -> list[str]:
+    found = paired_difference(case_dice(first[1]), case_dice(other[1]))
+    names = [first[0][2], other[0][2]]
+    if found is None:
+        return [*names, "0", "–", "–", "–"]
+    ends = None if found.low is None or found.high is None else (found.low, found.high)
+    p = "–" if found.p is None else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
+    return [*names, str(found.cases), f"{found.mean:+.3f}", interval(ends), p]
+
+
+def published_section(records: Iterable[Record]) -> str:
+    """Table of measured EP1 and EP1-blind figures beside the published ones; "" where neither was measured."""
+    measured = [record for record in records if record["protocol"] in (HINTED, BLIND)]
+    sets = sorted({record["dataset"] for record in measured} & set(SET_COLUMNS))
+    if not sets:
+        return ""
+    rows = []
+    by_method: dict[tuple[str, str], dict[str, Sequence[Record]]] = {}
+    for (dataset, protocol, method), members in grouped(measured):
+        by_method.setdefault((method, protocol), {})[dataset] = members
+    for (method, protocol), members_of_set in by_method.items():
+        figures = [dice_by_label(members_of_set[name]) if name in members_of_set else None for name in sets]
+        rows.append([f"**{method}**", f"{protocol}, measured", *(_percent(figure) for figure in figures)])
+    for line in EP1:
+        quoted = [line.of_set(name) for name in sets]
+        if any(value is not None for value in quoted):
+            rows.append([line.method, f"{line.setting}, published", *(number(value, 1) for value in quoted)])
+    header = ("Method", "Setting", *(f"{SET_COLUMNS[name]} ({name})" for name in sets))
+    return f"## Beside published figures\n\n{PUBLISHED_NOTES}\n{table(header, rows)}"
+
+
+def _percent(figure: float | None) -> str:
+    return number(None if figure is None else 100 * figure, 1)

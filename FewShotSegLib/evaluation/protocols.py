@@ -1,0 +1,100 @@
+"""The protocols by name, and how each of them asks a method for its answer.
+
+W-k, A-n and EP1-blind ask once, with the whole query and all examples. EP1, the form in which the field publishes its
+"1-shot" figures, also tells which third of the structure's extent each query slice belongs to: the query is cut into
+three stacks, and each is segmented from the one support slice of its own third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from FewShotSegLib.evaluation import manifests
+from FewShotSegLib.evaluation.manifests import Episode
+from FewShotSegLib.evaluation.methods import Answer, Method
+from FewShotSegLib.example import Example
+from FewShotSegLib.volume import Volume
+
+HINTED = "EP1"
+BLIND = "EP1-blind"
+WITHIN = tuple(f"W-{count}" for count in manifests.WITHIN_COUNTS)
+ACROSS = tuple(f"A-{count}" for count in manifests.ACROSS_COUNTS)
+PROTOCOLS = (*WITHIN, *ACROSS, HINTED, BLIND)
+PROTOCOL_GROUPS = {"W": WITHIN, "A": ACROSS, "all": PROTOCOLS}
+DEFAULT, QUICK = ("W-3", BLIND), ("W-3",)
+
+THIRDS = 3
+LEAST_STACK = 3
+"""A stack is widened to so many slices, since a volume needs some thickness; the added slices are not used."""
+
+
+def is_within(protocol: str) -> bool:
+    """Whether a protocol's examples are slices of the query itself."""
+    return protocol in WITHIN
+
+
+def ask(method: Method, protocol: str, episode: Episode, query: Volume, examples: Sequence[Example]) -> Answer:
+    """A method's answer under a protocol.
+
+    Args:
+        method: Sees the query (or a part of it) and examples, nothing else.
+        protocol: One of `PROTOCOLS`.
+        episode: Says which slices are scored; under EP1 their range is the structure's extent in the query.
+        query: The whole query volume.
+        examples: The episode's examples, by rising slice number under EP1.
+
+    Returns:
+        Labelmap and confidence on the query's grid; under EP1 background (with confidence 1) outside the extent.
+    """
+    if protocol != HINTED or not method.takes_parts:
+        return method.segment(query, examples)
+    labels = np.zeros(query.shape, np.int32)
+    confidence: np.ndarray | None = np.ones(query.shape, np.float32)
+    for third, slices in enumerate(thirds(episode.scored)):
+        if not slices:
+            continue
+        first, last = _widened(slices[0], slices[-1], query.shape[0])
+        example = examples[min(third, len(examples) - 1)]
+        found, sure = method.segment(stack_of(query, first, last), [example])
+        inside = slice(slices[0] - first, slices[-1] - first + 1)
+        labels[slices[0] : slices[-1] + 1] = found[inside]
+        if sure is None:
+            confidence = None
+        elif confidence is not None:
+            confidence[slices[0] : slices[-1] + 1] = sure[inside]
+    return labels, confidence
+
+
+def thirds(extent: Sequence[int]) -> list[list[int]]:
+    """Splits an extent into three: slice number n of N belongs to third floor(3 n / N).
+
+    Args:
+        extent: Neighbouring slice indices, sorted.
+    """
+    count = len(extent)
+    parts: list[list[int]] = [[] for _ in range(THIRDS)]
+    for number, index in enumerate(extent):
+        parts[THIRDS * number // count].append(index)
+    return parts
+
+
+def stack_of(volume: Volume, first: int, last: int) -> Volume:
+    """The slices first..last along array axis 0 as a volume of their own, where they are in the patient."""
+    along = np.asarray(volume.direction, float).reshape(3, 3)[:, 2] * volume.spacing[2]
+    x, y, z = (float(value) for value in np.asarray(volume.origin) + along * first)
+    return replace(volume, array=volume.array[first : last + 1], origin=(x, y, z))
+
+
+def _widened(first: int, last: int, depth: int) -> tuple[int, int]:
+    """Widens a range to `LEAST_STACK` slices where the volume has them, on both sides in turn."""
+    below = True
+    while last - first + 1 < min(LEAST_STACK, depth):
+        if (below and first > 0) or last == depth - 1:
+            first -= 1
+        else:
+            last += 1
+        below = not below
+    return first, last
