@@ -14,14 +14,13 @@ for _place in (_FOLDER, *([] if (_FOLDER / "FewShotSegLib").is_dir() else [_FOLD
         sys.path.append(str(_place))
 
 import slicer  # noqa: E402
-from slicer.i18n import tr as _  # noqa: E402
-from slicer.i18n import translate  # noqa: E402
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule  # noqa: E402
-
 from FewShotSegModule.logic import FewShotSegLogic  # noqa: E402
 from FewShotSegModule.panel.widget import FewShotSegWidget  # noqa: E402
 from FewShotSegModule.self_test import FewShotSegTest  # noqa: E402
 from FewShotSegModule.setup.sample_data import registerSampleData  # noqa: E402
+from slicer.i18n import tr as _  # noqa: E402
+from slicer.i18n import translate  # noqa: E402
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule  # noqa: E402
 
 __all__ = ["FewShotSeg", "FewShotSegLogic", "FewShotSegTest", "FewShotSegWidget"]
 
@@ -36,14 +35,15 @@ class FewShotSeg(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "SegmentEditor", "Volumes"]
         parent.contributors = ["FewShotSeg contributors"]
         parent.helpText = _(
-            "Paint structures on a few slices of a volume, and get them on all the others: add the painted slices as"
-            " examples and click <b>Segment from examples</b>. A slice counts as completely painted. Keys: {add} adds the"
-            " current slice, {run} starts and cancels, {accept} accepts the result."
+            "Paint structures on a few slices of a volume, and get them on all the others: add the painted slices"
+            " as examples and click <b>Segment from examples</b>. A slice counts as completely painted. Keys: {add}"
+            " adds the current slice, {run} starts and cancels, {accept} accepts the result."
             ' <a href="https://github.com/FewShotSeg/SlicerFewShotSeg#readme">Documentation</a>.'
         ).format(add="Ctrl+Shift+A", run="Ctrl+Shift+G", accept="Ctrl+Shift+K")
         parent.acknowledgementText = _(
-            "The method follows: Song, Xu, Wang, Du, Chen, Zhang, Li: Interactive prototype learning and self-learning for"
-            " few-shot medical image segmentation. Artificial Intelligence in Medicine 167 (2025) 103183, {link}. This is"
-            " an independent implementation from the paper's abstract. Research software, no medical device."
+            "The method follows: Song, Xu, Wang, Du, Chen, Zhang, Li: Interactive prototype learning and"
+            " self-learning for few-shot medical image segmentation. Artificial Intelligence in Medicine 167 (2025)"
+            " 103183, {link}. This is an independent implementation from the paper's abstract. Research software,"
+            " no medical device."
         ).format(link='<a href="https://doi.org/10.1016/j.artmed.2025.103183">doi 10.1016/j.artmed.2025.103183</a>')
         slicer.app.connect("startupCompleted()", registerSampleData)

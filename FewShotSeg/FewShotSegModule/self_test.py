@@ -55,11 +55,11 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         ui.queryVolumeSelector.setCurrentNode(volume)
         ui.paintSegmentationSelector.setCurrentNode(segmentation)
         slicer.app.processEvents()
-        self.assertFalse(ui.runButton.enabled, "no examples, so there is nothing to run")
+        assert not ui.runButton.enabled, "no examples, so there is nothing to run"
         ui.addAllButton.click()
         slicer.app.processEvents()
-        self.assertEqual(ui.exampleTable.rowCount, len(_PAINTED))
-        self.assertTrue(ui.runButton.enabled, ui.runButton.toolTip)
+        assert ui.exampleTable.rowCount == len(_PAINTED)
+        assert ui.runButton.enabled, ui.runButton.toolTip
         ui.runButton.click()
         self._waitFor(lambda: ui.acceptButton.enabled)
         ui.acceptButton.click()
@@ -69,7 +69,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
             if node is not segmentation and node.GetSegmentation().GetNumberOfSegments()
         ]
-        self.assertEqual(len(accepted), 1)
+        assert len(accepted) == 1
         self._checkResult(accepted[0], volume, truth)
         self.delayDisplay(_("The panel works."))
 
@@ -81,19 +81,19 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
     def _waitFor(self, condition: Any) -> None:
         end = time.monotonic() + _LONGEST_RUN_S
         while not condition():
-            self.assertLess(time.monotonic(), end, "the run took too long")
+            assert time.monotonic() < end, "the run took too long"
             slicer.app.processEvents()
             time.sleep(0.02)
 
     def _checkResult(self, result: Any, volume: Any, truth: dict[str, np.ndarray]) -> None:
         content = result.GetSegmentation()
         names = [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]
-        self.assertEqual(sorted(names), sorted(truth))
+        assert sorted(names) == sorted(truth)
         for name, expected in truth.items():
             identifier = content.GetSegmentIdBySegmentName(name)
             found = slicer.util.arrayFromSegmentBinaryLabelmap(result, identifier, volume) > 0
             dice = 2 * np.count_nonzero(found & expected) / (np.count_nonzero(found) + np.count_nonzero(expected))
-            self.assertGreater(dice, 0.8, name)
+            assert dice > 0.8, name
 
 
 def _madeUpScan() -> tuple[Any, Any, dict[str, np.ndarray]]:

@@ -150,7 +150,14 @@ class ExampleSection:
         return ExampleRow(
             identifier=row.identifier,
             enabled=row.enabled,
-            picture=drawThumbnail(image, labels, pixelMm, [color for _n, color in segments], ExampleTable.PICTURE_SIZE),
+            picture=drawThumbnail(
+                image,
+                labels,
+                pixelMm,
+                [color for _n, color in segments],
+                ExampleTable.PICTURE_SIZE,
+                _window(row.volume),
+            ),
             volumeName=row.volume.GetName(),
             position=positionText(sliceNormal(row.volume, row.axis), self._list.positionMm(row)),
             segments=segments,
@@ -181,3 +188,9 @@ class ExampleSection:
                 _("There is no view called {name} in this layout. Choose another view or layout.").format(name=name)
             )
         return node
+
+
+def _window(volume: Any) -> tuple[float, float] | None:
+    """Intensities that the views show as black and as white."""
+    display = volume.GetScalarVolumeDisplayNode()
+    return (display.GetWindowLevelMin(), display.GetWindowLevelMax()) if display is not None else None

@@ -73,9 +73,7 @@ class PaintSection:
         self._widget.setMRMLSegmentEditorNode(None)
 
     def _makeEditorNode(self) -> Any:
-        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node = slicer.vtkMRMLSegmentEditorNode()
         node.SetSingletonTag(self._NODE_TAG)
         node.SetName(self._NODE_TAG)
-        added = slicer.mrmlScene.AddNode(node)
-        node.UnRegister(None)
-        return added
+        return slicer.mrmlScene.AddNode(node)

@@ -53,8 +53,9 @@ class PaintedNodes:
         if self._volume is not None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self._volume)
             tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-            parent = tree.GetItemParent(tree.GetItemByDataNode(self._volume))
-            tree.SetItemParent(tree.GetItemByDataNode(segmentation), parent)
+            volumeItem, item = tree.GetItemByDataNode(self._volume), tree.GetItemByDataNode(segmentation)
+            if volumeItem and item:
+                tree.SetItemParent(item, tree.GetItemParent(volumeItem))
 
 
 def _volumeOf(segmentation: Any) -> Any:

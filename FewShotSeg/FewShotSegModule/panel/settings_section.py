@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from slicer.i18n import tr as _
-
 from FewShotSegModule.panel.segment_choice import SegmentChoice
 from FewShotSegModule.runs.request import RunSettings
 
@@ -60,3 +58,27 @@ class SettingsSection:
             self._showRange(query, rows)
         finally:
             self._updating = False
+
+    def _showRange(self, query: Any, rows: Sequence[Any]) -> None:
+        """The range counts the query's slices along the axis that the examples were painted along."""
+        ui, limited = self._ui, bool(self._parameters.sliceRange)
+        axes = [row.axis for row in rows if row.volume is query] or [row.axis for row in rows] or [0]
+        count = query.GetImageData().GetDimensions()[2 - axes[0]] if query is not None and query.GetImageData() else 0
+        ui.sliceRangeCheckBox.enabled = count > 1
+        ui.sliceRangeWidget.enabled = count > 1 and limited
+        ui.sliceRangeCheckBox.checked = limited
+        if count > 1:
+            ui.sliceRangeWidget.setRange(0, count - 1)
+            ui.sliceRangeWidget.setValues(*(self._parameters.sliceRange or (0, count - 1)))
+
+    def _onSegmentsChanged(self, leftOut: list[str]) -> None:
+        # Names of segments that are on no example now are kept: they may come back.
+        kept = [name for name in self._parameters.leftOutSegments if name not in self._names]
+        self._parameters.leftOutSegments = kept + leftOut
+
+    def _onRangeChanged(self) -> None:
+        if self._updating or self._parameters is None:
+            return
+        widget = self._ui.sliceRangeWidget
+        chosen = [round(widget.minimumValue), round(widget.maximumValue)]
+        self._parameters.sliceRange = chosen if self._ui.sliceRangeCheckBox.checked else []

@@ -20,6 +20,7 @@ def drawThumbnail(
     pixelMm: tuple[float, float],
     colors: Sequence[Color],
     size: tuple[int, int],
+    window: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Draws the painted part of a slice and its surroundings.
 
@@ -28,6 +29,7 @@ def drawThumbnail(
     :param pixelMm: Height and width of a pixel.
     :param colors: Red, green and blue in 0..1 for each segment.
     :param size: Height and width of the picture; the slice is centred on black in it.
+    :param window: Intensities shown as black and as white; if None, all but the darkest and brightest hundredth.
     :return: Red, green and blue, array (height, width, 3) of uint8.
     """
     rows, columns = _partToShow(labels, pixelMm)
@@ -35,7 +37,7 @@ def drawThumbnail(
     height, width = _fit(((rows.stop - rows.start) * pixelMm[0], (columns.stop - columns.start) * pixelMm[1]), size)
     atRow = rows.start + (np.arange(height) * (rows.stop - rows.start)) // height
     atColumn = columns.start + (np.arange(width) * (columns.stop - columns.start)) // width
-    gray = _gray(image)[np.ix_(atRow, atColumn)]
+    gray = _gray(image, window)[np.ix_(atRow, atColumn)]
     small = labels[np.ix_(atRow, atColumn)]
     drawn = np.repeat(gray[..., None], 3, axis=2)
     for number, color in enumerate(colors, start=1):
@@ -68,10 +70,13 @@ def _fit(extentMm: tuple[float, float], size: tuple[int, int]) -> tuple[int, int
     return height, width
 
 
-def _gray(image: np.ndarray) -> np.ndarray:
-    """Intensities as 0..255; the darkest and brightest hundredth don't count."""
-    finite = image[np.isfinite(image)]
-    low, high = np.percentile(finite, (1, 99)) if finite.size else (0.0, 1.0)
+def _gray(image: np.ndarray, window: tuple[float, float] | None) -> np.ndarray:
+    """Intensities as 0..255."""
+    if window is not None:
+        low, high = window
+    else:
+        finite = image[np.isfinite(image)]
+        low, high = np.percentile(finite, (1, 99)) if finite.size else (0.0, 1.0)
     scaled = (np.nan_to_num(image.astype(float), nan=low) - low) / max(high - low, 1e-6)
     return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
