@@ -5,6 +5,7 @@
 #   make demo CONSTRAINTS=                 leave the pinned versions out
 #   make demo PIP_OPTIONS="--index-url …"  anything pip understands
 #   make test PYTEST_OPTIONS="-k demo"     anything pytest understands
+#   make benchmark BENCHMARK_OPTIONS=--quick  anything `fewshotseg benchmark` understands
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,6 +18,9 @@ CONSTRAINTS ?= constraints.txt
 PIP_OPTIONS ?=
 PYTEST_OPTIONS ?=
 DEMO_OPTIONS ?=
+BENCHMARK_DATA ?= ../shared/data
+BENCHMARK_OUTPUT ?= runs/benchmark
+BENCHMARK_OPTIONS ?= --protocol all --pictures
 
 # The first interpreter that is new enough and can make environments.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -30,10 +34,10 @@ INSTALLED_TEST := $(VENV)/.installed-test
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --timeout 120 --retries 10 \
 	$(if $(CONSTRAINTS),-c $(CONSTRAINTS)) $(PIP_OPTIONS)
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check benchmark clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED_DEMO)  ## segment the sample scan from five of its slices; results in demo-output/
 	@$(BIN)/python -m FewShotSegLib.demo --output demo-output $(DEMO_OPTIONS)
@@ -44,6 +48,9 @@ test: $(INSTALLED_TEST)  ## run the tests
 check: $(INSTALLED_TEST)  ## lint and check types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
+
+benchmark: $(INSTALLED_DEMO)  ## measure the engine beside its peers (hours); needs BENCHMARK_DATA=folder with benchmark/
+	@$(BIN)/python -m FewShotSegLib.evaluation --data $(BENCHMARK_DATA) --output $(BENCHMARK_OUTPUT) $(BENCHMARK_OPTIONS)
 
 clean:  ## remove the environment, caches and demo output
 	rm -rf $(VENV) demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -9,13 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from FewShotSegLib.errors import FewShotSegError
-from FewShotSegLib.evaluation import comparison, engine, manifests, protocols, registry, report
+from FewShotSegLib.evaluation import (
+    comparison,
+    engine,
+    manifests,
+    plots,
+    protocols,
+    registry,
+    report,
+    sheets,
+    speed,
+    speed_cases,
+)
 from FewShotSegLib.evaluation.datasets import DATASETS, DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import ManifestMismatchError
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, ResultsFile
 from FewShotSegLib.evaluation.run_info import append_run, describe_run
-from FewShotSegLib.evaluation.schedule import Setup, Task, outcomes, plan
+from FewShotSegLib.evaluation.runner import CaseStore
+from FewShotSegLib.evaluation.schedule import Setup, Task, evenly_spread, outcomes, plan
 from FewShotSegLib.evaluation.selection import names, parse_options, positive
 
 DESCRIPTION = "Measure the model and its peers on frozen episodes; finished episodes are not run again."
@@ -25,6 +37,7 @@ examples:
   %(prog)s --data ../shared/data --output runs/benchmark --protocol W,EP1-blind --methods standard
   %(prog)s --data ../shared/data --output runs/ablation --methods ablation --protocol W-3
   %(prog)s --data ../shared/data --output runs/ep1 --methods model --protocol EP1,EP1-blind
+  %(prog)s --data ../shared/data --output runs/speed --speed --growth --large
 """
 QUICK_CASES = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "VTK_SMP_MAX_THREADS")
@@ -43,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sets", type=names(tuple(DATASETS)), default=list(DATASETS), metavar="SET,...",
         help=f"of {', '.join(DATASETS)} (default all)")  # fmt: skip
     known = ", ".join([*registry.METHOD_NAMES, *registry.METHOD_GROUPS])
-    add("--methods", type=names(registry.METHOD_NAMES, registry.METHOD_GROUPS), default=list(registry.STANDARD),
-        metavar="M,...", help=f"of {known} (default standard)")  # fmt: skip
+    add("--methods", type=names(registry.METHOD_NAMES, registry.METHOD_GROUPS), default=None, metavar="M,...",
+        help=f"of {known} (default standard; with --speed {','.join(speed.METHODS)})")  # fmt: skip
     add("--cases", type=positive, default=None, metavar="N", help="only N query cases of each set, evenly spread")
     add("--option", type=parse_options, action="extend", default=[], metavar="NAME=VALUE,...",
         help="keyword arguments of Segmenter.segment, e.g. refine=false,zoom=false")  # fmt: skip
@@ -55,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=positive, default=1, metavar="N", help="processes at work (default 1)")
     add("--threads", type=positive, default=2, metavar="N", help="threads of each process (default 2)")
     add("--reference", default=engine.MODEL, metavar="METHOD", help="method the others are compared with")
+    add("--pictures", action="store_true", help="keep labelmaps; draw worst and median cases of the reference method")
+    add("--speed", action="store_true", help="measure seconds and memory beside Slicer's fillers instead of accuracy")
+    add("--repeat", type=positive, default=speed.REPEATS, metavar="N", help="with --speed: repeats (default 5)")
+    add("--growth", action="store_true", help="with --speed: growth with slices, in-plane size, examples and segments")
+    add("--large", action="store_true", help="with --speed: a volume of 512 x 512 x 300 with three segments")
     add("--quick", action="store_true", help=f"a look only: {QUICK_CASES} cases of each set, {protocols.QUICK[0]}")
     add("--fresh", action="store_true", help="run episodes again that are finished, e.g. after a change of code")
     add("--manifests", type=Path, default=manifests.DEFAULT_FOLDER, help=argparse.SUPPRESS)
@@ -72,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"error: there is no weights file {args.weights}", file=sys.stderr)
         return 1
     try:
-        return _run_episodes(args)
+        return _run_speed(args) if args.speed else _run_episodes(args)
     except (ManifestMismatchError, DatasetNotFoundError, MissingPackageError, FewShotSegError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -80,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_episodes(args: argparse.Namespace) -> int:
     asked = args.protocol or (protocols.QUICK if args.quick else protocols.DEFAULT)
+    args.methods = args.methods or list(registry.STANDARD)
     results = ResultsFile(args.output)
     setup, info = _set_up(args, asked)
     tasks = plan(setup, asked, args.sets, args.methods, args.cases or (QUICK_CASES if args.quick else None))
@@ -95,8 +114,51 @@ def _run_episodes(args: argparse.Namespace) -> int:
     text = report.to_markdown(records, sections=[section for section in sections if section])
     (args.output / "results.md").write_text(text, encoding="utf-8")
     print(text)
+    _draw(args, setup, tasks, records)
     if failed:
         print(f"{failed} episodes failed; they are run again next time. See 'error' in {results.path}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _draw(args: argparse.Namespace, setup: Setup, tasks: Sequence[Task], records: Sequence[Record]) -> None:
+    """Plots, and picture sheets if labelmaps were kept; without matplotlib a note instead."""
+    try:
+        plots.draw_against_slices(records, args.output / "dice_against_slices.png")
+        plots.draw_against_time(records, args.output / "dice_against_time.png")
+        if setup.pictures is not None:
+            store = CaseStore(setup.data, setup.manifests)
+            by_key = {task.key: task for task in tasks}
+            sheets.draw_sheets(by_key, records, args.reference, store, setup.pictures, args.output)
+    except MissingPackageError as error:
+        print(f"no plots: {error}", file=sys.stderr)
+
+
+def _run_speed(args: argparse.Namespace) -> int:
+    """Measures seconds and memory, each measurement in a process of its own."""
+    cases = []
+    for name in args.sets:
+        known = sorted(manifests.read(name, args.manifests).cases)
+        for case in evenly_spread(known, args.cases or 1):
+            cases.append(speed_cases.SpeedCase(f"{name} {case}", speed_cases.SET_EXAMPLES, name, case))
+    cases += speed_cases.growth_cases() if args.growth else []
+    cases += [speed_cases.large_case()] if args.large else []
+    ingredients = registry.Ingredients(args.weights, device=args.device)
+    checksum = registry.weights_checksum(engine.MODEL, ingredients)
+    settings = {"threads": args.threads, "device": args.device, "speed": True, "repeats": args.repeat}
+    info = describe_run(args.manifests, args.sets, {engine.MODEL: checksum}, settings)
+    args.output.mkdir(parents=True, exist_ok=True)
+    append_run(args.output, info)
+    plan = speed.SpeedPlan(
+        args.data, args.output, cases, args.weights, checksum, args.device, args.threads, args.repeat,
+        methods=args.methods or speed.METHODS, run=str(info["run"]),
+    )  # fmt: skip
+    records, failed = speed.measure_all(plan, args.fresh)
+    text = speed.to_markdown(records, plan.methods)
+    (args.output / speed.TABLES).write_text(text, encoding="utf-8")
+    print(text)
+    plots.draw_growth(records, args.output / "growth.png")
+    if failed:
+        print(f"{failed} measurements failed; see 'error' in {args.output / speed.FILE}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -113,7 +175,8 @@ def _set_up(args: argparse.Namespace, asked: Sequence[str]) -> tuple[Setup, dict
         "options": dict(args.option),
     }
     info = describe_run(args.manifests, args.sets, checksums, settings)
-    return Setup(args.data, args.manifests, ingredients, checksums, args.threads, str(info["run"])), info
+    pictures = args.output / "labelmaps" if args.pictures else None
+    return Setup(args.data, args.manifests, ingredients, checksums, args.threads, str(info["run"]), pictures), info
 
 
 def _run_tasks(setup: Setup, tasks: Sequence[Task], results: ResultsFile, jobs: int) -> int:

@@ -31,7 +31,25 @@ def nearest_slice(painted: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.moveaxis(along[nearest], 0, axis).copy()
 
 
-def grow_from_seeds(image: np.ndarray, painted: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+def grow_filter(image: np.ndarray, spacing: Sequence[float]) -> Any:
+    """Slicer's grow-cut filter on an image; kept between calls it updates its result instead of starting anew.
+
+    Args:
+        image: Intensities (k, j, i).
+        spacing: Voxel size in mm, (i, j, k).
+
+    Raises:
+        MissingPackageError: slicer-core is not installed.
+    """
+    grow_cut = load_slicer().vtkImageGrowCutSegment()
+    grow_cut.SetIntensityVolume(_to_vtk(_grow_cut_type(image), spacing))
+    grow_cut.SetDistancePenalty(0.0)  # "seed locality" of the effect, 0 by default
+    return grow_cut
+
+
+def grow_from_seeds(
+    image: np.ndarray, painted: np.ndarray, spacing: Sequence[float], kept: Any = None
+) -> np.ndarray:
     """Slicer's Grow from seeds: every painted voxel is a seed, background too, as a segment of its own.
 
     The whole volume is grown, not only the seeds' surroundings as in the effect's preview: all slices are scored.
@@ -40,16 +58,15 @@ def grow_from_seeds(image: np.ndarray, painted: np.ndarray, spacing: Sequence[fl
         image: Intensities (k, j, i).
         painted: Labelmap with `UNKNOWN` where nothing is painted.
         spacing: Voxel size in mm, (i, j, k).
+        kept: `grow_filter` of that image, if it is to be used again.
 
     Raises:
         MissingPackageError: slicer-core is not installed.
     """
     background = int(painted.max()) + 1
     seeds = np.where(painted == UNKNOWN, 0, np.where(painted == 0, background, painted))
-    grow_cut = load_slicer().vtkImageGrowCutSegment()
-    grow_cut.SetIntensityVolume(_to_vtk(_grow_cut_type(image), spacing))
+    grow_cut = kept or grow_filter(image, spacing)
     grow_cut.SetSeedLabelVolume(_to_vtk(seeds.astype(np.int16), spacing))
-    grow_cut.SetDistancePenalty(0.0)  # "seed locality" of the effect, 0 by default
     grow_cut.Update()
     grown = _from_vtk(grow_cut.GetOutput()).astype(np.int32)
     grown[grown == background] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,12 +47,21 @@ class FillBetweenSlices:
 
 
 class GrowFromSeeds:
-    """Slicer's Grow from seeds, with all of each painted slice as seeds."""
+    """Slicer's Grow from seeds, with all of each painted slice as seeds.
+
+    Args:
+        keep: Whether further results on the same volume update the first one, as in Slicer's effect, where seeds are
+            only added. Off, every call starts anew.
+    """
 
     name = "grow"
     scope: Scope = "within"
     takes_parts = True
     is_network = False
+
+    def __init__(self, keep: bool = False) -> None:
+        self._keep = keep
+        self._kept: tuple[Volume, Any] | None = None
 
     def prepare(self) -> None:
         """Loads Slicer's libraries."""
@@ -59,7 +69,12 @@ class GrowFromSeeds:
 
     def segment(self, query: Volume, examples: Sequence[Example]) -> Answer:
         """Segments the query; no confidence."""
-        return fillers.grow_from_seeds(query.array, painted_labelmap(query, examples), query.spacing), None
+        kept = None
+        if self._keep:
+            if self._kept is None or self._kept[0] is not query:
+                self._kept = query, fillers.grow_filter(query.array, query.spacing)
+            kept = self._kept[1]
+        return fillers.grow_from_seeds(query.array, painted_labelmap(query, examples), query.spacing, kept), None
 
 
 class RandomWalker:

@@ -39,8 +39,11 @@ def record_key(
     return "|".join([*parts, digest[:16]])
 
 
+FILE = "results.jsonl"
+
+
 class ResultsFile:
-    """The file ``results.jsonl`` of an output folder.
+    """A file of records in an output folder, ``results.jsonl`` for episodes.
 
     Example:
         >>> results = ResultsFile(Path("out"))
@@ -48,9 +51,9 @@ class ResultsFile:
         ...     results.append(record)
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = FILE) -> None:
         """Uses, and makes if need be, the folder."""
-        self.path = Path(folder) / "results.jsonl"
+        self.path = Path(folder) / name
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, record: Record) -> None:

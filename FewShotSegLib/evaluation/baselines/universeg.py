@@ -23,21 +23,26 @@ class CrossBlock(nn.Module):
     """Query (Q, C, h, w) and support (Q, S, C, h, w), seen by each query -> both after exchange, same shapes.
 
     A convolution of the joined pair is the sum of one of each, so the query's is done once for all support slices.
+
+    Args:
+        channels: C.
+        last: Whether no block follows: the support then goes no further and comes back as it was.
     """
 
-    def __init__(self, channels: int = CHANNELS) -> None:
+    def __init__(self, channels: int = CHANNELS, last: bool = False) -> None:
         super().__init__()
         self.of_query = nn.Conv2d(channels, channels, 3, padding=1)
         self.of_support = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.next_query = nn.Conv2d(channels, channels, 3, padding=1)
-        self.next_support = nn.Conv2d(channels, channels, 3, padding=1)
+        self.next_support = None if last else nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, query: Tensor, support: Tensor) -> tuple[Tensor, Tensor]:
         """Exchanges."""
         pairs = self.of_support(support.flatten(0, 1)).unflatten(0, support.shape[:2])
         pairs = F.relu(self.of_query(query)[:, None] + pairs)
         query = F.relu(self.next_query(pairs.mean(dim=1)))
-        support = F.relu(self.next_support(pairs.flatten(0, 1))).unflatten(0, support.shape[:2])
+        if self.next_support is not None:
+            support = F.relu(self.next_support(pairs.flatten(0, 1))).unflatten(0, support.shape[:2])
         return query, support
 
 
@@ -50,7 +55,7 @@ class UniverSeg(Baseline):
         deep = (c32, c16, c8)
         self.query_in = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in deep)
         self.support_in = nn.ModuleList(nn.Conv2d(c + 1, CHANNELS, 1) for c in deep)
-        self.blocks = nn.ModuleList(CrossBlock() for _ in deep)
+        self.blocks = nn.ModuleList(CrossBlock(last=c == c8) for c in deep)
         self.fuse4 = nn.Conv2d(CHANNELS + c4, FINE[0], 3, padding=1)
         self.fuse2 = nn.Conv2d(FINE[0] + c2, FINE[1], 3, padding=1)
         self.out = nn.Conv2d(FINE[1], 1, 1)

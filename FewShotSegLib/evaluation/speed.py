@@ -1,0 +1,163 @@
+"""``fewshotseg benchmark --speed``: the engine beside Slicer's two fillers, each measurement in a process of its own.
+
+For every case and repeat the methods run one after another, so that a ratio compares times that were taken side by
+side. Raw figures go to ``speed.jsonl`` as they come, and a run that is called again goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from FewShotSegLib.evaluation.report import number, table
+from FewShotSegLib.evaluation.results import ResultsFile
+from FewShotSegLib.evaluation.speed_cases import GROWTH, SpeedCase
+
+Record = dict[str, Any]
+"""One measurement: key, method, case, repeat, and what `speed_worker.measure` gives, or error."""
+
+METHODS = ("model", "grow", "fill")
+REPEATS = 5
+FILE, TABLES = "speed.jsonl", "speed.md"
+NOTES = """\
+Median over repeats. First: seconds to the first result. Next: to a result with one more painted slice, with everything
+kept that the method can keep. Ratio: the engine's seconds by the other's in the same repeat, median over repeats; below
+1 the engine is faster. MiB: the process's resident memory at most, with the volume and all packages; a process each.
+"""
+
+
+@dataclass(frozen=True)
+class SpeedPlan:
+    """What is measured.
+
+    Attributes:
+        data: Data folder, for cases of data sets.
+        output: Folder of the raw figures and tables.
+        cases: Volumes.
+        weights: Weights file of the engine, None for the bundled ones.
+        checksum: Of these weights.
+        device: Of the engine.
+        threads: Of each process.
+        repeats: Measurements of each method on each case.
+        methods: Names.
+        run: Identifier of the run.
+    """
+
+    data: Path
+    output: Path
+    cases: Sequence[SpeedCase]
+    weights: Path | None = None
+    checksum: str = ""
+    device: str = "cpu"
+    threads: int = 2
+    repeats: int = REPEATS
+    methods: Sequence[str] = METHODS
+    run: str = ""
+
+    def key(self, method: str, case: SpeedCase, repeat: int) -> str:
+        """What makes a measurement the same one."""
+        weights = self.checksum[:16] if method == METHODS[0] else ""
+        return "|".join([method, weights, self.device, str(self.threads), json.dumps(asdict(case)), str(repeat)])
+
+
+def measure_all(plan: SpeedPlan, fresh: bool = False) -> tuple[list[Record], int]:
+    """Runs what is missing.
+
+    Args:
+        plan: What to measure.
+        fresh: Whether to measure again what is there.
+
+    Returns:
+        The records of the plan, and the number of measurements that failed.
+    """
+    results = ResultsFile(plan.output, FILE)
+    results.start_new_line()
+    done = {} if fresh else results.finished()
+    order = [(r, case, method) for r in range(plan.repeats) for case in plan.cases for method in plan.methods]
+    failed = 0
+    for count, (repeat, case, method) in enumerate(order, start=1):
+        key = plan.key(method, case, repeat)
+        if key in done:
+            continue
+        about = {"key": key, "method": method, "case": case.name, "repeat": repeat, "run": plan.run}
+        fixed = {"threads": plan.threads, "device": plan.device, "curve": case.curve, "at": case.at}
+        record = about | fixed | _in_a_process(plan, method, case)
+        results.append(record)
+        failed += "error" in record
+        what = record.get("error") or f"first {record['first_s']:.2f} s, next {record['next_s']:.2f} s"
+        print(f"[{count}/{len(order)}] {case.name}, {method}: {what}", file=sys.stderr, flush=True)
+    wanted = {plan.key(method, case, repeat) for repeat, case, method in order}
+    return [record for key, record in results.finished().items() if key in wanted], failed
+
+
+def _in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
+    """One measurement; "error" with the process's last words where it failed."""
+    weights = None if plan.weights is None else str(plan.weights)
+    request: dict[str, Any] = {"method": method, "case": asdict(case), "data": str(plan.data), "weights": weights}
+    request |= {"device": plan.device, "threads": plan.threads}
+    done = subprocess.run(
+        [sys.executable, "-m", "FewShotSegLib.evaluation.speed_worker"],
+        input=json.dumps(request), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def to_markdown(records: Iterable[Record], methods: Sequence[str] = METHODS) -> str:
+    """One table of all cases, and one for each growth curve."""
+    by_case: dict[str, dict[str, list[Record]]] = {}
+    for record in records:
+        by_case.setdefault(record["case"], {}).setdefault(record["method"], []).append(record)
+    engine, *others = methods
+    header = ["Case", "Repeats"]
+    header += [f"{name}, {what}" for what in ("first s", "next s", "MiB") for name in methods]
+    header += [f"{what} / {name}" for what in ("first", "next") for name in others]
+    rows = []
+    for case, found in by_case.items():
+        repeats = max(len(members) for members in found.values())
+        row = [case, str(repeats)]
+        for field, digits in (("first_s", 2), ("next_s", 2), ("peak_mib", 0)):
+            row += [number(middle(found.get(name, []), field), digits) for name in methods]
+        for field in ("first_s", "next_s"):
+            row += [number(ratio(found.get(engine, []), found.get(name, []), field), 2) for name in others]
+        rows.append(row)
+    return f"# Speed\n\n{NOTES}\n{table(header, rows)}\n"
+
+
+def middle(records: Sequence[Record], field: str) -> float | None:
+    """Median of a figure; None where it was not measured."""
+    values = [record[field] for record in records if record.get(field) is not None]
+    return median(values) if values else None
+
+
+def ratio(first: Sequence[Record], second: Sequence[Record], field: str) -> float | None:
+    """Median over repeats of the first's figure by the second's in the same repeat; None without a common repeat."""
+    others = {record["repeat"]: record[field] for record in second}
+    ratios = [record[field] / others[record["repeat"]] for record in first if others.get(record["repeat"])]
+    return median(ratios) if ratios else None
+
+
+def growth_points(records: Iterable[Record]) -> dict[tuple[str, str], list[tuple[int, float, float | None]]]:
+    """Points of the growth curves.
+
+    Returns:
+        (curve, method) -> (place on the curve, median seconds of the first result, median peak MiB), by place.
+    """
+    groups: dict[tuple[str, str, int], list[Record]] = {}
+    for record in records:
+        if record["curve"] in GROWTH:
+            groups.setdefault((record["curve"], record["method"], record["at"]), []).append(record)
+    points: dict[tuple[str, str], list[tuple[int, float, float | None]]] = {}
+    for (curve, method, at), members in sorted(groups.items()):
+        seconds = middle(members, "first_s")
+        if seconds is not None:
+            points.setdefault((curve, method), []).append((at, seconds, middle(members, "peak_mib")))
+    return points
