@@ -262,7 +262,7 @@ class Pipeline:
             if hounsfield and in_hounsfield_units(item.volume.array):
                 windows[key] = window
             elif key not in windows:
-                windows[key] = window_of(source.inside(item.image[None]))
+                windows[key] = window_of(source.inside(item.stack))
             fill = float(item.image.min())
             image = source.cut(item.image[None], fill=fill).numpy()
             result.append(SupportSlice(torch.from_numpy(windows[key](image))[0], source.cut_labels(item.mask[None])[0]))

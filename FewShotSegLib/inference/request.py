@@ -22,6 +22,7 @@ class ForeignSlice:
         mask: (rows, columns) segment indices 0..L.
         pixel: (row, column) pixel size in mm.
         volume: the volume it is from.
+        stack: (Z, rows, columns) all slices of that volume, turned alike.
         body: bounding box of the volume's body in the plane: top, bottom, left, right in pixels.
     """
 
@@ -29,6 +30,7 @@ class ForeignSlice:
     mask: np.ndarray
     pixel: tuple[float, float]
     volume: Volume
+    stack: np.ndarray
     body: Bounds
 
 
@@ -78,7 +80,7 @@ def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Reques
         if key not in bodies:
             bodies[key] = turn.bounds(body_bounds(source.array), e.mask.shape)
         image, mask = turn(e.image_slice), turn(index[e.mask])
-        foreign.append(ForeignSlice(image, mask, turn.pixel(source.pixel), e.image, bodies[key]))
+        foreign.append(ForeignSlice(image, mask, turn.pixel(source.pixel), e.image, turn(source.array), bodies[key]))
     return Request(view, values, Painted(positions, masks), foreign)
 
 

@@ -62,15 +62,15 @@ class PlaneTurn:
     flip_rows: bool
     flip_columns: bool
 
-    def __call__(self, plane: np.ndarray) -> np.ndarray:
-        """(rows, columns) -> the turned plane."""
+    def __call__(self, planes: np.ndarray) -> np.ndarray:
+        """(..., rows, columns) -> a view of the turned planes."""
         if self.transpose:
-            plane = plane.T
+            planes = planes.swapaxes(-1, -2)
         if self.flip_rows:
-            plane = plane[::-1]
+            planes = planes[..., ::-1, :]
         if self.flip_columns:
-            plane = plane[:, ::-1]
-        return plane
+            planes = planes[..., ::-1]
+        return planes
 
     def bounds(self, bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
         """Where a rectangle of a (rows, columns) plane lies on the turned plane."""
