@@ -41,22 +41,36 @@ class Painted:
             raise SceneError(
                 _("A segmentation is needed, not {what}.").format(what=geometry.describe(segmentation))
             )
-        self._segmentation = segmentation
-        self._content = segmentation.GetSegmentation()
-        self._shape = geometry.shapeOf(volume)
-        #: From the volume's voxel indices to the segmentation's own coordinates.
-        self._toSegmentation = geometry.between(volume, segmentation) @ geometry.ijkToRas(volume)
+        toSegmentation = geometry.between(volume, segmentation) @ geometry.ijkToRas(volume)
+        self._setUp(segmentation.GetSegmentation(), geometry.shapeOf(volume), toSegmentation)
+
+    @classmethod
+    def onGrid(cls, content: Any, shape: tuple[int, int, int], toSegmentation: np.ndarray) -> Painted:
+        """Reads a vtkSegmentation on a grid that belongs to no volume.
+
+        :param shape: Voxels of the grid along (k, j, i).
+        :param toSegmentation: From the grid's indices (i, j, k) to the segmentation's own coordinates.
+        """
+        painted = cls.__new__(cls)
+        painted._setUp(content, shape, toSegmentation)
+        return painted
+
+    def _setUp(self, content: Any, shape: tuple[int, int, int], toSegmentation: np.ndarray) -> None:
+        self._content, self._shape, self._toSegmentation = content, shape, toSegmentation
 
     def segments(self) -> list[SegmentInfo]:
         """All segments, in their order."""
         return [self._info(number) for number in range(self._content.GetNumberOfSegments())]
 
-    def plane(self, axis: int, index: int) -> np.ndarray:
-        """Labels of a slice, of the shape of the volume's slice: 0, or 1 + position among the segments."""
+    def plane(self, axis: int, index: int, only: int | None = None) -> np.ndarray:
+        """Labels of a slice, of the shape of the volume's slice: 0, or 1 + position among the segments.
+
+        :param only: 1 + position of the one segment that is wanted, also where others overlap it.
+        """
         plane = tuple(n for a, n in enumerate(self._shape) if a != axis)
         labels = np.zeros(plane, np.uint16)
         for number, (array, first, value, toLabelmap) in enumerate(self._labelmaps(), start=1):
-            if array is None:
+            if array is None or only not in (None, number):
                 continue
             offset = _wholeOffset(toLabelmap)
             if offset is not None:
@@ -65,15 +79,18 @@ class Painted:
                 labels[self._sampledPlane(axis, index, array, first, toLabelmap) == value] = number
         return labels
 
+    def whole(self, only: int | None = None) -> np.ndarray:
+        """Labels of all voxels (k, j, i); see `plane`."""
+        labels = np.zeros(self._shape, np.uint16)
+        box = self._box()
+        if box is not None:
+            for index in range(box[0][0], box[1][0] + 1):
+                labels[index] = self.plane(0, index, only)
+        return labels
+
     def points(self) -> np.ndarray:
         """Indices (n, 3), (k, j, i), of all voxels of the volume that any segment covers."""
-        covered = np.zeros(self._shape, bool)
-        box = self._box()
-        if box is None:
-            return np.zeros((0, 3), np.intp)
-        for index in range(box[0][0], box[1][0] + 1):
-            covered[index] = self.plane(0, index) > 0
-        return np.argwhere(covered)
+        return np.argwhere(self.whole())
 
     # Where the voxels are
 
@@ -117,9 +134,7 @@ class Painted:
         copy.DeepCopy(self._content)
         if not copy.CreateRepresentation(_LABELMAP):
             raise SceneError(
-                _("{name} can't be converted to voxels. Open it in the Segment Editor, which says why.").format(
-                    name=self._segmentation.GetName()
-                )
+                _("The segmentation can't be converted to voxels. Open it in the Segment Editor, which says why.")
             )
         return copy
 

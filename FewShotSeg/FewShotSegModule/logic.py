@@ -1,0 +1,306 @@
+"""What the module does, for its panel and for scripts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.util import VTKObservationMixin
+
+from FewShotSegLib.errors import FewShotSegError
+from FewShotSegModule.parameters import FewShotSegParameterNode
+from FewShotSegModule.runs.errors import RunError
+from FewShotSegModule.runs.request import RunSettings
+from FewShotSegModule.runs.run_timer import RunTimer
+from FewShotSegModule.runs.segmentation_run import SegmentationRun
+from FewShotSegModule.runs.worker_host import WorkerHost
+from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.accepting import Accepting
+from FewShotSegModule.scene.confidence import writeConfidence
+from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.gather import MOST_EXAMPLES, gather, rangeAxis
+from FewShotSegModule.scene.given_examples import givenExamples
+from FewShotSegModule.scene.preview import makePreview, placeLike, queryOf, show
+
+#: Seconds between two looks at the worker while a caller waits.
+_WAITING_INTERVAL = 0.02
+
+
+class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
+    """Segments volumes from painted slices.
+
+    Example, from Slicer's Python console::
+
+        logic = slicer.util.getModuleLogic("FewShotSeg")
+        segmentation = logic.segmentFromExamples(volume, painted)
+
+    :param host: Has the worker process; it can be replaced in tests.
+    """
+
+    def __init__(self, host: WorkerHost | None = None) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        VTKObservationMixin.__init__(self)
+        self._host = host or WorkerHost()
+        self._run: SegmentationRun | None = None
+        #: The volume of each run that may still be asked for its result.
+        self._queries: dict[SegmentationRun, Any] = {}
+        self._accepting: Accepting | None = None
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
+
+    def getParameterNode(self) -> FewShotSegParameterNode:
+        """The module's settings in the scene."""
+        return FewShotSegParameterNode(super().getParameterNode())
+
+    # For scripts
+
+    def segmentFromExamples(
+        self,
+        queryVolume: Any,
+        exampleSegmentation: Any = None,
+        exampleVolume: Any = None,
+        sliceIndices: Iterable[int] | None = None,
+        axis: int | None = None,
+        outputSegmentation: Any = None,
+        device: str = "auto",
+        refine: bool = True,
+        wait: bool = True,
+        *,
+        examples: Sequence[Any] | None = None,
+        refineStrength: float = 1.0,
+        segmentNames: Sequence[str] | None = None,
+        sliceRange: tuple[int, int] | None = None,
+        roi: Any = None,
+        confidenceVolume: Any = None,
+        onProgress: Callable[[str, int, int, float | None], None] | None = None,
+        onFinished: Callable[[SegmentationRun], None] | None = None,
+        onFailed: Callable[[str], None] | None = None,
+        onCancelled: Callable[[], None] | None = None,
+    ) -> Any:
+        """Segments a volume from painted slices.
+
+        :param queryVolume: The vtkMRMLScalarVolumeNode to segment.
+        :param exampleSegmentation: The vtkMRMLSegmentationNode with painted slices.
+        :param exampleVolume: The volume that was painted on; the query if None.
+        :param sliceIndices: Numbers of the painted slices, from 0; None takes all slices with something on them.
+        :param axis: The axis of `slicer.util.arrayFromVolume` across those slices: 0, 1 or 2. None finds out.
+        :param outputSegmentation: The segmentation to write into; a new one if None. Segments of the same name are
+            replaced where the run looked, others are left alone.
+        :param device: "auto", "cpu", "cuda", "cuda:1".
+        :param refine: Whether boundaries follow the intensities.
+        :param wait: Whether to return only when it is done.
+        :param examples: Examples of several volumes, instead of or besides the parameters above: each an ExampleSlice or
+            (volume, segmentation, axis, indices), where axis and indices may be None.
+        :param refineStrength: How far boundaries follow the intensities, from 0 to 1.
+        :param segmentNames: Which of the examples' segments to look for; None for all.
+        :param sliceRange: First and last slice to segment, along the axis of the examples; None for all.
+        :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
+        :param confidenceVolume: A scalar volume to fill with how sure the result is, 0 to 1.
+        :param onProgress: Called with (stage, done, total, seconds left or None).
+        :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation of
+            it then, unless an output segmentation was given, which is filled already.
+        :param onFailed: Called with a message.
+        :param onCancelled: Called after `run.cancel()`.
+        :return: The segmentation; with `wait=False`, the run at once.
+        :raises FewShotSegError: Something is missing, doesn't fit or went wrong. Errors of what was given are ValueErrors,
+            those of the run RuntimeErrors.
+        """
+        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
+        settings = RunSettings(device, refine, refineStrength, segmentNames, sliceRange, roi)
+        written: list[Any] = []
+
+        def finished(run: SegmentationRun) -> None:
+            if wait or outputSegmentation is not None:
+                written.append(self._write(run, outputSegmentation))
+            if confidenceVolume is not None:
+                self.confidenceVolumeOf(run, confidenceVolume)
+            if onFinished is not None:
+                onFinished(run)
+
+        for node in (outputSegmentation, confidenceVolume):
+            _requireInScene(node)
+        run = self.startRun(
+            queryVolume,
+            rows,
+            settings,
+            onProgress=onProgress,
+            onFinished=finished,
+            onFailed=onFailed,
+            onCancelled=onCancelled,
+        )
+        if not wait:
+            RunTimer(run).start()
+            return run
+        self._waitFor(run)
+        if run.state == "cancelled":
+            raise RunError(_("The run was cancelled."))
+        if run.error is not None:
+            raise run.error
+        return written[0]
+
+    # Runs
+
+    def startRun(
+        self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings, **callbacks: Any
+    ) -> SegmentationRun:
+        """Starts a run, which its caller then polls.
+
+        :param callbacks: onProgress, onFinished, onFailed, onCancelled; see `SegmentationRun`.
+        :raises FewShotSegError: It can't be started.
+        """
+        if self._run is not None and self._run.state == "running":
+            raise RunError(_("A run is going on; wait for it or cancel it first."))
+        runInput = gather(queryVolume, examples, settings)
+        run = SegmentationRun(self._host, runInput, **callbacks)
+        self._run, self._queries = run, {run: queryVolume}
+        return run
+
+    def previewOf(self, run: SegmentationRun) -> Any:
+        """A new segmentation node that shows the result of a run.
+
+        :raises SceneError: The run has no result, or its volume is gone.
+        """
+        return makePreview(self._queryOf(run), run.result)  # type: ignore[arg-type]  # checked by _queryOf
+
+    def confidenceVolumeOf(self, run: SegmentationRun, node: Any = None) -> Any:
+        """A volume of how sure a result is, with colours for an overlay.
+
+        :param node: The volume to fill; a new one if None.
+        :raises SceneError: The run has no result, or a volume is gone.
+        """
+        _requireInScene(node)
+        return writeConfidence(self._queryOf(run), run.result, node)  # type: ignore[arg-type]
+
+    def accept(
+        self,
+        preview: Any,
+        outputSegmentation: Any = None,
+        editorNode: Any = None,
+        saveState: Callable[[], Any] | None = None,
+    ) -> Any:
+        """Writes a preview into a segmentation and removes it; can be undone with `undoAccept`.
+
+        :param outputSegmentation: Where to; a new segmentation if None.
+        :param editorNode: A vtkMRMLSegmentEditorNode whose masking and overwrite settings count; without one nothing is
+            masked and other segments are left alone. Segments with the status "completed" are never changed.
+        :param saveState: Saves the output for undo instead, such as `saveStateForUndo` of a Segment Editor widget that
+            shows it.
+        :return: The segmentation that was written into.
+        """
+        target = outputSegmentation
+        if target is None:
+            target = self._newSegmentation(preview)
+        _requireInScene(target)
+        if self._accepting is None:
+            self._accepting = Accepting(slicer.mrmlScene)
+        try:
+            self._accepting.write(preview, target, editorNode, saveState)
+        except FewShotSegError:
+            if outputSegmentation is None:
+                self.discard(target)
+            raise
+        self.discard(preview)
+        if outputSegmentation is None:
+            show(target)
+        return target
+
+    def undoAccept(self) -> None:
+        """Undoes the latest `accept` that was not saved elsewhere."""
+        if self._accepting is not None:
+            self._accepting.editorLogic.Undo()
+
+    def discard(self, preview: Any) -> None:
+        """Removes a preview."""
+        if preview is not None and slicer.mrmlScene.IsNodePresent(preview):
+            for number in reversed(range(preview.GetNumberOfDisplayNodes())):
+                slicer.mrmlScene.RemoveNode(preview.GetNthDisplayNode(number))
+            slicer.mrmlScene.RemoveNode(preview)
+
+    def whatIsMissing(self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings) -> str:
+        """What a run still needs, for a tooltip; "" if it can start. Quick: no voxel is looked at."""
+        if queryVolume is None:
+            return _("Select the volume to segment.")
+        try:
+            geometry.requireImage(queryVolume)
+        except SceneError as error:
+            return str(error)
+        if min(geometry.shapeOf(queryVolume)) < 2:
+            return _("{name} has one slice only; a volume is needed.").format(name=queryVolume.GetName())
+        if not examples:
+            return _("Add examples: paint a slice, then add it to the list.")
+        if len(examples) > MOST_EXAMPLES:
+            return _("There are {count} examples; use at most {most}.").format(count=len(examples), most=MOST_EXAMPLES)
+        if settings.segmentNames is not None and not settings.segmentNames:
+            return _("Choose at least one segment.")
+        if settings.sliceRange is not None:
+            last = geometry.shapeOf(queryVolume)[rangeAxis(queryVolume, examples)] - 1
+            if not 0 <= settings.sliceRange[0] <= settings.sliceRange[1] <= last:
+                return _("Choose slices between 0 and {last}.").format(last=last)
+        return ""
+
+    def shutdown(self) -> None:
+        """Ends a run and the worker process; the next run starts a fresh one."""
+        if self._run is not None:
+            self._run.cancel()
+        self._host.close()
+
+    # The scene
+
+    def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        if self._run is not None:
+            self._run.abandon(_("The scene was closed; the run was stopped."))
+        self._run, self._queries, self._accepting = None, {}, None
+
+    def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
+        run = self._run
+        if run is not None and run.state == "running" and not _inScene(self._queries[run]):
+            run.abandon(_("The volume was removed from the scene; the run was stopped."))
+
+    def _queryOf(self, run: SegmentationRun) -> Any:
+        query = self._queries.get(run)
+        if run.result is None or query is None:
+            raise SceneError(_("The run has no result, or another one was started since."))
+        _requireInScene(query)
+        return query
+
+    def _write(self, run: SegmentationRun, output: Any) -> Any:
+        """The result of a run, in a segmentation."""
+        preview = self.previewOf(run)
+        if output is not None and not _inScene(output):
+            self.discard(preview)
+            raise SceneError(_("The output segmentation was removed from the scene during the run."))
+        return self.accept(preview, output)
+
+    def _newSegmentation(self, preview: Any) -> Any:
+        query = queryOf(preview)
+        name = _("{name} segmentation").format(name=(query or preview).GetName())
+        node = slicer.mrmlScene.AddNewNodeByClass(
+            "vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name)
+        )
+        placeLike(node, query if query is not None else preview)
+        node.CreateDefaultDisplayNodes()
+        return node
+
+    def _waitFor(self, run: SegmentationRun) -> None:
+        try:
+            while run.state == "running":
+                run.poll()
+                slicer.app.processEvents()
+                time.sleep(_WAITING_INTERVAL)
+        except BaseException:  # Ctrl+C, or an error in a callback: nobody will poll this run again
+            run.cancel()
+            raise
+
+
+def _inScene(node: Any) -> bool:
+    return bool(slicer.mrmlScene.IsNodePresent(node))
+
+
+def _requireInScene(node: Any) -> None:
+    if node is not None and not _inScene(node):
+        raise SceneError(_("{name} is not in the scene any more.").format(name=node.GetName()))

@@ -1,0 +1,45 @@
+"""Polls a run that nobody waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MILLISECONDS = 100
+
+
+class RunTimer:
+    """Asks a run for news until it is done; keeps itself alive that long.
+
+    Example::
+
+        RunTimer(run).start()
+
+    :param run: The SegmentationRun.
+    :param timer: A QTimer; made when it is started if None. Without Qt, the run's owner has to poll it.
+    """
+
+    _active: set[RunTimer] = set()  # noqa: RUF012  # a registry on purpose: nobody else holds a timer
+
+    def __init__(self, run: Any, timer: Any = None) -> None:
+        self._run, self._timer = run, timer
+
+    def start(self) -> None:
+        """Starts polling."""
+        if self._timer is None:
+            try:
+                import qt
+            except ImportError:
+                return
+            self._timer = qt.QTimer()
+        self._timer.setInterval(_MILLISECONDS)
+        self._timer.connect("timeout()", self._poll)
+        self._timer.start()
+        RunTimer._active.add(self)
+
+    def _poll(self) -> None:
+        try:
+            self._run.poll()
+        finally:
+            if self._run.state != "running":
+                self._timer.stop()
+                RunTimer._active.discard(self)

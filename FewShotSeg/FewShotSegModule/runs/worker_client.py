@@ -1,0 +1,175 @@
+"""The application's side of the worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from FewShotSegModule.runs import interpreter
+from FewShotSegModule.runs.errors import RunError
+
+Message = dict[str, Any]
+
+_LOG = "worker.log"
+_LOG_TAIL = 4000
+
+
+class WorkerClient:
+    """A worker process: started on construction, given requests, asked for answers without waiting, killed.
+
+    Example::
+
+        client = WorkerClient()
+        client.send({"do": "segment", ...})
+        for message in client.receive():
+            ...
+        client.close()
+
+    :param command: Starts the worker; the folder for arrays is appended. None for the engine's own.
+    :raises RunError: The process can't be started.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        # Readable by this user only, as temporary folders made this way are.
+        self.folder = Path(tempfile.mkdtemp(prefix="FewShotSeg-"))
+        self._answers: queue.Queue[Message] = queue.Queue()
+        # Python within Slicer runs other threads only now and then, so there is one only, for answers. What the worker
+        # says otherwise goes to a file: a pipe that nobody empties would stop it.
+        self._log = open(self.folder / _LOG, "wb")  # noqa: SIM115  # stays open as long as the process
+        try:
+            line = [*(command or [interpreter.pythonExecutable(), "-m", "FewShotSegLib.worker"]), str(self.folder)]
+            self._process = self._start(line)
+        except (OSError, RunError) as error:
+            self._log.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise RunError(_("The process that segments can't be started: {error}").format(error=error)) from error
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    @property
+    def processId(self) -> int:
+        """The process's number in the system; where a launcher starts the worker, the launcher's."""
+        return self._process.pid
+
+    @property
+    def exitCode(self) -> int | None:
+        """What the process ended with, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def send(self, message: Message) -> None:
+        """Sends a request.
+
+        :raises RunError: The process is gone.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise RunError(_("The process that segments has ended.")) from error
+
+    def receive(self, seconds: float = 0.005) -> list[Message]:
+        """All answers that have come; waits a moment for the first, which also lets the reading thread work.
+
+        :param seconds: How long to wait for the first.
+        """
+        found: list[Message] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._answers.get(timeout=seconds))
+            while True:
+                found.append(self._answers.get_nowait())
+        return found
+
+    def logTail(self) -> str:
+        """The last lines that the worker wrote for people who look for errors."""
+        try:
+            return (self.folder / _LOG).read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def kill(self) -> None:
+        """Ends the process at once, with all that it started."""
+        _killTree(self._process)
+        self._tidy()
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Lets the process end, and ends it at once if it doesn't.
+
+        :param seconds: How long it may take.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            _killTree(self._process)
+        self._tidy()
+
+    def _start(self, line: Sequence[str]) -> subprocess.Popen[bytes]:
+        options: dict[str, Any] = {}
+        if os.name == "nt":
+            # No console window appears, and the application goes first.
+            options["creationflags"] = 0x08000000 | 0x00004000  # CREATE_NO_WINDOW, BELOW_NORMAL_PRIORITY_CLASS
+        else:
+            options["start_new_session"] = True  # a group of its own, which can be killed as a whole
+        return subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=interpreter.environment(),
+            cwd=self.folder,
+            **options,
+        )
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                self._answers.put(json.loads(line))
+            except ValueError:
+                logging.warning("FewShotSeg: the worker said %r", line)
+
+    def _tidy(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.1)
+        for stream in (self._process.stdin, self._log):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _killTree(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process and its children: Slicer's Python is started by a launcher, which the worker would outlive."""
+    if process.poll() is not None and os.name == "nt":
+        return
+    if os.name == "nt":
+        subprocess.run(
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, creationflags=0x08000000, check=False
+        )
+    else:
+        # The group may live on after its first process.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    end = time.monotonic() + 0.2
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)

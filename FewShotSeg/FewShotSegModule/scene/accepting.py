@@ -1,0 +1,207 @@
+"""Writes a preview into a segmentation, as the Segment Editor writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.painted import Painted
+from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, queryOf
+
+_Logic = slicer.vtkSlicerSegmentationsModuleLogic
+_Editor = slicer.vtkSlicerSegmentEditorLogic
+_Settings = slicer.vtkMRMLSegmentEditorNode
+_INSIDE_ONE = slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
+
+
+class Accepting:
+    """Writes previews through Slicer's Segment Editor logic: undo, overwrite mode and masking are the editor's.
+
+    A segment whose status is "completed" is locked: it is neither written into nor overwritten.
+
+    Example::
+
+        accepting = Accepting(slicer.mrmlScene)
+        accepting.write(preview, target, editorNode)
+        accepting.editorLogic.Undo()
+
+    :param scene: The scene.
+    """
+
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        #: Keeps the history of what was accepted last.
+        self.editorLogic = _Editor()
+        self.editorLogic.SetMRMLScene(scene)
+        self._settings: Any = None
+
+    def write(
+        self, preview: Any, target: Any, editorNode: Any = None, saveState: Callable[[], Any] | None = None
+    ) -> list[str]:
+        """Writes each segment of a preview into the target's segment of that name, which is added if it isn't there.
+
+        Inside the part of the volume that was segmented, a segment becomes what the preview shows, as far as masking
+        lets it; outside it stays.
+
+        :param preview: The preview.
+        :param target: The segmentation to write into.
+        :param editorNode: A vtkMRMLSegmentEditorNode with masking and overwrite settings. Without one nothing is masked
+            and other segments are left alone.
+        :param saveState: Saves the target for undo where the user expects it, instead of in `editorLogic`.
+        :return: Names of the segments that were left alone because they are locked.
+        :raises SceneError: All segments are locked, or transforms that are not linear are in the way.
+        """
+        content = preview.GetSegmentation()
+        names = [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]
+        locked = _locked(target)
+        skipped = [name for name in names if name in locked.values()]
+        if names and len(skipped) == len(names):
+            raise SceneError(
+                _("In {target}, {names} are marked as completed, so they are not changed; change their status first.").format(
+                    target=target.GetName(), names=", ".join(names)
+                )
+            )
+        toPreview = geometry.between(target, preview)
+        if not target.GetSegmentation().GetNumberOfSegments():
+            _takeGrid(target, preview)
+        self._prepare(preview, target, editorNode)
+        try:
+            if saveState is not None:
+                saveState()
+            else:
+                self.editorLogic.SaveStateForUndo()
+            self._writeSegments(preview, target, toPreview, names, locked)
+        finally:
+            self._scene.RemoveNode(self._settings)
+            self._settings = None
+        if skipped:
+            logging.warning("FewShotSeg: marked as completed, hence not changed: %s", ", ".join(skipped))
+        return skipped
+
+    def _prepare(self, preview: Any, target: Any, editorNode: Any) -> None:
+        """Points the editor logic to the target, with the user's settings; the user's own editor node stays as it is."""
+        node = self._scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode", "FewShotSegAccept")
+        node.SetHideFromEditors(True)
+        node.SaveWithSceneOff()
+        node.SetOverwriteMode(_Settings.OverwriteNone)
+        self._settings = node
+        self.editorLogic.SetSegmentEditorNode(node)
+        node.SetAndObserveSegmentationNode(target)
+        source = queryOf(preview)
+        if editorNode is not None:
+            node.SetOverwriteMode(editorNode.GetOverwriteMode())
+            source = editorNode.GetSourceVolumeNode() or source
+            # A mask by one segment means one of the editor's segmentation.
+            if editorNode.GetMaskMode() != _INSIDE_ONE or editorNode.GetSegmentationNode() is target:
+                node.SetMaskMode(editorNode.GetMaskMode())
+                node.SetMaskSegmentID(editorNode.GetMaskSegmentID())
+            node.SetSourceVolumeIntensityMask(editorNode.GetSourceVolumeIntensityMask())
+            node.SetSourceVolumeIntensityMaskRange(editorNode.GetSourceVolumeIntensityMaskRange())
+        if source is not None:
+            node.SetAndObserveSourceVolumeNode(source)
+        self.editorLogic.ResetModifierLabelmapToDefault()
+
+    def _writeSegments(
+        self, preview: Any, target: Any, toPreview: np.ndarray, names: list[str], locked: dict[str, str]
+    ) -> None:
+        grid = _Grid(self.editorLogic.GetModifierLabelmap())
+        labels = Painted.onGrid(preview.GetSegmentation(), grid.shape, toPreview @ grid.toWorld).whole()
+        changeable = _changeable(preview, grid, toPreview)
+        if self._settings.GetOverwriteMode() != _Settings.OverwriteNone:
+            for identifier in locked:
+                changeable &= ~grid.maskOf(target, identifier)
+        for number, name in enumerate(names, start=1):
+            if name in locked.values():
+                continue
+            identifier = target.GetSegmentation().GetSegmentIdBySegmentName(name)
+            if not identifier:
+                identifier = _addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
+            self._settings.SetSelectedSegmentID(identifier)
+            found = (labels == number) & changeable
+            gone = grid.maskOf(target, identifier) & changeable & ~found
+            if self._settings.GetMaskMode() == _INSIDE_ONE:
+                # The editor lets its eraser out of such a mask; a result stays in it.
+                gone &= grid.maskOf(target, self._settings.GetMaskSegmentID())
+            self._modify(target, identifier, grid, gone, _Editor.ModificationModeRemove)
+            self._modify(target, identifier, grid, found, _Editor.ModificationModeAdd)
+
+    def _modify(self, target: Any, identifier: str, grid: _Grid, mask: np.ndarray, mode: int) -> None:
+        if mask.any():
+            image = orientedImage(mask.astype(np.uint8), grid.start, grid.indexToWorld)
+            self.editorLogic.ModifySegmentByLabelmap(target, identifier, image, mode, False, False)
+
+
+class _Grid:
+    """The grid on which a segmentation is edited."""
+
+    def __init__(self, image: Any) -> None:
+        extent = image.GetExtent()
+        self.start = (extent[4], extent[2], extent[0])
+        self.shape = (extent[5] - extent[4] + 1, extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
+        matrix = vtk.vtkMatrix4x4()
+        image.GetImageToWorldMatrix(matrix)
+        #: From the image's own voxel indices, and from indices that start at 0, to the segmentation's coordinates.
+        self.indexToWorld = geometry.arrayOf(matrix)
+        shift = np.eye(4)
+        shift[:3, 3] = self.start[::-1]
+        self.toWorld = self.indexToWorld @ shift
+
+    def maskOf(self, segmentation: Any, identifier: str) -> np.ndarray:
+        """Where a segment is, whatever overlaps it."""
+        number = segmentation.GetSegmentation().GetSegmentIndex(identifier) + 1
+        if number < 1:
+            return np.zeros(self.shape, bool)
+        return Painted.onGrid(segmentation.GetSegmentation(), self.shape, self.toWorld).whole(only=number) > 0
+
+
+def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray) -> np.ndarray:
+    """Where on a grid the preview may change something."""
+    start, stop = allowedOf(preview)
+    box = slicer.vtkSegmentation()
+    segment = slicer.vtkSegment()
+    image = orientedImage(np.ones(np.subtract(stop, start), np.uint8), start, gridOf(preview))
+    segment.AddRepresentation(box.GetSourceRepresentationName() or "Binary labelmap", image)
+    segment.SetLabelValue(1)
+    box.AddSegment(segment, "box")
+    return Painted.onGrid(box, grid.shape, toPreview @ grid.toWorld).whole() > 0
+
+
+def _locked(segmentation: Any) -> dict[str, str]:
+    """Segments that a user marked as completed: name by identifier."""
+    content = segmentation.GetSegmentation()
+    segments = ((content.GetNthSegmentID(n), content.GetNthSegment(n)) for n in range(content.GetNumberOfSegments()))
+    return {
+        identifier: segment.GetName()
+        for identifier, segment in segments
+        if _Logic.GetSegmentStatus(segment) == _Logic.Completed
+    }
+
+
+def _takeGrid(target: Any, preview: Any) -> None:
+    """Gives an empty segmentation the preview's grid."""
+    query = queryOf(preview)
+    if query is not None:
+        target.SetReferenceImageGeometryParameterFromVolumeNode(query)
+        return
+    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    target.GetSegmentation().SetConversionParameter(name, preview.GetSegmentation().GetConversionParameter(name))
+
+
+def _addLike(content: Any, source: Any) -> str:
+    """Adds an empty segment with the name, colour and terminology of another."""
+    identifier = content.AddEmptySegment(content.GenerateUniqueSegmentID(source.GetName()), source.GetName(), source.GetColor())
+    segment = content.GetSegment(identifier)
+    tag = vtk.reference("")
+    name = slicer.vtkSegment.GetTerminologyEntryTagName()
+    if source.GetTag(name, tag):
+        segment.SetTag(name, str(tag))
+    _Logic.SetSegmentStatus(segment, _Logic.InProgress)
+    return identifier

@@ -1,0 +1,141 @@
+"""Gathers from the scene what a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from FewShotSegLib.example import Example
+from FewShotSegLib.volume import Volume
+from FewShotSegModule.runs.request import RunSettings
+from FewShotSegModule.runs.run_input import Box, RunInput
+from FewShotSegModule.runs.structure import Structure
+from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.crop import allowedBox, computedBox, thickEnough
+from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.painted import Painted
+
+#: What the engine takes at most.
+MOST_EXAMPLES = 50
+
+
+def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings) -> RunInput:
+    """Reads volumes and painted slices.
+
+    :param query: The volume to segment.
+    :param rows: The examples to use.
+    :raises SceneError: Something is missing or doesn't fit.
+    """
+    geometry.requireImage(query)
+    if not rows:
+        raise SceneError(_("There are no examples; paint a slice and add it."))
+    if len(rows) > MOST_EXAMPLES:
+        raise SceneError(
+            _("There are {count} examples, more than the {most} that can be used; choose some of the slices.").format(
+                count=len(rows), most=MOST_EXAMPLES
+            )
+        )
+    structures, masks = _paintedOn(rows, settings.segmentNames)
+    whole = geometry.volumeOf(query, own=not geometry.isLinear(query))
+    whole.require_image()
+    own = [(row, mask) for row, mask in zip(rows, masks, strict=True) if row.volume is query]
+    axis = rangeAxis(query, rows)
+    allowed = allowedBox(query, axis, settings.sliceRange, settings.roi)
+    box = thickEnough(computedBox(allowed, axis, [(row.axis, row.index, mask) for row, mask in own]), whole.shape)
+    part = _part(whole, box)
+    images: dict[Any, Volume] = {}
+    examples = []
+    names = {structure.value: structure.name for structure in structures}
+    for row, mask in zip(rows, masks, strict=True):
+        first, last = box[0][row.axis], box[1][row.axis]
+        if row.volume is query and first <= row.index < last:
+            image, index, mask = part, row.index - first, _cut(mask, row.axis, box)
+        else:
+            # Slices of the query that lie too far off to be computed serve as examples of another volume.
+            if row.volume not in images:
+                images[row.volume] = whole if row.volume is query else geometry.volumeOf(row.volume)
+            image, index = images[row.volume], row.index
+        examples.append(Example(image, row.axis, index, mask, names))
+    refine: bool | float = settings.refine
+    if settings.refine and settings.refineStrength != 1.0:
+        refine = float(settings.refineStrength)
+    return RunInput(part, whole.shape, box, allowed, examples, structures, settings.device, refine)
+
+
+def rangeAxis(query: Any, rows: Sequence[ExampleSlice]) -> int:
+    """The axis along which a slice range counts: that of most examples on the query, else its slowest one."""
+    axes = [row.axis for row in rows if row.volume is query]
+    return max(sorted(set(axes)), key=axes.count) if axes else 0
+
+
+def _paintedOn(
+    rows: Sequence[ExampleSlice], wanted: Sequence[str] | None
+) -> tuple[list[Structure], list[np.ndarray]]:
+    """The structures on the rows, and a mask of their values for each row."""
+    readers: dict[tuple[Any, Any], Painted] = {}
+    found: dict[str, Structure] = {}
+    seen: dict[tuple[Any, int, int], np.ndarray] = {}
+    masks = []
+    everything: set[str] = set()
+    for row in rows:
+        key = (row.volume, row.segmentation)
+        if key not in readers:
+            readers[key] = Painted(row.volume, row.segmentation)
+        painted = readers[key]
+        plane = painted.plane(row.axis, row.index)
+        segments = painted.segments()
+        values = np.zeros(len(segments) + 1, np.int32)
+        for number in np.unique(plane):
+            if not number:
+                continue
+            info = segments[number - 1]
+            everything.add(info.name)
+            if wanted is None or info.name in wanted:
+                structure = found.setdefault(info.name, Structure(len(found) + 1, info.name, info.color, info.tag))
+                values[number] = structure.value
+        masks.append(values[plane])
+        _mergeSameSlice(seen, (row.volume, row.axis, row.index), masks, row)
+    if wanted is not None and set(wanted) - everything:
+        raise SceneError(
+            _("No example shows {names}; there are {known}.").format(
+                names=", ".join(sorted(set(wanted) - everything)), known=", ".join(sorted(everything)) or _("none")
+            )
+        )
+    if not found:
+        raise SceneError(_("Nothing is painted on the examples; paint a structure on at least one of the slices."))
+    return list(found.values()), masks
+
+
+def _mergeSameSlice(
+    seen: dict[tuple[Any, int, int], np.ndarray], key: tuple[Any, int, int], masks: list[np.ndarray], row: ExampleSlice
+) -> None:
+    """A slice that is painted in several segmentations is one slice with all that is painted; masks[-1] is new."""
+    mask = masks[-1]
+    if key not in seen:
+        seen[key] = mask
+        return
+    before = seen[key]
+    clash = (before > 0) & (mask > 0) & (before != mask)
+    if clash.any():
+        raise SceneError(
+            _(
+                "Slice {index} of {volume} is an example twice, in two segmentations that disagree about {count} pixels;"
+                " take one of the two rows out, or erase what is wrong."
+            ).format(index=row.index, volume=row.volume.GetName(), count=int(clash.sum()))
+        )
+    np.copyto(before, mask, where=mask > 0)
+    masks[-1] = before
+
+
+def _part(whole: Volume, box: Box) -> Volume:
+    if box == ((0, 0, 0), whole.shape):
+        return whole
+    return geometry.part(whole, *box)
+
+
+def _cut(mask: np.ndarray, axis: int, box: Box) -> np.ndarray:
+    return mask[tuple(slice(first, last) for a, (first, last) in enumerate(zip(*box, strict=True)) if a != axis)]
