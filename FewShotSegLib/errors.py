@@ -39,5 +39,9 @@ class DeviceError(FewShotSegError, RuntimeError):
     """The device asked for doesn't exist on this machine or isn't known."""
 
 
+class SettingError(FewShotSegError, ValueError):
+    """A setting lies outside what it may be."""
+
+
 class Cancelled(FewShotSegError):
     """The work was stopped on request, usually by the progress callback raising this; there is no result."""

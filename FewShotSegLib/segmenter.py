@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .errors import DeviceError
+from .errors import DeviceError, SettingError
 from .example import Example, check_examples
 from .inference.components import in_one_piece, remove_islands
 from .inference.feature_store import FeatureStore
@@ -51,7 +51,7 @@ class Segmenter:
         query: Volume,
         examples: Sequence[Example],
         progress: Progress | None = None,
-        refine: bool = True,
+        refine: bool | float = True,
         zoom: bool = True,
         again: bool = True,
     ) -> Result:
@@ -61,7 +61,7 @@ class Segmenter:
             query: the volume.
             examples: 1 to 50 completely painted slices, of the query, of other volumes, or both.
             progress: called with (stage, steps done, steps of the stage); what it raises stops the work.
-            refine: whether boundaries are fitted to the query's own intensities.
+            refine: whether boundaries are fitted to the query's own intensities, or how strongly, from 0 to 1.
             zoom: whether small structures get a closer look.
             again: whether slices as a first look saw them guide a second one.
 
@@ -70,8 +70,12 @@ class Segmenter:
 
         Raises:
             ExampleError: the examples can't be used together.
+            SettingError: the strength of the refinement is not between 0 and 1.
             VolumeError: the query is no finite 3D image of at least two slices along each axis.
         """
+        strength = float(refine)
+        if not 0 <= strength <= 1:
+            raise SettingError(f"The refinement's strength is {refine}, expected 0 (none) to 1 (full).")
         query.require_image()
         values = check_examples(examples)
         examples = list(examples)
@@ -83,7 +87,7 @@ class Segmenter:
         axis = request.view.axis
         with torch.inference_mode():
             layers = Pipeline(self.network, self.device, report, zoom, again, self._store).run(request)
-            refinement = refiner(request, layers[0].frame) if refine else None
+            refinement = refiner(request, layers[0].frame, strength) if strength > 0 else None
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
             merge(layers, *stacks, values, refinement, tick=lambda done, total: report("joining", done, total))
         remove_islands(*stacks, in_one_piece([e.mask for e in examples], values))

@@ -15,6 +15,7 @@ from FewShotSegLib.errors import (
     FewShotSegError,
     GeometryError,
     ReadError,
+    SettingError,
     VolumeError,
     WeightsError,
 )
@@ -134,6 +135,14 @@ def test_a_swapped_image_and_labelmap_are_noticed(image: Volume, labels: Volume)
 def test_things_that_are_no_examples_are_refused(segmenter: Segmenter, image: Volume, labels: Volume) -> None:
     with pytest.raises(ExampleError, match="expected Example"):
         segmenter.segment(image, [labels], never)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_a_refinement_stronger_than_full_or_weaker_than_none_is_refused(
+    segmenter: Segmenter, image: Volume, labels: Volume, strength: float
+) -> None:
+    with pytest.raises(SettingError, match="expected 0"):
+        segmenter.segment(image, Example.from_labelmap(image, labels), never, refine=strength)
 
 
 # Devices

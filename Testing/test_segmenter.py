@@ -235,6 +235,17 @@ def test_options_may_be_turned_off(segmenter: Segmenter) -> None:
     assert_sound(segmenter.segment(image, examples, refine=False, zoom=False), image)
 
 
+def test_refinement_of_half_strength_lies_between_none_and_full() -> None:
+    image, labels = two_balls()
+    examples = Example.from_labelmap(image, labels, [7, 9])
+    bundled = Segmenter(device="cpu")
+    none, half, full = (
+        bundled.segment(image, examples, refine=strength).confidence.array.astype(float) for strength in (0.0, 0.5, 1.0)
+    )
+    assert np.abs(half - none).sum() > 0
+    assert np.abs(half - none).sum() < np.abs(full - none).sum()
+
+
 def test_progress_is_told_in_stages_that_end_complete(segmenter: Segmenter) -> None:
     image, labels = two_balls()
     calls: list[tuple[str, int, int]] = []

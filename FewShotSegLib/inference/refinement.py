@@ -119,12 +119,13 @@ def segments_that_gain(
     return [int(s) + 1 for s in np.flatnonzero(gain > 0)]
 
 
-def refiner(request: Request, frame: Frame) -> Callable[[int, Tensor], Tensor] | None:
+def refiner(request: Request, frame: Frame, strength: float = 1.0) -> Callable[[int, Tensor], Tensor] | None:
     """Refinement of a request's slices, for the segments that gain from it on the examples; None if there are none.
 
     Args:
         request: with painted slices of the query, or of other volumes.
         frame: the one the network saw the region of interest through.
+        strength: 0 for none to 1.
     """
     stack = request.view.array
     window = window_of(frame.inside(stack))
@@ -138,5 +139,5 @@ def refiner(request: Request, frame: Frame) -> Callable[[int, Tensor], Tensor] |
     chosen = segments_that_gain(images[:_TRIALS], masks[:_TRIALS], len(request.values), shrink)
     if not chosen:
         return None
-    refinement = Refinement(chosen)
+    refinement = Refinement(chosen, strength)
     return lambda z, probability: refinement(torch.from_numpy(window(stack[z])), probability)
