@@ -20,7 +20,7 @@ from FewShotSegLib.evaluation.measures import bounding_box
 MARGIN_MM = 20.0
 MOST_VOXELS = 300_000
 BETA = 130.0
-TOLERANCE = 1e-5
+TOLERANCE = 1e-3
 
 
 def walk(
@@ -83,8 +83,9 @@ def _solve(
     every = tuple(slice(f // 2, None, f) if f // 2 < size else slice(None, None, f)
                   for f, size in zip(factors, image.shape, strict=True))  # fmt: skip
     low, high = np.percentile(image, [1, 99])
-    smooth = uniform_filter(np.clip(image.astype(np.float32), low, max(high, low + 1)), factors)
-    data = smooth[every]
+    # From 0 to 1, the scale that beta is meant for; on raw intensities every edge would be a wall.
+    unit = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
+    data = uniform_filter(unit, factors)[every]
     seeds = np.zeros(data.shape, np.int32)
     for number, value in enumerate(classes, start=1):
         seeds[painted[every] == value] = number
@@ -98,7 +99,7 @@ def _solve(
         numbered[seeds == value] = number
     size = np.asarray([float(s) * f for s, f in zip(reversed(spacing), factors, strict=True)])
     found = random_walker(
-        data, numbered, beta=BETA, mode="cg_j", tol=TOLERANCE, prob_tol=0.1, return_full_prob=True,
+        data, numbered, beta=BETA, mode="cg_j", tol=TOLERANCE, prob_tol=0.05, return_full_prob=True,
         spacing=size / size.min(),
     )  # fmt: skip
     probability = np.zeros((len(classes), *data.shape), np.float32)

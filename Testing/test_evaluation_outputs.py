@@ -1,0 +1,92 @@
+"""What a run leaves behind: its conditions, plots and picture sheets."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from FewShotSegLib import Volume
+from FewShotSegLib.evaluation import manifests, plots, run_info, sheets
+from FewShotSegLib.evaluation.command import add_arguments, run
+from FewShotSegLib.evaluation.datasets import open_dataset
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def a_finished_run(tmp_path):
+    """The output folder of a run of the nearest-slice peer on four made-up cases, with pictures."""
+    pytest.importorskip("monai")
+    folder = tmp_path / "data" / "benchmark" / "CHAOS_T2"
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text('{"labels": {"1": "box"}}')
+    for number in range(4):
+        label = np.zeros((14, 24, 24), np.uint8)
+        label[2:12, 4 : 10 + 2 * number, 4:12] = 1
+        label[2:7, 10:14, 4:12] = 1
+        Volume((label * 100).astype(np.int16)).write(folder / f"case{number}_image.nii.gz")
+        Volume(label).write(folder / f"case{number}_label.nii.gz")
+    manifests.write(manifests.generate(open_dataset(tmp_path / "data", "CHAOS_T2"), 0), tmp_path / "manifests")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ["--data", tmp_path / "data", "--output", tmp_path / "out", "--manifests", tmp_path / "manifests"]
+    options += ["--sets", "chaos_t2", "--methods", "nearest", "--protocol", "w-1,w-3", "--pictures"]
+    options += ["--reference", "nearest", "--threads", "1"]
+    assert run(parser.parse_args([str(option) for option in options])) == 0
+    return tmp_path / "out"
+
+
+def test_a_run_tells_under_what_conditions_it_was_made(a_finished_run):
+    (line,) = (a_finished_run / "runs.jsonl").read_text().splitlines()
+    info = json.loads(line)
+    assert info["versions"]["numpy"] == np.__version__
+    assert (info["threads"], info["jobs"], info["protocols"]) == (1, 1, ["W-1", "W-3"])
+    assert len(info["manifests"]["CHAOS_T2"]) == 64
+    records = [json.loads(line) for line in (a_finished_run / "results.jsonl").read_text().splitlines()]
+    assert {record["run"] for record in records} == {info["run"]}
+
+
+def test_conditions_name_no_place_of_the_machine(tmp_path):
+    (tmp_path / "CHAOS_T2.json").write_text("{}")
+    info = run_info.describe_run(tmp_path, ["CHAOS_T2", "SABS_CT"], {"model": "abc"}, {"threads": 2})
+    assert str(tmp_path) not in json.dumps(info)
+    assert info["manifests"]["SABS_CT"] is None
+    assert info["weights"] == {"model": "abc"}
+    other = run_info.describe_run(tmp_path, [], {}, {})
+    assert other["run"] != info["run"]
+
+
+def test_a_run_draws_its_plots_and_the_worst_and_median_case(a_finished_run):
+    names = {file.name for file in a_finished_run.glob("*.png")}
+    sheet_names = {f"sheet_CHAOS_T2_W-{k}_{which}.png" for k in (1, 3) for which in ("worst", "median")}
+    assert names == sheet_names | {"dice_against_slices.png", "dice_against_time.png"}
+    for name in names:
+        assert (a_finished_run / name).read_bytes().startswith(PNG)
+
+
+def test_kept_labelmaps_are_the_answers(a_finished_run):
+    files = list((a_finished_run / "labelmaps").glob("*.npz"))
+    assert len(files) == 8
+    with np.load(files[0]) as stored:
+        assert stored["labels"].shape == (14, 24, 24)
+        assert set(np.unique(stored["labels"])) == {0, 1}
+
+
+def test_there_is_no_curve_of_a_single_number_of_slices(tmp_path):
+    labels = {"1": {"name": "liver", "dice": 0.5}}
+    record = {"dataset": "CHAOS_T2", "protocol": "W-3", "method": "m", "query": "a", "options": {}, "weights": ""}
+    record |= {"labels": labels, "seconds": 1.0}
+    assert not plots.draw_against_slices([record], tmp_path / "none.png")
+    assert plots.draw_against_slices([record, record | {"protocol": "W-5"}], tmp_path / "some.png")
+    assert (tmp_path / "some.png").read_bytes().startswith(PNG)
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_a_sheet_shows_scored_slices_that_hold_something():
+    reference, found = np.zeros((30, 4, 4), int), np.zeros((30, 4, 4), int)
+    reference[5:15], found[12:18] = 1, 1
+    shown = sheets.slices_to_show(reference, found, [k for k in range(30) if k != 9])
+    assert len(shown) == 10
+    assert set(shown) <= set(range(5, 18)) - {9}
+    assert sheets.slices_to_show(reference * 0, found * 0, [3, 4]) == [3, 4]
