@@ -14,10 +14,10 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 from FewShotSegModule.logic import FewShotSegLogic
 from FewShotSegModule.setup import dependencies
 
-_SHAPE = (24, 64, 64)
-_SPACING = (1.5, 1.5, 3.0)
+SHAPE = (24, 64, 64)
+SPACING = (1.5, 1.5, 3.0)
 #: Slices (k) that are painted; the structures reach from slice 3 to slice 20.
-_PAINTED = (6, 12, 17)
+PAINTED = (6, 12, 17)
 _LONGEST_RUN_S = 300.0
 
 
@@ -37,10 +37,10 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
     def test_consoleCallSegments(self) -> None:
         """The one call that scripts use gives the structures."""
         self._needPackages()
-        volume, segmentation, truth = _madeUpScan()
+        volume, segmentation, truth = madeUpScan()
         logic = FewShotSegLogic()
         try:
-            result = logic.segmentFromExamples(volume, segmentation, sliceIndices=list(_PAINTED), axis=0, device="cpu")
+            result = logic.segmentFromExamples(volume, segmentation, sliceIndices=list(PAINTED), axis=0, device="cpu")
         finally:
             logic.shutdown()
         self._checkResult(result, volume, truth)
@@ -49,7 +49,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
     def test_panelSegmentsAndAccepts(self) -> None:
         """The panel does the same by its buttons, and an accepted result is a segmentation with the examples' names."""
         self._needPackages()
-        volume, segmentation, truth = _madeUpScan()
+        volume, segmentation, truth = madeUpScan()
         slicer.util.selectModule("FewShotSeg")
         ui = slicer.util.getModuleWidget("FewShotSeg").ui
         ui.queryVolumeSelector.setCurrentNode(volume)
@@ -58,7 +58,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert not ui.runButton.enabled, "no examples, so there is nothing to run"
         ui.addAllButton.click()
         slicer.app.processEvents()
-        assert ui.exampleTable.rowCount == len(_PAINTED)
+        assert ui.exampleTable.rowCount == len(PAINTED)
         assert ui.runButton.enabled, ui.runButton.toolTip
         ui.runButton.click()
         self._waitFor(lambda: ui.acceptButton.enabled)
@@ -96,19 +96,19 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             assert dice > 0.8, name
 
 
-def _madeUpScan() -> tuple[Any, Any, dict[str, np.ndarray]]:
+def madeUpScan() -> tuple[Any, Any, dict[str, np.ndarray]]:
     """A volume, a segmentation with three painted slices, and the structures by name as they really are."""
-    k, j, i = np.indices(_SHAPE)
+    k, j, i = np.indices(SHAPE)
     truth = {
         "large": ((k - 11.5) / 9) ** 2 + ((j - 26) / 16) ** 2 + ((i - 22) / 12) ** 2 < 1,
         "small": ((k - 11.5) / 9) ** 2 + ((j - 40) / 9) ** 2 + ((i - 46) / 8) ** 2 < 1,
     }
     body = ((j - 31.5) / 29) ** 2 + ((i - 31.5) / 30) ** 2 < 1
     image = np.where(body, 40.0, -900.0) + 60 * truth["large"] + 140 * truth["small"]
-    image += np.random.default_rng(0).normal(0, 12, _SHAPE)
+    image += np.random.default_rng(0).normal(0, 12, SHAPE)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "made-up scan")
     toPatient = vtk.vtkMatrix4x4()
-    for axis, (millimetres, sign) in enumerate(zip(_SPACING, (-1, -1, 1), strict=True)):
+    for axis, (millimetres, sign) in enumerate(zip(SPACING, (-1, -1, 1), strict=True)):
         toPatient.SetElement(axis, axis, sign * millimetres)
     volume.SetIJKToRASMatrix(toPatient)
     slicer.util.updateVolumeFromArray(volume, image.astype(np.int16))
@@ -117,8 +117,8 @@ def _madeUpScan() -> tuple[Any, Any, dict[str, np.ndarray]]:
     segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     for name, mask in truth.items():
-        painted = np.zeros(_SHAPE, np.uint8)
-        painted[list(_PAINTED)] = mask[list(_PAINTED)]
+        painted = np.zeros(SHAPE, np.uint8)
+        painted[list(PAINTED)] = mask[list(PAINTED)]
         identifier = segmentation.GetSegmentation().AddEmptySegment("", name)
         slicer.util.updateSegmentBinaryLabelmapFromArray(painted, segmentation, identifier, volume)
     return volume, segmentation, truth

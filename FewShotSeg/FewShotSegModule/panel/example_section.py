@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -14,6 +15,7 @@ from FewShotSegModule.panel.example_table import ExampleTable
 from FewShotSegModule.panel.orientation import positionText, sliceNormal
 from FewShotSegModule.panel.slice_jump import jumpTo
 from FewShotSegModule.panel.thumbnail import drawThumbnail
+from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.slice_views import sliceOfView
 
@@ -45,6 +47,8 @@ class ExampleSection:
         self._table = ExampleTable(
             ui.exampleTable, onEnabled=self._onEnabled, onRemoved=self._onRemoved, onChosen=self._onChosen
         )
+        #: What the table shows, by identifier: reading it from the scene again takes time.
+        self._rows: dict[str, ExampleRow] = {}
         self._stale: set[str] = set()
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -72,7 +76,8 @@ class ExampleSection:
         """Names of the segments on the examples that are to be used, in the order of their appearance."""
         names: dict[str, None] = {}
         for row in self.enabledRows():
-            names.update(dict.fromkeys(info.name for info in self._list.segmentsOn(row)))  # type: ignore[union-attr]
+            shown = self._rows.get(row.identifier)
+            names.update(dict.fromkeys(name for name, _color in (shown.segments if shown else ())))
         return list(names)
 
     # What the user does
@@ -137,29 +142,33 @@ class ExampleSection:
             self._showAll()
         else:
             for identifier in stale & rows.keys():
-                self._table.refresh(self._shown(rows[identifier]))
+                self._rows[identifier] = self._read(rows[identifier])
+                self._table.refresh(self._rows[identifier])
         self._onChanged()
 
     def _showAll(self) -> None:
-        self._table.show([self._shown(row) for row in self._list.rows()] if self._list is not None else [])
+        rows = self._list.rows() if self._list is not None else []
+        self._rows = {row.identifier: self._read(row) for row in rows}
+        self._table.show(list(self._rows.values()))
 
-    def _shown(self, row: Any) -> ExampleRow:
+    def _read(self, row: Any) -> ExampleRow:
+        """A row as it is in the scene now."""
         assert self._list is not None
-        segments = tuple((info.name, tuple(info.color)) for info in self._list.segmentsOn(row))
-        image, labels, pixelMm = self._list.sliceImage(row)
+        try:
+            segments = tuple((info.name, tuple(info.color)) for info in self._list.segmentsOn(row))
+            image, labels, pixelMm = self._list.sliceImage(row)
+            position = positionText(sliceNormal(row.volume, row.axis), self._list.positionMm(row))
+        except SceneError as error:
+            # The image was taken out of the volume, for instance; the row comes back to life when it is put back.
+            segments, position = (), str(error)
+            image, labels, pixelMm = np.zeros((1, 1)), np.zeros((1, 1), int), (1.0, 1.0)
+        colors = [color for _name, color in segments]
         return ExampleRow(
             identifier=row.identifier,
             enabled=row.enabled,
-            picture=drawThumbnail(
-                image,
-                labels,
-                pixelMm,
-                [color for _n, color in segments],
-                ExampleTable.PICTURE_SIZE,
-                _window(row.volume),
-            ),
+            picture=drawThumbnail(image, labels, pixelMm, colors, ExampleTable.PICTURE_SIZE, _window(row.volume)),
             volumeName=row.volume.GetName(),
-            position=positionText(sliceNormal(row.volume, row.axis), self._list.positionMm(row)),
+            position=position,
             segments=segments,
         )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import vtk
+import numpy as np
+
+from FewShotSegModule.scene import geometry
 
 #: Negative and positive end of the axes R, A and S.
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -28,18 +30,13 @@ def sliceNormal(volume: Any, axis: int) -> tuple[float, float, float]:
     :param volume: A vtkMRMLVolumeNode.
     :param axis: Array axis along which the slices are counted (0=k, 1=j, 2=i).
     """
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    toWorld = vtk.vtkMatrix4x4()
-    transform = volume.GetParentTransformNode()
-    if transform is not None and transform.IsTransformToWorldLinear():
-        transform.GetMatrixTransformToWorld(toWorld)
-    vtk.vtkMatrix4x4.Multiply4x4(toWorld, matrix, matrix)
-    # The normal is what the other two directions leave: the columns need not be at right angles.
-    one, other = ([matrix.GetElement(row, column) for row in range(3)] for column in range(3) if column != 2 - axis)
-    normal = [0.0, 0.0, 0.0]
-    vtk.vtkMath.Cross(one, other, normal)
-    along = [matrix.GetElement(row, 2 - axis) for row in range(3)]
-    length = vtk.vtkMath.Norm(normal) * (1 if vtk.vtkMath.Dot(normal, along) >= 0 else -1)
-    right, anterior, superior = (part / length for part in normal)
+    matrix = geometry.ijkToRas(volume)
+    if geometry.isLinear(volume):
+        matrix = geometry.toWorld(volume) @ matrix
+    columns = [matrix[:3, number] for number in range(3)]
+    along = columns.pop(2 - axis)
+    # The normal is at right angles to the other two directions, which need not be so to `along`.
+    normal = np.cross(*columns)
+    normal *= np.sign(normal @ along) / np.linalg.norm(normal)
+    right, anterior, superior = normal.tolist()
     return right, anterior, superior

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -47,6 +48,12 @@ class PaintSection:
         if self._widget.sourceVolumeNode() is not volume:
             self._widget.setSourceVolumeNode(volume)
         self._widget.enabled = segmentation is not None and volume is not None
+
+    def saveStateOf(self, segmentation: Any) -> Callable[[], Any] | None:
+        """What saves a segmentation for the editor's own undo button; None if another one is painted in."""
+        if segmentation is None or self._widget.segmentationNode() is not segmentation:
+            return None
+        return self._widget.saveStateForUndo
 
     def enter(self) -> None:
         """Makes the effects follow the mouse in the views, as the embedding module has to."""

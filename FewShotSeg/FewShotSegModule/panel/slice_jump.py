@@ -8,6 +8,7 @@ import slicer
 import vtk
 
 from FewShotSegModule.panel.orientation import sliceNormal
+from FewShotSegModule.scene import geometry
 
 
 def jumpTo(row: Any) -> None:
@@ -29,11 +30,9 @@ def jumpTo(row: Any) -> None:
 
 def _pointOnSlice(volume: Any, axis: int, index: int) -> list[float]:
     """The middle of a slice, RAS in the world."""
-    ijk = [(count - 1) / 2 for count in volume.GetImageData().GetDimensions()]
-    ijk[2 - axis] = index
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    point = list(matrix.MultiplyPoint((*ijk, 1.0))[:3])
+    kji = [(count - 1) / 2 for count in geometry.shapeOf(volume)]
+    kji[axis] = index
+    point = (geometry.ijkToRas(volume) @ [*kji[::-1], 1.0])[:3].tolist()
     transform = volume.GetParentTransformNode()
     if transform is not None:
         toWorld = vtk.vtkGeneralTransform()

@@ -183,9 +183,11 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _whatIsMissing(self) -> str:
         if self._parameters is None:
             return _("The scene is being closed.")
-        return self.logic.whatIsMissing(
-            self._parameters.queryVolume, self._examples.enabledRows(), self._settings.runSettings()
-        )
+        rows = self._examples.enabledRows()
+        missing = self.logic.whatIsMissing(self._parameters.queryVolume, rows, self._settings.runSettings())
+        if not missing and not self._examples.segmentNames():
+            return _("Nothing is painted on the examples; paint a structure on one of them at least.")
+        return missing
 
     def _start(self, **callbacks: Any) -> Any:
         return self.logic.startRun(
@@ -200,7 +202,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.preview = preview
 
     def _accept(self, preview: Any) -> Any:
-        target = self.logic.accept(preview, self._parameters.outputSegmentation, self._painting.editorNode)
+        output = self._parameters.outputSegmentation
+        saveState = self._painting.saveStateOf(output)
+        target = self.logic.accept(preview, output, self._painting.editorNode, saveState)
         self._parameters.preview = None
         return target
 

@@ -38,6 +38,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):
         self._unordered = True
         self._observing = False
         self._undoStates = 0
+        self._saved: list[Any] = []
         self._visible: dict[str, bool] = {}
         self.setMinimumHeight(84)
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
@@ -87,6 +88,9 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):
 
     def setMaximumNumberOfUndoStates(self, count: int) -> None:
         self._undoStates = count
+
+    def saveStateForUndo(self) -> None:
+        self._saved.append(self.segmentationNode())
 
     def setupViewObservations(self) -> None:
         self._observing = True

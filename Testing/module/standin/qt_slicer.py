@@ -6,14 +6,16 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from . import ctk_widgets, qmrml_widgets, qt
+from . import ctk_widgets, qmrml_widgets, qt, qt_connectors
+from .install import install
+from .parameter_node import Connector
 
 
-def installQt(slicer: Any) -> None:
-    """Makes `import qt`, `import ctk` and `slicer.qMRML...` work; may be called again.
-
-    :param slicer: The module `slicer`, with the parts that need no Qt in place.
-    """
+def installSlicer() -> Any:
+    """The module `slicer` with all stand-ins in place; may be called again."""
+    slicer = install()
+    if hasattr(slicer, "qMRMLUtils"):
+        return slicer
     application = qt.application()
     sys.modules["qt"] = qt
     ctk: Any = ModuleType("ctk")
@@ -24,5 +26,11 @@ def installQt(slicer: Any) -> None:
         setattr(slicer, name, widget)
     slicer.qMRMLUtils = qmrml_widgets.qMRMLUtils
     slicer.app.processEvents = application.processEvents
+    slicer.app.layoutManager = lambda: None
+    slicer.app.applicationName = "Slicer"
+    slicer.app.setOverrideCursor = application.setOverrideCursor
+    slicer.app.restoreOverrideCursor = application.restoreOverrideCursor
     window = qt.QMainWindow()
     slicer.util.mainWindow = lambda: window
+    Connector.connect, Connector.disconnect = qt_connectors.connect, qt_connectors.disconnect
+    return slicer

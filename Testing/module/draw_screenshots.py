@@ -1,0 +1,146 @@
+"""Draws the README's pictures of the panel, outside of Slicer: `python Testing/module/draw_screenshots.py`.
+
+The panel is the module's own, on stand-ins for Slicer's widgets, working on the real scene library with the sample scan, the
+real engine and its worker process. The slice views beside the result are drawn here, as Slicer would colour them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(REPOSITORY / "FewShotSeg"), str(REPOSITORY)]
+
+PAINTED = (70, 80, 90, 100)
+STRUCTURES = ("liver", "spleen", "right kidney", "left kidney", "aorta")
+WINDOW = (-160.0, 240.0)
+#: Height of each drawn slice view.
+VIEW_HEIGHT = 300
+
+
+def main() -> None:
+    """Draws both pictures."""
+    parser = argparse.ArgumentParser(description="Draws the README's pictures of the panel.")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
+    output = parser.parse_args().output
+    from FewShotSegLib.demo.sample_scan import load_sample_scan
+
+    from standin.qt_panel import Panel, addSliceViews, addVolume, loadModule, paint
+    from standin.qt_slicer import installSlicer
+
+    slicer = installSlicer()
+    addSliceViews(slicer)
+    scan = load_sample_scan(STRUCTURES)
+    volume = addVolume(slicer, "AbdomenCT", scan.image.array, ijkToRas(scan.image))
+    volume.GetScalarVolumeDisplayNode().AutoWindowLevelOff()
+    volume.GetScalarVolumeDisplayNode().SetWindowLevelMinMax(*WINDOW)
+    panel = Panel(slicer, loadModule())
+    try:
+        panel.enter()
+        painted = panel.parameters.paintSegmentation
+        for value, name in scan.labels.names.items():
+            mask = np.zeros(scan.labels.shape, bool)
+            mask[list(PAINTED)] = scan.labels.array[list(PAINTED)] == value
+            paint(slicer, painted, volume, name, mask, scan.labels.colors[value])
+        panel.ui.addAllButton.click()
+        panel.settle()
+        save(panel.picture(), output / "panel.png")
+        panel.ui.runButton.click()
+        seconds = panel.waitFor(lambda: panel.ui.acceptButton.enabled, 1800)
+        print(f"segmented in {seconds:.0f} s")
+        panel.ui.confidenceCheckBox.checked = True
+        preview, confidence = panel.parameters.preview, panel.parameters.confidenceVolume
+        views = sliceViews(slicer, volume, preview, confidence, scan.image.spacing_kji)
+        save(besides(panel.picture(), views), output / "panel_result.png")
+    finally:
+        panel.close()
+
+
+def ijkToRas(volume: Any) -> np.ndarray:
+    """The matrix of an engine's volume, which is in LPS, for Slicer."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(volume.direction, (3, 3)) * volume.spacing
+    matrix[:3, 3] = volume.origin
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
+
+
+def sliceViews(slicer: Any, volume: Any, preview: Any, confidence: Any, spacing: tuple[float, ...]) -> list[Any]:
+    """An axial and a coronal view of the result, and an axial one of its confidence, each with a caption."""
+    from FewShotSegModule.panel.pixmaps import pixmapOf
+
+    image = np.clip((slicer.util.arrayFromVolume(volume) - WINDOW[0]) / (WINDOW[1] - WINDOW[0]), 0, 1)
+    gray = np.repeat((image * 255)[..., None], 3, axis=3)
+    colored, sure = gray.copy(), gray.copy()
+    content = preview.GetSegmentation()
+    covered = []
+    for number in range(content.GetNumberOfSegments()):
+        identifier = content.GetNthSegmentID(number)
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(preview, identifier, volume) > 0
+        colored[mask] = 0.5 * colored[mask] + 0.5 * 255 * np.array(content.GetSegment(identifier).GetColor())
+        covered.append(mask)
+    found = np.any(covered, axis=0)
+    display = confidence.GetScalarVolumeDisplayNode()
+    table, (low, high) = display.GetColorNode().GetLookupTable(), display.GetScalarRange()
+    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    steps = np.array([table.GetTableValue(n)[:3] for n in range(table.GetNumberOfTableValues())])
+    values = slicer.util.arrayFromVolume(confidence)
+    at = np.clip((values - low) / max(high - low, 1e-6) * (len(steps) - 1), 0, len(steps) - 1).astype(int)
+    sure = 0.5 * gray + 0.5 * 255 * steps[at]
+    axial, coronal = (PAINTED[1] + PAINTED[2]) // 2, int(np.argmax(found.sum(axis=(0, 2))))
+    k, j, i = spacing
+    parts = (
+        (f"axial, slice {axial}: not painted", colored[axial], j, i),
+        (f"coronal, slice {coronal}", colored[::-1, coronal], k, i),
+        (f"confidence, slice {axial}", sure[axial], j, i),
+    )
+    return [(caption, pixmapOf(_scaled(plane, height, width))) for caption, plane, height, width in parts]
+
+
+def _scaled(plane: np.ndarray, rowMm: float, columnMm: float) -> np.ndarray:
+    rows, columns = plane.shape[:2]
+    width = round(VIEW_HEIGHT * columns * columnMm / (rows * rowMm))
+    atRow = np.arange(VIEW_HEIGHT) * rows // VIEW_HEIGHT
+    atColumn = np.arange(width) * columns // width
+    return np.round(plane[np.ix_(atRow, atColumn)]).astype(np.uint8)
+
+
+def besides(panel: Any, views: list[Any]) -> Any:
+    """The panel's picture with slice views to the right of it, and a line that says what it is."""
+    from standin import qt
+
+    line = "drawn outside of Slicer: the module's panel on stand-ins for Slicer's widgets; slice views redrawn"
+    width = panel.width() + max(picture.width() for _caption, picture in views) + 12
+    height = max(panel.height(), len(views) * (VIEW_HEIGHT + 24)) + 22
+    whole = qt.QPixmap(width, height)
+    whole.fill(qt.QColor(30, 30, 34))
+    painter = qt.QPainter(whole)
+    painter.drawPixmap(0, 0, panel)
+    painter.setPen(qt.QColor(230, 230, 230))
+    for number, (caption, picture) in enumerate(views):
+        top = number * (VIEW_HEIGHT + 24)
+        painter.drawText(panel.width() + 12, top + 16, caption)
+        painter.drawPixmap(panel.width() + 6, top + 22, picture)
+    painter.drawText(8, height - 7, line)
+    painter.end()
+    return whole
+
+
+def save(picture: Any, path: Path) -> None:
+    """Writes a PNG small enough for the repository."""
+    from standin import qt
+
+    image = picture.toImage().convertToFormat(qt.QImage.Format.Format_RGB32)
+    small = image.convertToFormat(qt.QImage.Format.Format_Indexed8, qt.Qt.ImageConversionFlag.DiffuseAlphaDither)
+    image.save(str(path), "PNG", 0)
+    if path.stat().st_size > 300_000:
+        small.save(str(path), "PNG", 0)
+    print(f"{path}: {path.stat().st_size / 1000:.0f} KB")
+
+
+if __name__ == "__main__":
+    main()
