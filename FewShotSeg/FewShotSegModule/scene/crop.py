@@ -89,8 +89,9 @@ def _roiBounds(query: Any, roi: Any) -> tuple[np.ndarray, np.ndarray]:
     """First voxel and the one after the last, along (k, j, i), whose centres lie in the bounds of a region."""
     if not roi.IsA("vtkMRMLMarkupsROINode"):
         raise SceneError(_("A region of interest is needed, not {what}.").format(what=geometry.describe(roi)))
-    size = np.array(roi.GetSizeWorld())
-    if not (size > 0).all():
+    size = [0.0, 0.0, 0.0]
+    roi.GetSizeWorld(size)
+    if min(size) <= 0:
         raise SceneError(_("The region {roi} is empty; place it in a view first.").format(roi=roi.GetName()))
     objectToWorld = geometry.arrayOf(roi.GetObjectToWorldMatrix())
     objectToWorld[:3, :3] /= np.linalg.norm(objectToWorld[:3, :3], axis=0)

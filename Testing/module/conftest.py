@@ -1,0 +1,31 @@
+"""Fixtures for tests of the module: Slicer's own MRML, with stand-ins for what needs the application."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from standin.qt_fixtures import empty_panel, painted_panel, panel, slicer_with_qt  # noqa: E402, F401
+
+
+@pytest.fixture(scope="session")
+def installed_slicer() -> Any:
+    """The module `slicer`, complete as far as no Qt is needed."""
+    pytest.importorskip("slicer")
+    from standin.install import install
+
+    return install()
+
+
+@pytest.fixture
+def slicer(installed_slicer: Any) -> Iterator[Any]:
+    """The module `slicer` with an empty scene."""
+    installed_slicer.mrmlScene.Clear(1)
+    yield installed_slicer
+    installed_slicer.mrmlScene.Clear(1)
