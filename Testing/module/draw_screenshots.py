@@ -1,7 +1,7 @@
 """Draws the README's pictures of the panel, outside of Slicer: `python Testing/module/draw_screenshots.py`.
 
-The panel is the module's own, on stand-ins for Slicer's widgets, working on the real scene library with the sample scan, the
-real engine and its worker process. The slice views beside the result are drawn here, as Slicer would colour them.
+The panel is the module's own, on stand-ins for Slicer's widgets. Scene library, engine and worker process are the real
+ones, at work on the sample scan. The slice views beside the result are drawn here, in the colours that Slicer uses.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draws the README's pictures of the panel.")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
     output = parser.parse_args().output
-    from FewShotSegLib.demo.sample_scan import load_sample_scan
-
     from standin.qt_panel import Panel, addSliceViews, addVolume, loadModule, paint
     from standin.qt_slicer import installSlicer
+
+    from FewShotSegLib.demo.sample_scan import load_sample_scan
 
     slicer = installSlicer()
     addSliceViews(slicer)

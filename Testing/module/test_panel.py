@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from standin.qt_panel import paint
 
 USE, PICTURE, SLICE, SEGMENTS, REMOVE = range(5)
@@ -95,6 +94,7 @@ def test_a_run_needs_an_example_with_something_on_it(panel: Any) -> None:
 
 
 def test_the_slice_of_the_chosen_view_is_added_once(panel: Any) -> None:
+    opposite = {"S": "I", "A": "P", "R": "L"}
     for view, expected in ((0, "S"), (1, "A"), (2, "R")):
         show_slice(panel, 12, ("Red", "Green", "Yellow")[view])
         panel.ui.viewSelector.currentIndex = view
@@ -102,7 +102,7 @@ def test_the_slice_of_the_chosen_view_is_added_once(panel: Any) -> None:
         panel.ui.addSliceButton.click()
         assert panel.ui.exampleTable.rowCount == view + 1
         place = texts(panel, SLICE)[view]
-        assert f"<b>{expected} " in place or f"<b>{dict(S='I', A='P', R='L')[expected]} " in place
+        assert f"<b>{expected} " in place or f"<b>{opposite[expected]} " in place
         assert "made-up scan" in place
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from standin.qt_panel import paint
 
 
@@ -26,7 +25,7 @@ def mask_of(panel: Any, segmentation: Any, name: str) -> np.ndarray:
     return panel.slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identifier, panel.volume) > 0
 
 
-@pytest.fixture()
+@pytest.fixture
 def ready_panel(painted_panel: Any) -> Any:
     """A panel with examples, which computes on the CPU."""
     painted_panel.ui.deviceSelector.currentIndex = 1
@@ -35,7 +34,7 @@ def ready_panel(painted_panel: Any) -> Any:
     return painted_panel
 
 
-@pytest.fixture()
+@pytest.fixture
 def finished_panel(ready_panel: Any) -> Any:
     """A panel after a run."""
     ready_panel.ui.runButton.click()

@@ -13,7 +13,7 @@ import pytest
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def draw(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     # Nothing of Slicer is needed, so the file is loaded without its package's neighbours.
     monkeypatch.syspath_prepend(str(repository / "FewShotSeg"))

@@ -1,6 +1,6 @@
 """Binds widgets to the parameter node's attributes by their property SlicerParameterName.
 
-As strict as Slicer's own connectors: a widget of a class, or an attribute of a type, that Slicer can't bind is an error.
+As strict as Slicer's own connectors: what Slicer can't bind, for its widget's class or its type, is an error.
 """
 
 from __future__ import annotations
