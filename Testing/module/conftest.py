@@ -27,5 +27,7 @@ def installed_slicer() -> Any:
 def slicer(installed_slicer: Any) -> Iterator[Any]:
     """The module `slicer` with an empty scene."""
     installed_slicer.mrmlScene.Clear(1)
+    # In the application it is always there.
+    installed_slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(installed_slicer.mrmlScene)
     yield installed_slicer
     installed_slicer.mrmlScene.Clear(1)

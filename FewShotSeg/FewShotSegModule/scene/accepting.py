@@ -73,28 +73,22 @@ class Accepting:
         if not target.GetSegmentation().GetNumberOfSegments():
             _takeGrid(target, preview)
         self._prepare(preview, target, editorNode)
-        try:
-            if saveState is not None:
-                saveState()
-            else:
-                self.editorLogic.SaveStateForUndo()
-            self._writeSegments(preview, target, toPreview, names, locked)
-        finally:
-            self._scene.RemoveNode(self._settings)
-            self._settings = None
+        if saveState is not None:
+            saveState()
+        else:
+            self.editorLogic.SaveStateForUndo()
+        self._writeSegments(preview, target, toPreview, names, locked)
         if skipped:
             logging.warning("FewShotSeg: marked as completed, hence not changed: %s", ", ".join(skipped))
         return skipped
 
     def _prepare(self, preview: Any, target: Any, editorNode: Any) -> None:
         """Points the editor logic to the target, with the user's settings; the user's own editor node stays as it is."""
-        node = self._scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode", "FewShotSegAccept")
-        node.SetHideFromEditors(True)
-        node.SaveWithSceneOff()
-        node.SetOverwriteMode(_Settings.OverwriteNone)
-        self._settings = node
-        self.editorLogic.SetSegmentEditorNode(node)
+        node = self._settingsNode()
         node.SetAndObserveSegmentationNode(target)
+        node.SetOverwriteMode(_Settings.OverwriteNone)
+        node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+        node.SetSourceVolumeIntensityMask(False)
         source = queryOf(preview)
         if editorNode is not None:
             node.SetOverwriteMode(editorNode.GetOverwriteMode())
@@ -108,6 +102,18 @@ class Accepting:
         if source is not None:
             node.SetAndObserveSourceVolumeNode(source)
         self.editorLogic.ResetModifierLabelmapToDefault()
+
+    def _settingsNode(self) -> Any:
+        """The editor logic's own node; it stays, hidden and unsaved, since undoing needs it."""
+        if self._settings is None or not self._scene.IsNodePresent(self._settings):
+            node = self._scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
+            node.SetName("FewShotSegAccept")
+            node.SetHideFromEditors(True)
+            node.SaveWithSceneOff()
+            self._settings = self._scene.AddNode(node)
+            self.editorLogic.SetSegmentEditorNode(self._settings)
+        return self._settings
 
     def _writeSegments(
         self, preview: Any, target: Any, toPreview: np.ndarray, names: list[str], locked: dict[str, str]
