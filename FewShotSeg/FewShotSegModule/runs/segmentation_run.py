@@ -19,7 +19,7 @@ from FewShotSegModule.runs.worker_client import WorkerClient
 from FewShotSegModule.runs.worker_host import WorkerHost
 
 #: How long a worker may take to confirm a cancellation before it is killed; all in all half a second must do.
-_PATIENCE = 0.25
+_PATIENCE = 0.15
 
 
 def _nothing(*_arguments: Any) -> None:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -150,8 +149,6 @@ class WorkerClient:
                 logging.warning("FewShotSeg: the worker said %r", line)
 
     def _tidy(self) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.1)
         for stream in (self._process.stdin, self._log):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
@@ -170,6 +167,6 @@ def _killTree(process: subprocess.Popen[bytes]) -> None:
         # The group may live on after its first process.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-    end = time.monotonic() + 0.2
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
+    # It does nothing more from here on; until the system has taken its memory back may take longer than is worth waiting.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.05)

@@ -1,0 +1,336 @@
+"""Runs with the real engine in a real process of its own, and what happens when they end otherwise."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from FewShotSegLib.demo.sample_scan import SampleScan
+from nodes import add_segmentation, add_volume, mask_of, names_of
+
+PAINTED = (1, 4)
+LONGEST_S = 600.0
+
+
+@pytest.fixture(scope="module")
+def host(installed_slicer: Any) -> Iterator[Any]:
+    """One worker for all tests, as all runs of a session have."""
+    from FewShotSegModule.runs.worker_host import WorkerHost
+
+    made = WorkerHost()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def logic(slicer: Any, host: Any) -> Iterator[Any]:
+    from FewShotSegModule.logic import FewShotSegLogic
+
+    made = FewShotSegLogic(host)
+    yield made
+    made.removeObservers()
+    if made._run is not None:
+        made._run.cancel()
+
+
+class Case:
+    """Six slices of the sample scan, two of them painted."""
+
+    def __init__(self, slicer: Any, scan: SampleScan) -> None:
+        part = (slice(72, 84, 2), slice(0, None, 2), slice(0, None, 2))
+        values = {name: value for value, name in scan.labels.names.items()}
+        self.array = scan.image.array[part]
+        self.truth = {name: scan.labels.array[part] == values[name] for name in ("liver", "left kidney")}
+        to_ras = np.diag([-2, -2, 2, 1]) @ np.diag([*scan.image.spacing, 1.0])
+        self.volume = add_volume(slicer, "CT", self.array, to_ras)
+        self.painted = np.zeros(self.array.shape, bool)
+        self.painted[list(PAINTED)] = True
+        masks = {name: mask & self.painted for name, mask in self.truth.items()}
+        self.segmentation = add_segmentation(slicer, self.volume, masks)
+
+
+@pytest.fixture
+def case(slicer: Any, sample_scan: SampleScan) -> Case:
+    return Case(slicer, sample_scan)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1)
+
+
+def poll_until(run: Any, condition: Callable[[], object]) -> None:
+    end = time.monotonic() + LONGEST_S
+    while not condition():
+        assert time.monotonic() < end, "the run took too long"
+        run.poll()
+        time.sleep(0.01)
+
+
+def start(logic: Any, case: Case, stages: list[str], **more: Any) -> Any:
+    return logic.segmentFromExamples(
+        case.volume,
+        case.segmentation,
+        device="cpu",
+        wait=False,
+        onProgress=lambda stage, done, total, left: stages.append(stage),
+        **more,
+    )
+
+
+def node_ids(slicer: Any) -> list[str]:
+    scene = slicer.mrmlScene
+    return [scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())]
+
+
+def test_one_call_segments_with_all_segments_and_confidence(slicer: Any, logic: Any, case: Case, host: Any) -> None:
+    confidence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "confidence")
+    seen: list[tuple[str, int, int]] = []
+    result = logic.segmentFromExamples(
+        case.volume,
+        case.segmentation,
+        device="cpu",
+        confidenceVolume=confidence,
+        onProgress=lambda stage, done, total, left: seen.append((stage, done, total)),
+    )
+    assert names_of(result) == ["liver", "left kidney"]
+    for name, truth in case.truth.items():
+        found = mask_of(slicer, result, name, case.volume)
+        assert np.array_equal(found & case.painted, truth & case.painted), "painted slices come back as painted"
+        assert dice(found & ~case.painted, truth & ~case.painted) > 0.8, name
+    sure = slicer.util.arrayFromVolume(confidence)
+    assert sure.shape == case.array.shape
+    assert (sure[list(PAINTED)] == 1).all()
+    assert sure.min() < 0.9
+    assert "segmenting" in {stage for stage, _done, _total in seen}
+    assert host.client.alive, "the worker stays for the next run"
+    assert list(host.client.folder.glob("*.npy")) == [], "nothing is left over"
+
+    # Another run, in the same process: a range, one segment, weaker refinement, into what is there.
+    worker = host.client.processId
+    liver = mask_of(slicer, result, "liver", case.volume)
+    logic.segmentFromExamples(
+        case.volume,
+        sliceIndices=PAINTED,
+        axis=0,
+        exampleSegmentation=case.segmentation,
+        outputSegmentation=result,
+        segmentNames=["left kidney"],
+        sliceRange=(2, 2),
+        refineStrength=1.0,
+        device="cpu",
+    )
+    assert host.client.processId == worker
+    assert names_of(result) == ["liver", "left kidney"]
+    assert np.array_equal(mask_of(slicer, result, "liver", case.volume), liver)
+    assert dice(mask_of(slicer, result, "left kidney", case.volume)[2], case.truth["left kidney"][2]) > 0.8
+
+
+def test_cancelling_takes_less_than_half_a_second_and_leaves_the_scene_as_it_was(
+    slicer: Any, logic: Any, case: Case
+) -> None:
+    before = node_ids(slicer)
+    stages: list[str] = []
+    ended: list[str] = []
+    run = start(logic, case, stages, onCancelled=lambda: ended.append("cancelled"), onFinished=ended.append)
+    poll_until(run, lambda: "segmenting" in stages)
+    began = time.monotonic()
+    run.cancel()
+    assert time.monotonic() - began < 0.5
+    assert (run.state, ended) == ("cancelled", ["cancelled"])
+    run.poll()
+    run.cancel()
+    assert ended == ["cancelled"]
+    assert node_ids(slicer) == before
+
+
+def test_a_killed_worker_is_explained_and_the_next_run_starts_a_fresh_one(
+    slicer: Any, logic: Any, case: Case, host: Any
+) -> None:
+    before = node_ids(slicer)
+    stages: list[str] = []
+    messages: list[str] = []
+    run = start(logic, case, stages, onFailed=messages.append)
+    poll_until(run, lambda: stages)
+    killed = host.client.processId
+    folder = host.client.folder
+    os.kill(killed, signal.SIGKILL)
+    poll_until(run, lambda: run.state != "running")
+    assert run.state == "failed"
+    (message,) = messages
+    assert "memory" in message
+    assert "scene is as it was" in message
+    assert not folder.exists()
+    assert node_ids(slicer) == before
+    again = start(logic, case, stages := [])
+    poll_until(again, lambda: stages)
+    assert host.client.processId != killed
+    again.cancel()
+
+
+def test_a_second_run_at_the_same_time_is_refused(logic: Any, case: Case) -> None:
+    run = start(logic, case, [])
+    with pytest.raises(RuntimeError, match="A run is going on"):
+        start(logic, case, [])
+    assert run.state == "running"
+    run.cancel()
+
+
+def test_the_engines_own_words_reach_a_caller_who_waits(logic: Any, case: Case) -> None:
+    with pytest.raises(ValueError, match="'cuda:7'.*choose cpu"):
+        logic.segmentFromExamples(case.volume, case.segmentation, device="cuda:7")
+
+
+def test_what_is_wrong_with_the_volume_is_said_before_anything_starts(slicer: Any, logic: Any, case: Case) -> None:
+    bad = case.array.astype(np.float32)
+    bad[0, 0, 0] = np.nan
+    volume = add_volume(slicer, "with holes", bad)
+    with pytest.raises(ValueError, match="1 NaN"):
+        logic.segmentFromExamples(volume, case.segmentation, case.volume)
+
+
+def test_removing_the_volume_stops_the_run_with_a_message(slicer: Any, logic: Any, case: Case) -> None:
+    messages: list[str] = []
+    run = start(logic, case, stages := [], onFailed=messages.append)
+    poll_until(run, lambda: stages)
+    slicer.mrmlScene.RemoveNode(case.segmentation)
+    assert run.state == "running", "examples were copied"
+    slicer.mrmlScene.RemoveNode(case.volume)
+    assert run.state == "failed"
+    assert "removed" in messages[0]
+
+
+def test_closing_the_scene_stops_the_run_with_a_message(slicer: Any, logic: Any, case: Case) -> None:
+    messages: list[str] = []
+    run = start(logic, case, stages := [], onFailed=messages.append)
+    poll_until(run, lambda: stages)
+    slicer.mrmlScene.Clear(0)
+    assert run.state == "failed"
+    assert "closed" in messages[0]
+
+
+def test_the_worker_ends_with_its_application(repository: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, os; sys.path[:0] = sys.argv[1:]\n"
+        "from standin.install import install; install()\n"
+        "from FewShotSegModule.runs.worker_client import WorkerClient\n"
+        "c = WorkerClient()\n"
+        "while not c.receive(): pass\n"
+        "print(c.processId, c.folder, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    paths = [str(repository), str(repository / "FewShotSeg"), str(repository / "Testing" / "module")]
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, timeout=LONGEST_S)
+    number, folder = done.stdout.split(maxsplit=1)
+    end = time.monotonic() + 30
+    while Path(folder.strip()).exists() or Path("/proc", number).exists():
+        assert time.monotonic() < end, "the worker goes on without its application"
+        time.sleep(0.05)
+
+
+# What is asked for
+
+
+def gathered(rows: list[Any], volume: Any, **settings: Any) -> Any:
+    from FewShotSegModule.runs.request import RunSettings
+    from FewShotSegModule.scene.gather import gather
+
+    return gather(volume, rows, RunSettings(**settings))
+
+
+def rows_of(case: Case, segmentation: Any = None, indices: tuple[int, ...] = PAINTED) -> list[Any]:
+    from FewShotSegModule.scene.given_examples import givenExamples
+
+    return givenExamples(case.volume, segmentation or case.segmentation, indices=indices, axis=0)
+
+
+def test_same_named_segments_of_several_segmentations_are_one_structure(slicer: Any, case: Case) -> None:
+    other = add_segmentation(slicer, case.volume, {"spleen": case.truth["left kidney"], "liver": case.truth["liver"]})
+    rows = rows_of(case, indices=(1,)) + rows_of(case, other, indices=(3,))
+    given = gathered(rows, case.volume)
+    assert [s.name for s in given.structures] == ["liver", "left kidney", "spleen"]
+    assert np.array_equal(given.examples[1].mask == 1, case.truth["liver"][3])
+    assert np.array_equal(given.examples[1].mask == 3, case.truth["left kidney"][3])
+
+
+def test_a_slice_painted_in_two_segmentations_is_one_slice_unless_they_disagree(slicer: Any, case: Case) -> None:
+    other = add_segmentation(slicer, case.volume, {"spleen": ~case.truth["liver"] & ~case.truth["left kidney"]})
+    given = gathered(rows_of(case, indices=(1,)) + rows_of(case, other, indices=(1,)), case.volume)
+    assert all((e.mask > 0).all() for e in given.examples)
+    clash = add_segmentation(slicer, case.volume, {"spleen": case.truth["liver"]})
+    with pytest.raises(ValueError, match="disagree"):
+        gathered(rows_of(case, indices=(1,)) + rows_of(case, clash, indices=(1,)), case.volume)
+
+
+def test_examples_far_from_the_range_serve_as_those_of_another_volume(case: Case) -> None:
+    given = gathered(rows_of(case, indices=(0, 1, 4, 5)), case.volume, sliceRange=(2, 3))
+    assert given.box[0][0] == 1
+    assert given.box[1][0] == 5
+    assert given.allowed[0][0] == 2
+    assert given.allowed[1][0] == 4
+    near = [e for e in given.examples if e.image is given.query]
+    assert [e.index for e in near] == [0, 3]
+    assert np.array_equal(near[0].mask == 1, case.truth["liver"][1])
+    far = [e for e in given.examples if e.image is not given.query]
+    assert [e.index for e in far] == [0, 5]
+    assert far[0].image.shape == case.array.shape
+
+
+def test_segments_are_chosen_by_name(case: Case) -> None:
+    given = gathered(rows_of(case), case.volume, segmentNames=["left kidney"])
+    assert [s.name for s in given.structures] == ["left kidney"]
+    assert np.array_equal(given.examples[0].mask > 0, case.truth["left kidney"][1])
+    with pytest.raises(ValueError, match="No example shows heart; there are left kidney, liver"):
+        gathered(rows_of(case), case.volume, segmentNames=["heart"])
+
+
+def test_strength_of_refinement_reaches_the_engine(case: Case) -> None:
+    for refine, strength, expected in ((True, 1.0, True), (True, 0.4, 0.4), (False, 0.4, False)):
+        given = gathered(rows_of(case), case.volume, refine=refine, refineStrength=strength)
+        assert given.refine is expected or given.refine == expected
+        assert isinstance(given.refine, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "no examples"),
+        ({"indices": [1]}, "belong to an example segmentation"),
+        ({"examples": [3]}, "expected \\(volume, segmentation, axis, indices\\)"),
+    ],
+)
+def test_a_script_that_forgets_something_is_told(case: Case, arguments: dict[str, Any], message: str) -> None:
+    from FewShotSegModule.scene.given_examples import givenExamples
+
+    with pytest.raises(ValueError, match=message):
+        givenExamples(case.volume, **arguments)
+    with pytest.raises(ValueError, match="has no slice 6 along k"):
+        givenExamples(case.volume, case.segmentation, indices=[6], axis=0)
+
+
+def test_painted_slices_and_their_axis_are_found(case: Case) -> None:
+    from FewShotSegModule.scene.given_examples import givenExamples
+
+    assert [(r.axis, r.index) for r in givenExamples(case.volume, case.segmentation)] == [(0, 1), (0, 4)]
+    assert [(r.axis, r.index) for r in givenExamples(case.volume, case.segmentation, indices=[4])] == [(0, 4)]
+
+
+def test_the_time_left_follows_the_pace() -> None:
+    from FewShotSegModule.runs.time_estimate import TimeEstimate
+
+    now = [0.0]
+    estimate = TimeEstimate(lambda: now[0])
+    assert estimate("segmenting", 0, 40) is None
+    now[0] = 8.0
+    assert estimate("segmenting", 10, 40) == pytest.approx(24)
+    assert estimate("joining", 0, 40) is None
+    now[0] = 10.0
+    assert estimate("joining", 20, 40) == pytest.approx(2)
