@@ -14,9 +14,9 @@ from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.encoder import LiteEncoder
 from FewShotSegLib.training import trainer
-from FewShotSegLib.training.augment import IntensityChange, plane_grid, sample, slice_noise
+from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
 from FewShotSegLib.training.curves import draw_curves
-from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup, EpisodeSampler
+from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup, EpisodeSampler, _Plane
 from FewShotSegLib.training.export import export
 from FewShotSegLib.training.losses import soft_dice, with_background
 from FewShotSegLib.training.mixture import volume_weights
@@ -295,6 +295,41 @@ def test_a_run_ends_with_checkpoint_and_weights_that_load(
     loaded = load_network(tmp_path / "made.safetensors").state_dict()
     for key, value in learner.average.items():
         torch.testing.assert_close(loaded[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_process_whose_command_has_died_stops_and_writes_nothing(
+    plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DeadCommand:
+        def is_alive(self) -> bool:
+            return False
+
+    monkeypatch.setattr(torch.multiprocessing, "parent_process", DeadCommand)
+    learner = Trainer(plan, 0)
+    learner.run()
+    assert learner.step == 0
+    assert not list(Path(plan.run).iterdir())
+
+
+def test_misdrawn_outlines_lose_no_structure_and_stay_near() -> None:
+    labels = torch.zeros(12, 96, 96, dtype=torch.long)
+    labels[:, 20:50, 30:60] = 1
+    labels[:, 60:80, 10:40] = 2
+    drawn_again = misdrawn(np.random.default_rng(0), labels)
+    assert drawn_again.dtype == labels.dtype
+    same = [torch.equal(a, b) for a, b in zip(drawn_again, labels, strict=True)]
+    assert 0 < sum(same) < 12
+    for plane in drawn_again:
+        assert plane.unique().tolist() == [0, 1, 2]
+        assert float(((plane == 1) & (labels[0] == 1)).sum()) > 0.6 * float((plane == 1).sum())
+
+
+def test_thick_slices_average_their_neighbours() -> None:
+    volume = a_training_volume("a")
+    plane = _Plane(volume, 0)
+    thick = plane.thick(volume.image, [10], 3)[0]
+    np.testing.assert_allclose(thick, volume.image[9:12].mean(axis=0), rtol=1e-5)
+    assert np.array_equal(plane.thick(volume.image, [10], 1)[0], volume.image[10])
 
 
 def test_learning_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
