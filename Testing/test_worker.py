@@ -79,9 +79,7 @@ def request(folder: Path, scan: SampleScan, run: int, **changes: Any) -> dict[st
     examples = []
     for index in PAINTED:
         np.save(folder / f"{run}-{index}.npy", labels[index])
-        examples.append(
-            {"volume": 0, "axis": 0, "index": index, "mask": f"{run}-{index}.npy", "names": {"1": "liver"}}
-        )
+        examples.append({"volume": 0, "axis": 0, "index": index, "mask": f"{run}-{index}.npy", "names": {"1": "liver"}})
     volume = {
         "array": f"{run}.npy",
         "spacing": [2 * s for s in scan.image.spacing],
@@ -168,7 +166,8 @@ def test_nothing_but_answers_reaches_standard_output(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_it_says_how_it_is_used() -> None:
-    done = subprocess.run([sys.executable, "-m", "FewShotSegLib.worker"], capture_output=True, text=True, timeout=LONGEST_S)
+    command = [sys.executable, "-m", "FewShotSegLib.worker"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S)
     assert done.returncode != 0
     assert "FOLDER" in done.stderr
 

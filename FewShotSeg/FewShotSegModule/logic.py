@@ -21,9 +21,10 @@ from FewShotSegModule.runs.worker_host import WorkerHost
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.accepting import Accepting
 from FewShotSegModule.scene.confidence import writeConfidence
+from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
-from FewShotSegModule.scene.gather import MOST_EXAMPLES, gather, rangeAxis
+from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather, rangeAxis
 from FewShotSegModule.scene.given_examples import givenExamples
 from FewShotSegModule.scene.preview import makePreview, placeLike, queryOf, show
 
@@ -53,9 +54,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
 
-    def getParameterNode(self) -> FewShotSegParameterNode:
-        """The module's settings in the scene."""
-        return FewShotSegParameterNode(super().getParameterNode())
+    def getParameterNode(self) -> Any:
+        """The module's settings in the scene, as a FewShotSegParameterNode."""
+        return FewShotSegParameterNode(super().getParameterNode())  # type: ignore[call-arg]  # made by the wrapper
 
     # For scripts
 
@@ -94,21 +95,21 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param device: "auto", "cpu", "cuda", "cuda:1".
         :param refine: Whether boundaries follow the intensities.
         :param wait: Whether to return only when it is done.
-        :param examples: Examples of several volumes, instead of or besides the parameters above: each an ExampleSlice or
-            (volume, segmentation, axis, indices), where axis and indices may be None.
+        :param examples: Examples of several volumes, instead of or besides the parameters above: each an ExampleSlice
+            or (volume, segmentation, axis, indices), where axis and indices may be None.
         :param refineStrength: How far boundaries follow the intensities, from 0 to 1.
         :param segmentNames: Which of the examples' segments to look for; None for all.
         :param sliceRange: First and last slice to segment, along the axis of the examples; None for all.
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
         :param confidenceVolume: A scalar volume to fill with how sure the result is, 0 to 1.
         :param onProgress: Called with (stage, done, total, seconds left or None).
-        :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation of
-            it then, unless an output segmentation was given, which is filled already.
+        :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation
+            of it then, unless an output segmentation was given, which is filled already.
         :param onFailed: Called with a message.
         :param onCancelled: Called after `run.cancel()`.
         :return: The segmentation; with `wait=False`, the run at once.
-        :raises FewShotSegError: Something is missing, doesn't fit or went wrong. Errors of what was given are ValueErrors,
-            those of the run RuntimeErrors.
+        :raises FewShotSegError: Something is missing, doesn't fit or went wrong. Errors of what was given are
+            ValueErrors, those of the run RuntimeErrors.
         """
         rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
         settings = RunSettings(device, refine, refineStrength, segmentNames, sliceRange, roi)
@@ -222,7 +223,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             slicer.mrmlScene.RemoveNode(preview)
 
     def whatIsMissing(self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings) -> str:
-        """What a run still needs, for a tooltip; "" if it can start. Quick: no voxel is looked at."""
+        """What a run still needs, for a tooltip; "" if it can start. Quick: hardly a voxel is looked at."""
         if queryVolume is None:
             return _("Select the volume to segment.")
         try:
@@ -237,10 +238,12 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             return _("There are {count} examples; use at most {most}.").format(count=len(examples), most=MOST_EXAMPLES)
         if settings.segmentNames is not None and not settings.segmentNames:
             return _("Choose at least one segment.")
-        if settings.sliceRange is not None:
-            last = geometry.shapeOf(queryVolume)[rangeAxis(queryVolume, examples)] - 1
-            if not 0 <= settings.sliceRange[0] <= settings.sliceRange[1] <= last:
-                return _("Choose slices between 0 and {last}.").format(last=last)
+        try:
+            allowedBox(queryVolume, rangeAxis(queryVolume, examples), settings.sliceRange, settings.roi)
+            if not anythingPainted(examples, settings.segmentNames):
+                return _("Nothing is painted on the examples; paint a structure on at least one of the slices.")
+        except FewShotSegError as error:
+            return str(error)
         return ""
 
     def shutdown(self) -> None:
@@ -279,9 +282,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _newSegmentation(self, preview: Any) -> Any:
         query = queryOf(preview)
         name = _("{name} segmentation").format(name=(query or preview).GetName())
-        node = slicer.mrmlScene.AddNewNodeByClass(
-            "vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name)
-        )
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
         placeLike(node, query if query is not None else preview)
         node.CreateDefaultDisplayNodes()
         return node

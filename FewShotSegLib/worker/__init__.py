@@ -1,8 +1,8 @@
 """The engine in a process of its own, for applications that must not wait, run out of memory or crash with it.
 
-`python -m FewShotSegLib.worker FOLDER` reads requests from standard input and writes answers to standard output, one JSON
-object a line. Arrays travel as .npy files in the folder, which belongs to this conversation alone and is removed when it
-ends. It ends when standard input does, hence also when the application dies.
+`python -m FewShotSegLib.worker FOLDER` reads requests from standard input and writes answers to standard output, one
+JSON object a line. Arrays travel as .npy files in the folder, which belongs to this conversation alone and is removed
+when it ends. It ends when standard input does, hence also when the application dies.
 
 Requests:
 
@@ -19,7 +19,7 @@ Answers:
 * `{"is": "progress", "run": 1, "stage": TEXT, "done": 3, "total": 40}`, at most about ten times a second.
 * `{"is": "finished", "run": 1, "labels": FILE, "confidence": FILE, "device": TEXT}`.
 * `{"is": "failed", "run": 1, "kind": KIND, "message": TEXT}`; KIND is "input" (the engine refused what it was given),
-  "memory", "packages" (one is missing or broken) or "crash" (anything unexpected, the traceback goes to standard error).
+  "memory", "packages" (one is missing or broken) or "crash" (anything else; the traceback goes to standard error).
 * `{"is": "cancelled", "run": 1}`.
 
 Runs are done one after the other. The network, and what is known of the latest query, stay between runs.

@@ -57,7 +57,7 @@ class Service:
         request = SegmentRequest.read(message, self._folder)
         segmenter = self._segmenter(request.device)
         report("loading", 1, 1)
-        result = segmenter.segment(request.query, request.examples, progress=report, refine=request.refine)  # type: ignore[arg-type]  # a strength is understood as well
+        result = segmenter.segment(request.query, request.examples, progress=report, refine=request.refine)
         answer: dict[str, Any] = {"is": "finished", "run": run, "device": str(segmenter.device)}
         for name, array in (("labels", result.labelmap.array), ("confidence", result.confidence.array)):
             answer[name] = f"{name}-{run}.npy"

@@ -25,7 +25,9 @@ def ijk_to_ras() -> np.ndarray:
     return np.array([[-1.5, 0, 0, 10], [0, -2.0, 0, 20], [0, 0, 4.0, -30], [0, 0, 0, 1]], float)
 
 
-def add_volume(slicer: Any, name: str = "scan", array: np.ndarray | None = None, to_ras: np.ndarray | None = None) -> Any:
+def add_volume(
+    slicer: Any, name: str = "scan", array: np.ndarray | None = None, to_ras: np.ndarray | None = None
+) -> Any:
     if array is None:
         array = np.random.default_rng(0).normal(0, 30, SHAPE).astype(np.int16)
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
@@ -35,7 +37,7 @@ def add_volume(slicer: Any, name: str = "scan", array: np.ndarray | None = None,
 
 
 def add_segmentation(slicer: Any, volume: Any, masks: Mapping[str, np.ndarray], name: str = "painted") -> Any:
-    """A segmentation on the volume's grid with one segment a mask, later ones in layers of their own if they overlap."""
+    """A segmentation on the volume's grid with one segment a mask, in layers where they overlap."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     for segment, mask in masks.items():

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from nodes import SHAPE, add_segmentation, add_transform, add_volume, box, ijk_to_ras, mask_of, names_of, set_segment
 
 LIVER = box(slice(2, 6), slice(4, 14), slice(4, 14))
@@ -274,6 +273,8 @@ def test_what_is_missing_is_said_in_words(slicer: Any, logic: Any, volume: Any) 
     assert "50" in missing(volume, [row] * 51, RunSettings())
     assert "segment" in missing(volume, [row], RunSettings(segmentNames=[]))
     assert "slices" in missing(volume, [row], RunSettings(sliceRange=(3, 8)))
+    assert "Nothing is painted" in missing(volume, [ExampleSlice(volume, target, 0, 7)], RunSettings())
+    assert "Nothing is painted" in missing(volume, [row], RunSettings(segmentNames=["spleen"]))
     empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     assert "no image" in missing(empty, [row], RunSettings())
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from nodes import SHAPE, add_segmentation, add_transform, add_volume, box, ijk_to_ras, set_segment
 
 LIVER, SPLEEN = box(3, slice(4, 14), slice(4, 14)), box(3, slice(16, 20), slice(2, 8))
@@ -230,7 +229,7 @@ def test_list_and_settings_survive_saving_to_an_mrb_and_opening_it_beside_other_
 # Slice views
 
 
-def view(slicer: Any, orientation: str, *, through: Sequence[float]) -> Any:
+def view(slicer: Any, orientation: str, *, through: Any) -> Any:
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(slicer.mrmlScene)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
     node.SetName("Red")
@@ -240,12 +239,10 @@ def view(slicer: Any, orientation: str, *, through: Sequence[float]) -> Any:
 
 
 @pytest.mark.parametrize(("orientation", "axis"), [("Axial", 0), ("Coronal", 1), ("Sagittal", 2)])
-def test_a_view_along_the_volume_shows_one_of_its_slices(
-    slicer: Any, volume: Any, orientation: str, axis: int
-) -> None:
+def test_a_view_along_the_volume_shows_one_of_its_slices(slicer: Any, volume: Any, orientation: str, axis: int) -> None:
     from FewShotSegModule.scene.slice_views import sliceOfView
 
-    place = (ijk_to_ras() @ [9, 11, 4, 1])[:3] + (0.3, -0.3, 0.7)
+    place = np.add((ijk_to_ras() @ [9, 11, 4, 1])[:3], (0.3, -0.3, 0.7)).tolist()
     assert sliceOfView(view(slicer, orientation, through=place), volume) == (axis, (4, 11, 9)[axis])
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from nodes import SHAPE, add_segmentation, add_transform, add_volume, box, ijk_to_ras, matrix
 
 
@@ -91,7 +90,7 @@ def test_a_transform_that_bends_is_refused_with_advice(scene: Any) -> None:
     volume = add_volume(scene.slicer)
     segmentation = add_segmentation(scene.slicer, volume, {"liver": box(3, slice(4, 14), slice(4, 14))})
     segmentation.SetAndObserveTransformNodeID(add_transform(scene.slicer, None).GetID())
-    with pytest.raises(ValueError, match="not linear.*Harden"):
+    with pytest.raises(ValueError, match=r"not linear.*Harden"):
         scene.Painted(volume, segmentation)
 
 
@@ -110,7 +109,8 @@ def test_the_engine_gets_the_place_of_a_volume_in_its_own_coordinates(scene: Any
     assert np.allclose(np.reshape(given.direction, (3, 3)), np.eye(3))
     turned = add_transform(scene.slicer, np.array([[0, -1, 0, 5], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], float))
     volume.SetAndObserveTransformNodeID(turned.GetID())
-    expected = np.diag([-1, -1, 1, 1]) @ scene.slicer.util.arrayFromTransformMatrix(turned) @ ijk_to_ras() @ [3, 4, 5, 1]
+    to_world = scene.slicer.util.arrayFromTransformMatrix(turned)
+    expected = np.diag([-1, -1, 1, 1]) @ to_world @ ijk_to_ras() @ [3, 4, 5, 1]
     moved = scene.geometry.volumeOf(volume)
     place = np.reshape(moved.direction, (3, 3)) @ (np.array(moved.spacing) * (3, 4, 5)) + moved.origin
     assert np.allclose(place, expected[:3])

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nodes import add_segmentation, add_volume, mask_of, names_of
 
 from FewShotSegLib.demo.sample_scan import SampleScan
-from nodes import add_segmentation, add_volume, mask_of, names_of
 
 PAINTED = (1, 4)
 LONGEST_S = 600.0
@@ -64,7 +64,7 @@ def case(slicer: Any, sample_scan: SampleScan) -> Case:
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1)
+    return 2 * int((a & b).sum()) / max(int(a.sum()) + int(b.sum()), 1)
 
 
 def poll_until(run: Any, condition: Callable[[], object]) -> None:
@@ -185,7 +185,7 @@ def test_a_second_run_at_the_same_time_is_refused(logic: Any, case: Case) -> Non
 
 
 def test_the_engines_own_words_reach_a_caller_who_waits(logic: Any, case: Case) -> None:
-    with pytest.raises(ValueError, match="'cuda:7'.*choose cpu"):
+    with pytest.raises(ValueError, match=r"'cuda:7'.*choose cpu"):
         logic.segmentFromExamples(case.volume, case.segmentation, device="cuda:7")
 
 
@@ -199,7 +199,8 @@ def test_what_is_wrong_with_the_volume_is_said_before_anything_starts(slicer: An
 
 def test_removing_the_volume_stops_the_run_with_a_message(slicer: Any, logic: Any, case: Case) -> None:
     messages: list[str] = []
-    run = start(logic, case, stages := [], onFailed=messages.append)
+    stages: list[str] = []
+    run = start(logic, case, stages, onFailed=messages.append)
     poll_until(run, lambda: stages)
     slicer.mrmlScene.RemoveNode(case.segmentation)
     assert run.state == "running", "examples were copied"
@@ -210,7 +211,8 @@ def test_removing_the_volume_stops_the_run_with_a_message(slicer: Any, logic: An
 
 def test_closing_the_scene_stops_the_run_with_a_message(slicer: Any, logic: Any, case: Case) -> None:
     messages: list[str] = []
-    run = start(logic, case, stages := [], onFailed=messages.append)
+    stages: list[str] = []
+    run = start(logic, case, stages, onFailed=messages.append)
     poll_until(run, lambda: stages)
     slicer.mrmlScene.Clear(0)
     assert run.state == "failed"
@@ -334,3 +336,17 @@ def test_the_time_left_follows_the_pace() -> None:
     assert estimate("joining", 0, 40) is None
     now[0] = 10.0
     assert estimate("joining", 20, 40) == pytest.approx(2)
+
+
+def test_importing_the_module_imports_nothing_that_slicer_does_not_bring_along(repository: Path) -> None:
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "from standin.install import install; install()\n"
+        "before = set(sys.modules)\n"
+        "import FewShotSegModule.logic\n"
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))\n"
+    )
+    paths = [str(repository), str(repository / "FewShotSeg"), str(repository / "Testing" / "module")]
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, timeout=LONGEST_S)
+    assert "FewShotSegModule" in done.stdout, done.stderr
+    assert set(done.stdout.split()) <= {"FewShotSegModule", "FewShotSegLib", "numpy", "slicer", "vtk", "vtkmodules"}

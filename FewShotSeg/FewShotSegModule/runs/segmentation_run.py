@@ -132,13 +132,12 @@ class SegmentationRun:
             self._tidy()
             self.onFinished(self)
         elif kind == "failed":
-            error = InvalidInputError if message["kind"] == "input" else RunError
-            self._fail(error(message["message"]))
+            text = message["message"]
+            self._fail(InvalidInputError(text) if message["kind"] == "input" else RunError(text))
 
     def _load(self, message: dict[str, Any]) -> RunResult:
         cut = tuple(
-            slice(first - start, last - start)
-            for first, last, start in zip(*self._allowed, self._box[0], strict=True)
+            slice(first - start, last - start) for first, last, start in zip(*self._allowed, self._box[0], strict=True)
         )
         arrays = []
         for name in ("labels", "confidence"):

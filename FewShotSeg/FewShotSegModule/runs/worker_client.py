@@ -161,12 +161,15 @@ def _killTree(process: subprocess.Popen[bytes]) -> None:
         return
     if os.name == "nt":
         subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, creationflags=0x08000000, check=False
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+            capture_output=True,
+            creationflags=0x08000000,
+            check=False,
         )
     else:
         # The group may live on after its first process.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-    # It does nothing more from here on; until the system has taken its memory back may take longer than is worth waiting.
+    # It does nothing more from here on; how long the system takes to have its memory back is not worth waiting for.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(0.05)

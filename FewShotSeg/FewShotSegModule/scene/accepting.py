@@ -65,9 +65,9 @@ class Accepting:
         skipped = [name for name in names if name in locked.values()]
         if names and len(skipped) == len(names):
             raise SceneError(
-                _("In {target}, {names} are marked as completed, so they are not changed; change their status first.").format(
-                    target=target.GetName(), names=", ".join(names)
-                )
+                _(
+                    "In {target}, {names} are marked as completed, so they are not changed; change their status first."
+                ).format(target=target.GetName(), names=", ".join(names))
             )
         toPreview = geometry.between(target, preview)
         if not target.GetSegmentation().GetNumberOfSegments():
@@ -83,7 +83,7 @@ class Accepting:
         return skipped
 
     def _prepare(self, preview: Any, target: Any, editorNode: Any) -> None:
-        """Points the editor logic to the target, with the user's settings; the user's own editor node stays as it is."""
+        """Points the editor logic to the target, with the user's settings; the user's editor node stays as it is."""
         node = self._settingsNode()
         node.SetAndObserveSegmentationNode(target)
         node.SetOverwriteMode(_Settings.OverwriteNone)
@@ -203,11 +203,12 @@ def _takeGrid(target: Any, preview: Any) -> None:
 
 def _addLike(content: Any, source: Any) -> str:
     """Adds an empty segment with the name, colour and terminology of another."""
-    identifier = content.AddEmptySegment(content.GenerateUniqueSegmentID(source.GetName()), source.GetName(), source.GetColor())
+    name = source.GetName()
+    identifier = content.AddEmptySegment(content.GenerateUniqueSegmentID(name), name, source.GetColor())
     segment = content.GetSegment(identifier)
     tag = vtk.reference("")
-    name = slicer.vtkSegment.GetTerminologyEntryTagName()
-    if source.GetTag(name, tag):
-        segment.SetTag(name, str(tag))
+    tagName = slicer.vtkSegment.GetTerminologyEntryTagName()
+    if source.GetTag(tagName, tag):
+        segment.SetTag(tagName, str(tag))
     _Logic.SetSegmentStatus(segment, _Logic.InProgress)
     return identifier

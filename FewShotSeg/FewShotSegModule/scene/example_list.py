@@ -97,15 +97,16 @@ class ExampleList:
             matrix = geometry.toWorld(row.volume) @ matrix
         columns = [matrix[:3, n] for n in range(3)]
         along = columns[2 - row.axis]
-        normal = np.cross(*[column for n, column in enumerate(columns) if n != 2 - row.axis])
+        one, other = (column for n, column in enumerate(columns) if n != 2 - row.axis)
+        normal = np.cross(one, other)
         normal *= np.sign(normal @ along) / np.linalg.norm(normal)
         return float(normal @ (matrix[:3, 3] + along * row.index))
 
     def sliceImage(self, row: ExampleSlice) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
         """A slice to be drawn, turned as slice views show it.
 
-        :return: Intensities, rows from top to bottom; labels of the same shape, 0 or 1 + position in `segmentsOn`; height
-            and width of a pixel in mm.
+        :return: Intensities, rows from top to bottom; labels of the same shape, 0 or 1 + position in `segmentsOn`;
+            height and width of a pixel in mm.
         """
         labels, _segments = self._labels(row)
         image = np.take(geometry.voxels(row.volume), row.index, row.axis)
@@ -136,7 +137,8 @@ class ExampleList:
     def _labels(self, row: ExampleSlice) -> tuple[np.ndarray, list[SegmentInfo]]:
         painted = Painted(row.volume, row.segmentation)
         if not 0 <= row.index < geometry.shapeOf(row.volume)[row.axis]:
-            raise SceneError(_("Slice {index} is outside of {name}.").format(index=row.index, name=row.volume.GetName()))
+            outside = _("Slice {index} is outside of {name}.")
+            raise SceneError(outside.format(index=row.index, name=row.volume.GetName()))
         plane = painted.plane(row.axis, row.index)
         segments = painted.segments()
         present = [int(number) for number in np.unique(plane) if number]

@@ -72,9 +72,18 @@ def rangeAxis(query: Any, rows: Sequence[ExampleSlice]) -> int:
     return max(sorted(set(axes)), key=axes.count) if axes else 0
 
 
-def _paintedOn(
-    rows: Sequence[ExampleSlice], wanted: Sequence[str] | None
-) -> tuple[list[Structure], list[np.ndarray]]:
+def anythingPainted(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) -> bool:
+    """Whether any of some segments (None for all) is on any of the rows; stops at the first."""
+    for row in rows:
+        painted = Painted(row.volume, row.segmentation)
+        segments = painted.segments()
+        on = (segments[number - 1].name for number in np.unique(painted.plane(row.axis, row.index)) if number)
+        if any(wanted is None or name in wanted for name in on):
+            return True
+    return False
+
+
+def _paintedOn(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) -> tuple[list[Structure], list[np.ndarray]]:
     """The structures on the rows, and a mask of their values for each row."""
     readers: dict[tuple[Any, Any], Painted] = {}
     found: dict[str, Structure] = {}
@@ -123,8 +132,8 @@ def _mergeSameSlice(
     if clash.any():
         raise SceneError(
             _(
-                "Slice {index} of {volume} is an example twice, in two segmentations that disagree about {count} pixels;"
-                " take one of the two rows out, or erase what is wrong."
+                "Slice {index} of {volume} is an example twice, in two segmentations that disagree about {count}"
+                " pixels; take one of the two rows out, or erase what is wrong."
             ).format(index=row.index, volume=row.volume.GetName(), count=int(clash.sum()))
         )
     np.copyto(before, mask, where=mask > 0)

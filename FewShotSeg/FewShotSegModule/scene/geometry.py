@@ -53,8 +53,8 @@ def toWorld(node: Any) -> np.ndarray:
     if not transform.IsTransformToWorldLinear():
         raise SceneError(
             _(
-                "{name} lies under the transform {transform}, which is not linear; slices of it are no planes. Harden the"
-                " transform (Data module, right click on the transform), or take the node out of it."
+                "{name} lies under the transform {transform}, which is not linear; slices of it are no planes. Harden"
+                " the transform (Data module, right click on the transform), or take the node out of it."
             ).format(name=node.GetName(), transform=transform.GetName())
         )
     matrix = vtk.vtkMatrix4x4()
@@ -81,9 +81,9 @@ def requireImage(volume: Any) -> None:
         raise SceneError(_("{name} holds no image.").format(name=volume.GetName()))
     if image.GetNumberOfScalarComponents() != 1:
         raise SceneError(
-            _("{name} has {count} values per voxel, expected one; split its channels or convert it to gray first.").format(
-                name=volume.GetName(), count=image.GetNumberOfScalarComponents()
-            )
+            _(
+                "{name} has {count} values per voxel, expected one; split its channels or convert it to gray first."
+            ).format(name=volume.GetName(), count=image.GetNumberOfScalarComponents())
         )
 
 

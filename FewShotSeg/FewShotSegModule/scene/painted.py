@@ -18,6 +18,8 @@ _LABELMAP = "Binary labelmap"
 #: How far indices may be off a whole number, in voxels, for two grids to count as one.
 _TOLERANCE = 0.02
 
+_Labelmap = tuple[np.ndarray | None, np.ndarray, int, np.ndarray]
+
 
 class Painted:
     """Reads painted slices. Where segments overlap on a slice, the later one in the list of segments counts.
@@ -38,9 +40,7 @@ class Painted:
     def __init__(self, volume: Any, segmentation: Any) -> None:
         geometry.requireImage(volume)
         if segmentation is None or not segmentation.IsA("vtkMRMLSegmentationNode"):
-            raise SceneError(
-                _("A segmentation is needed, not {what}.").format(what=geometry.describe(segmentation))
-            )
+            raise SceneError(_("A segmentation is needed, not {what}.").format(what=geometry.describe(segmentation)))
         toSegmentation = geometry.between(volume, segmentation) @ geometry.ijkToRas(volume)
         self._setUp(segmentation.GetSegmentation(), geometry.shapeOf(volume), toSegmentation)
 
@@ -106,14 +106,16 @@ class Painted:
             tag=str(tag) if found else "",
         )
 
-    def _labelmaps(self) -> list[tuple[np.ndarray | None, np.ndarray, int, np.ndarray]]:
-        """For each segment the labelmap's array (k, j, i), the index (k, j, i) of its first voxel, the segment's value
-        in it, and the matrix from the volume's indices to the labelmap's; the array is None where nothing is painted.
+    def _labelmaps(self) -> list[_Labelmap]:
+        """Of each segment: its labelmap, and where it lies.
+
+        The labelmap's array (k, j, i), None where nothing is painted; the index (k, j, i) of its first voxel; the
+        segment's value in it; and the matrix from the volume's indices to the labelmap's.
         """
         content = self._content
         if content.GetNumberOfSegments() and not content.ContainsRepresentation(_LABELMAP):
             content = self._converted()
-        found = []
+        found: list[_Labelmap] = []
         for number in range(content.GetNumberOfSegments()):
             segment = content.GetNthSegment(number)
             labelmap = segment.GetRepresentation(_LABELMAP)

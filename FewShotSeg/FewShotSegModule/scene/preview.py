@@ -120,12 +120,10 @@ def orientedImage(array: np.ndarray, start: tuple[int, int, int], toWorld: np.nd
     :param toWorld: From the grid's voxel indices to the coordinates of the segmentation.
     """
     image = slicer.vtkOrientedImageData()
-    extent = [n for first, count in zip(start[::-1], array.shape[::-1], strict=True) for n in (first, first + count - 1)]
-    image.SetExtent(*extent)
+    (k, j, i), (planes, rows, columns) = start, array.shape
+    image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + planes - 1)
     kind = array.dtype if array.dtype in (np.uint8, np.uint16) else np.dtype(np.int16)
-    scalars = numpy_to_vtk(
-        np.ascontiguousarray(array, kind).ravel(), deep=True, array_type=get_vtk_array_type(kind)
-    )
+    scalars = numpy_to_vtk(np.ascontiguousarray(array, kind).ravel(), deep=True, array_type=get_vtk_array_type(kind))
     image.GetPointData().SetScalars(scalars)
     image.SetGeometryFromImageToWorldMatrix(geometry.matrixOf(toWorld))
     return image

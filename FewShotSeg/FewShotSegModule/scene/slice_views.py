@@ -33,9 +33,9 @@ def sliceOfView(sliceNode: Any, volume: Any) -> tuple[int, int]:
     if lean > _LEAN:
         raise ObliqueViewError(
             _(
-                "The {view} view is not aligned with the slices of {volume}, so it shows no single slice of it. Rotate the"
-                " view to the volume plane: the button with that name in the view's own menu (the pin in its corner), or"
-                " the module Reformat."
+                "The {view} view is not aligned with the slices of {volume}, so it shows no single slice of it. Rotate"
+                " the view to the volume plane: the button with that name in the view's own menu (the pin in its"
+                " corner), or the module Reformat."
             ).format(view=sliceNode.GetName(), volume=volume.GetName())
         )
     # The plane's place on the axis in the middle of the volume.

@@ -16,7 +16,8 @@ def upright(
     :param ijkToRas: From voxel indices to the patient, 4 x 4.
     :return: Image, labels, height and width of a pixel in mm.
     """
-    columns = [ijkToRas[:3, 2 - a] for a in range(3) if a != axis]  # directions of the slice's rows' and columns' numbers
+    # The directions in which the numbers of the slice's rows and of its columns grow.
+    columns = [ijkToRas[:3, 2 - a] for a in range(3) if a != axis]
     pixel = [float(np.linalg.norm(column)) for column in columns]
     # What grows downwards in a view is inferior or posterior, what grows to the right is left or posterior.
     down, right = columns

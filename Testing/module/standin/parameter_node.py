@@ -88,8 +88,9 @@ class Field:
 
 
 class Connector:
-    """The place where the Qt part puts what binds widgets to attributes: `connect(wrapper, gui)` gives a tag for
-    `disconnect(wrapper, tag)`.
+    """The place where the Qt part puts what binds widgets to attributes.
+
+    `connect(wrapper, gui)` gives a tag for `disconnect(wrapper, tag)`.
     """
 
     connect: Callable[[Any, Any], Any] | None = None
