@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -292,3 +293,43 @@ def test_set_segment_of_the_tests_paints(slicer: Any, volume: Any) -> None:
     node = add_segmentation(slicer, volume, {"liver": LIVER})
     set_segment(slicer, node, "liver", SPLEEN, volume)
     assert np.array_equal(mask_of(slicer, node, "liver", volume), SPLEEN)
+
+
+def test_a_preview_survives_an_mrb_and_can_be_accepted_then(
+    slicer: Any, logic: Any, volume: Any, tmp_path: Path
+) -> None:
+    scene = slicer.mrmlScene
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    cache.SetRemoteCacheDirectory(str(tmp_path))
+    manager.SetCacheManager(cache)
+    scene.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+    logic.getParameterNode().preview = preview_of(volume, ((3, 0, 0), (5, 24, 20)))
+    file = tmp_path / "scene.mrb"
+    assert scene.WriteToMRB(str(file))
+    scene.Clear(1)
+    scene.SetURL(str(file))
+    assert scene.ReadFromMRB(str(file), False)
+    preview = logic.getParameterNode().preview
+    assert names_of(preview) == ["liver", "spleen"]
+    (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    target = add_segmentation(slicer, volume, {"liver": SPLEEN}, "target")
+    logic.accept(preview, target)
+    inside = box(slice(3, 5), slice(0, 24), slice(0, 20))
+    assert np.array_equal(mask_of(slicer, target, "liver", volume), np.where(inside, LIVER, SPLEEN))
+    scene.SetCacheManager(None)
+    scene.SetDataIOManager(None)
+
+
+def test_a_structure_that_was_not_found_is_an_empty_segment(slicer: Any, logic: Any, volume: Any) -> None:
+    from dataclasses import replace
+
+    from FewShotSegModule.scene.preview import makePreview
+
+    found = result_of()
+    preview = makePreview(volume, replace(found, labels=np.zeros_like(found.labels)))
+    assert names_of(preview) == ["liver", "spleen"]
+    target = add_segmentation(slicer, volume, {"liver": LIVER}, "target")
+    logic.accept(preview, target)
+    assert names_of(target) == ["liver", "spleen"]
+    assert not mask_of(slicer, target, "liver", volume).any()
