@@ -37,15 +37,15 @@ def test_a_run_that_nobody_waits_for_is_polled_until_it_is_done(slicer: Any) -> 
     from FewShotSegModule.runs.run_timer import RunTimer
 
     polled: list[int] = []
-    run = SimpleNamespace(state="running", poll=lambda: polled.append(1))
+    run: Any = SimpleNamespace(state="running", poll=lambda: polled.append(1))
     timer = ATimer()
     RunTimer(run, timer).start()
     timer.fire()
-    assert timer.active
+    assert bool(timer.active)
     assert 0 < timer.interval <= 200
     run.state = "finished"
     timer.fire()
-    assert not timer.active
+    assert not bool(timer.active)
     assert len(polled) == 2
     assert not RunTimer._active
 
