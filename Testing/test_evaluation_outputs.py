@@ -75,7 +75,7 @@ def test_kept_labelmaps_are_the_answers(a_finished_run):
 
 def test_there_is_no_curve_of_a_single_number_of_slices(tmp_path):
     labels = {"1": {"name": "liver", "dice": 0.5}}
-    record = {"dataset": "CHAOS_T2", "protocol": "W-3", "method": "m", "query": "a", "options": {}, "weights": ""}
+    record: dict = {"dataset": "CHAOS_T2", "protocol": "W-3", "method": "m", "query": "a", "options": {}, "weights": ""}
     record |= {"labels": labels, "seconds": 1.0}
     assert not plots.draw_against_slices([record], tmp_path / "none.png")
     assert plots.draw_against_slices([record, record | {"protocol": "W-5"}], tmp_path / "some.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ COLORS = ("#1f6fb4", "#d1495b", "#3a9d5d", "#8e5bb5", "#c98a1b", "#4b5563", "#2a
 MARKERS = "osD^vPX*<>"
 PANEL = (4.4, 3.8)
 DPI = 110
+SHORTEST = 1e-3
+"""Seconds; calls that took less are drawn here."""
 AXES = {"slices": "slices", "side": "voxels along a side in the plane", "examples": "examples", "segments": "segments"}
 
 
@@ -69,15 +72,19 @@ def draw_against_time(records: Iterable[Record], path: Path) -> bool:
         return False
     methods = sorted({method for found in groups.values() for method in found})
     figure, panels = _panels(len(groups))
+    slowest = SHORTEST
     for panel, ((dataset, protocol), found) in zip(panels, groups.items(), strict=True):
         for method, members in found.items():
             value = dice_by_case(members)
             seconds = sum(record["seconds"] for record in members) / len(members)
             if value is not None:
                 style = _style(method, methods) | {"linestyle": "none"}
-                panel.plot([max(seconds, 1e-3)], [value], label=method, **style)
+                panel.plot([max(seconds, SHORTEST)], [value], label=method, **style)
+                slowest = max(slowest, seconds)
         panel.set(title=f"{dataset}, {protocol}", xlabel="seconds a call", ylabel="mean Dice")
         panel.set(xscale="log", ylim=(0, 1))
+    for panel in panels:  # one scale for all, of whole decades
+        panel.set_xlim(SHORTEST / 2, 2 * 10 ** math.ceil(math.log10(slowest)))
     _finish(figure, panels, path)
     return True
 
@@ -106,6 +113,8 @@ def draw_growth(records: Iterable[Record], path: Path) -> bool:
                 if line:
                     panel.plot(*zip(*line, strict=True), label=method, **_style(method, methods))
             panel.set(xlabel=AXES[curve], ylabel=what, xscale="log", yscale="log")
+            panel.set_xticks(GROWTH[curve], [str(at) for at in GROWTH[curve]])
+            panel.minorticks_off()
     _finish(figure, panels, path)
     return True
 

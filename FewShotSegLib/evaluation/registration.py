@@ -16,10 +16,10 @@ from FewShotSegLib.evaluation.slice_completion import complete_slices
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
 
-WORK_MM = 3.0
+WORK_MM = 4.0
 CONTROL_MM = 40.0
 SEED = 1
-SAMPLED = 0.1
+SAMPLED = 0.05
 BINS = 32
 
 
@@ -88,7 +88,7 @@ def register(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     method = _method([2, 1], [1, 0])
     method.SetOptimizerAsLBFGSB(
         gradientConvergenceTolerance=1e-5, numberOfIterations=30, maximumNumberOfCorrections=5,
-        maximumNumberOfFunctionEvaluations=100, costFunctionConvergenceFactor=1e7,
+        maximumNumberOfFunctionEvaluations=50, costFunctionConvergenceFactor=1e7,
     )  # fmt: skip
     method.SetMovingInitialTransform(affine)
     method.SetInitialTransform(bending, inPlace=True)
