@@ -14,10 +14,10 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 from FewShotSegModule.logic import FewShotSegLogic
 from FewShotSegModule.setup import dependencies
 
-SHAPE = (24, 64, 64)
-SPACING = (1.5, 1.5, 3.0)
-#: Slices (k) that are painted; the structures reach from slice 3 to slice 20.
-PAINTED = (6, 12, 17)
+SHAPE = (12, 64, 64)
+SPACING = (1.5, 1.5, 5.0)
+#: Slices (k) that are painted; the structures reach from slice 1 to slice 10.
+PAINTED = (2, 5, 9)
 _LONGEST_RUN_S = 300.0
 
 
@@ -100,8 +100,8 @@ def madeUpScan() -> tuple[Any, Any, dict[str, np.ndarray]]:
     """A volume, a segmentation with three painted slices, and the structures by name as they really are."""
     k, j, i = np.indices(SHAPE)
     truth = {
-        "large": ((k - 11.5) / 9) ** 2 + ((j - 26) / 16) ** 2 + ((i - 22) / 12) ** 2 < 1,
-        "small": ((k - 11.5) / 9) ** 2 + ((j - 40) / 9) ** 2 + ((i - 46) / 8) ** 2 < 1,
+        "large": ((k - 5.5) / 5) ** 2 + ((j - 26) / 16) ** 2 + ((i - 22) / 12) ** 2 < 1,
+        "small": ((k - 5.5) / 5) ** 2 + ((j - 40) / 9) ** 2 + ((i - 46) / 8) ** 2 < 1,
     }
     body = ((j - 31.5) / 29) ** 2 + ((i - 31.5) / 30) ** 2 < 1
     image = np.where(body, 40.0, -900.0) + 60 * truth["large"] + 140 * truth["small"]

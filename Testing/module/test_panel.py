@@ -87,8 +87,8 @@ def test_the_editor_offers_painting_effects_only_and_hides_its_own_selectors(pan
 def test_a_run_needs_an_example_with_something_on_it(panel: Any) -> None:
     assert not panel.ui.runButton.enabled
     assert "example" in panel.ui.runButton.toolTip.lower()
-    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", disc(panel, 12))
-    show_slice(panel, 12)
+    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", disc(panel, 6))
+    show_slice(panel, 6)
     panel.ui.addSliceButton.click()
     assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
 
@@ -96,7 +96,7 @@ def test_a_run_needs_an_example_with_something_on_it(panel: Any) -> None:
 def test_the_slice_of_the_chosen_view_is_added_once(panel: Any) -> None:
     opposite = {"S": "I", "A": "P", "R": "L"}
     for view, expected in ((0, "S"), (1, "A"), (2, "R")):
-        show_slice(panel, 12, ("Red", "Green", "Yellow")[view])
+        show_slice(panel, 6, ("Red", "Green", "Yellow")[view])
         panel.ui.viewSelector.currentIndex = view
         panel.ui.addSliceButton.click()
         panel.ui.addSliceButton.click()
@@ -108,7 +108,7 @@ def test_the_slice_of_the_chosen_view_is_added_once(panel: Any) -> None:
 
 def test_a_tilted_view_is_refused_with_advice(panel: Any) -> None:
     node = panel.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
-    node.SetSliceToRASByNTP(0.2, 0.3, 0.9, 1, 0, 0, *panel.worldOf(12, 30, 30), 0)
+    node.SetSliceToRASByNTP(0.2, 0.3, 0.9, 1, 0, 0, *panel.worldOf(6, 30, 30), 0)
     panel.swallow(panel.ui.addSliceButton.click)
     assert panel.ui.exampleTable.rowCount == 0
     assert len(panel.messages) == 1
@@ -138,7 +138,7 @@ def test_adding_all_of_nothing_painted_says_so(panel: Any) -> None:
 
 def test_a_picture_shows_the_outline_in_the_segments_colour(panel: Any) -> None:
     segmentation = panel.parameters.paintSegmentation
-    paint(panel.slicer, segmentation, panel.volume, "disc", disc(panel, 12), (0.0, 1.0, 0.0))
+    paint(panel.slicer, segmentation, panel.volume, "disc", disc(panel, 6), (0.0, 1.0, 0.0))
     panel.ui.addAllButton.click()
     assert (example_image(panel, 0) == (0, 255, 0)).all(axis=-1).sum() > 20
 
@@ -161,7 +161,7 @@ def test_painting_on_an_example_refreshes_its_row_and_no_other(painted_panel: An
 
 def test_erasing_an_example_shows_that_nothing_is_painted(panel: Any) -> None:
     segmentation = panel.parameters.paintSegmentation
-    paint(panel.slicer, segmentation, panel.volume, "disc", disc(panel, 12))
+    paint(panel.slicer, segmentation, panel.volume, "disc", disc(panel, 6))
     panel.ui.addAllButton.click()
     paint(panel.slicer, segmentation, panel.volume, "disc", np.zeros(panel.scan.shape, bool))
     panel.settle()
@@ -294,9 +294,9 @@ def test_the_slice_range_counts_the_querys_slices(painted_panel: Any) -> None:
     assert not ui.sliceRangeWidget.enabled
     ui.sliceRangeCheckBox.click()
     assert ui.sliceRangeWidget.enabled
-    ui.sliceRangeWidget.setValues(4, 15)
-    assert list(panel.parameters.sliceRange) == [4, 15]
-    assert panel.widget._settings.runSettings().sliceRange == (4, 15)
+    ui.sliceRangeWidget.setValues(4, 9)
+    assert list(panel.parameters.sliceRange) == [4, 9]
+    assert panel.widget._settings.runSettings().sliceRange == (4, 9)
     assert ui.sliceRangeWidget.maximum == panel.scan.shape[0] - 1
     ui.sliceRangeCheckBox.click()
     assert panel.widget._settings.runSettings().sliceRange is None
@@ -355,7 +355,7 @@ def test_after_a_closed_scene_the_panel_works_again(painted_panel: Any) -> None:
     panel.slicer.mrmlScene.Clear(0)
     panel.prepareScene()
     panel.ui.queryVolumeSelector.setCurrentNode(panel.volume)
-    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", disc(panel, 12))
+    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", disc(panel, 6))
     panel.ui.addAllButton.click()
     assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
 

@@ -129,7 +129,9 @@ class RunController:
     def _onFailed(self, message: str) -> None:
         self._end()
         logging.error("FewShotSeg: run failed: %s", message)
-        slicer.util.errorDisplay(message, windowTitle=_("Segment from examples"))
+        # Who closes the scene knows why the run ends, and a dialog must not open halfway through that.
+        if not slicer.mrmlScene.IsClosing():
+            slicer.util.errorDisplay(message, windowTitle=_("Segment from examples"))
 
     def _end(self) -> None:
         self._timer.stop()

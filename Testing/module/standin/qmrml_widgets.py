@@ -40,7 +40,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):
         self._undoStates = 0
         self._saved: list[Any] = []
         self._visible: dict[str, bool] = {}
-        self.setMinimumHeight(84)
+        self.setMinimumHeight(104)
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
 
     unorderedEffectsVisible = Property(bool, lambda s: s._unordered, lambda s, v: setattr(s, "_unordered", v))

@@ -58,9 +58,22 @@ class TestedPanel(qt_panel.Panel):
 
     def saveAndReopen(self, folder: Path) -> None:
         """Saves the scene with all its data, closes it and opens it again."""
-        from scene_files import reopened  # type: ignore[import-not-found]
-
-        reopened(self.slicer, folder)
+        scene = self.slicer.mrmlScene
+        cache, manager = self.slicer.vtkCacheManager(), self.slicer.vtkDataIOManager()
+        cache.SetRemoteCacheDirectory(str(folder))
+        manager.SetCacheManager(cache)
+        scene.SetCacheManager(cache)
+        scene.SetDataIOManager(manager)
+        try:
+            file = str(folder / "scene.mrb")
+            assert scene.WriteToMRB(file)
+            scene.Clear(0)
+            assert self.ui.exampleTable.rowCount == 0
+            scene.SetURL(file)
+            assert scene.ReadFromMRB(file, False)
+        finally:
+            scene.SetCacheManager(None)
+            scene.SetDataIOManager(None)
 
 
 def _ijkToRas(volume: Any) -> Any:

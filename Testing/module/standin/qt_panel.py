@@ -46,7 +46,7 @@ class Panel:
         for _round in range(3):
             self._qt.application().processEvents()
 
-    def waitFor(self, condition: Callable[[], object], seconds: float = 120) -> float:
+    def waitFor(self, condition: Callable[[], object], seconds: float = 900) -> float:
         """Lets the application run until something is so; how long that took."""
         start = time.monotonic()
         while not condition():
@@ -78,7 +78,7 @@ class Panel:
         """A picture of the panel, as high as it needs."""
         self.window.show()
         self.events()
-        needed = self.ui.FewShotSeg.layout().minimumSize().height() + 20
+        needed = self.ui.FewShotSeg.layout().minimumSize().height() + 24
         self.window.resize(WIDTH, height or needed)
         self.events()
         return self.window.grab()
