@@ -19,6 +19,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(REPOSITORY / "FewShotS
 PAINTED = (70, 80, 90, 100)
 STRUCTURES = ("liver", "spleen", "right kidney", "left kidney", "aorta")
 WINDOW = (-160.0, 240.0)
+#: Height of the panel: all examples show.
+HEIGHT = 950
 #: Height of each drawn slice view.
 VIEW_HEIGHT = 300
 
@@ -49,14 +51,16 @@ def main() -> None:
             paint(slicer, painted, volume, name, mask, scan.labels.colors[value])
         panel.ui.addAllButton.click()
         panel.settle()
-        save(panel.picture(), output / "panel.png")
+        save(panel.picture(HEIGHT), output / "panel.png")
         panel.ui.runButton.click()
         seconds = panel.waitFor(lambda: panel.ui.acceptButton.enabled, 1800)
         print(f"segmented in {seconds:.0f} s")
         panel.ui.confidenceCheckBox.checked = True
         preview, confidence = panel.parameters.preview, panel.parameters.confidenceVolume
-        views = sliceViews(slicer, volume, preview, confidence, scan.image.spacing_kji)
-        save(besides(panel.picture(), views), output / "panel_result.png")
+        views = sliceViews(
+            slicer, volume, preview, confidence, scan.image.spacing_kji, panel.ui.confidenceOpacitySlider.value
+        )
+        save(besides(panel.picture(HEIGHT), views), output / "panel_result.png")
     finally:
         panel.close()
 
@@ -69,13 +73,13 @@ def ijkToRas(volume: Any) -> np.ndarray:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
 
 
-def sliceViews(slicer: Any, volume: Any, preview: Any, confidence: Any, spacing: tuple[float, ...]) -> list[Any]:
+def sliceViews(slicer: Any, volume: Any, preview: Any, confidence: Any, spacing: Any, opacity: float) -> list[Any]:
     """An axial and a coronal view of the result, and an axial one of its confidence, each with a caption."""
     from FewShotSegModule.panel.pixmaps import pixmapOf
 
     image = np.clip((slicer.util.arrayFromVolume(volume) - WINDOW[0]) / (WINDOW[1] - WINDOW[0]), 0, 1)
     gray = np.repeat((image * 255)[..., None], 3, axis=3)
-    colored, sure = gray.copy(), gray.copy()
+    colored = gray.copy()
     content = preview.GetSegmentation()
     covered = []
     for number in range(content.GetNumberOfSegments()):
@@ -84,13 +88,17 @@ def sliceViews(slicer: Any, volume: Any, preview: Any, confidence: Any, spacing:
         colored[mask] = 0.5 * colored[mask] + 0.5 * 255 * np.array(content.GetSegment(identifier).GetColor())
         covered.append(mask)
     found = np.any(covered, axis=0)
+    # As Slicer lays a volume over another: its colours, as opaque as the table and the overlay's opacity say.
     display = confidence.GetScalarVolumeDisplayNode()
-    table, (low, high) = display.GetColorNode().GetLookupTable(), display.GetScalarRange()
-    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    steps = np.array([table.GetTableValue(n)[:3] for n in range(table.GetNumberOfTableValues())])
-    values = slicer.util.arrayFromVolume(confidence)
-    at = np.clip((values - low) / max(high - low, 1e-6) * (len(steps) - 1), 0, len(steps) - 1).astype(int)
-    sure = 0.5 * gray + 0.5 * 255 * steps[at]
+    table, (low, high) = (
+        display.GetColorNode().GetLookupTable(),
+        (display.GetWindowLevelMin(), display.GetWindowLevelMax()),
+    )
+    colors = np.array([table.GetTableValue(n) for n in range(table.GetNumberOfTableValues())])
+    at = (slicer.util.arrayFromVolume(confidence) - low) / (high - low) * (len(colors) - 1)
+    overlay = colors[np.clip(at, 0, len(colors) - 1).astype(int)]
+    opaque = opacity * overlay[..., 3:]
+    sure = (1 - opaque) * gray + opaque * 255 * overlay[..., :3]
     axial, coronal = (PAINTED[1] + PAINTED[2]) // 2, int(np.argmax(found.sum(axis=(0, 2))))
     k, j, i = spacing
     parts = (
@@ -98,15 +106,19 @@ def sliceViews(slicer: Any, volume: Any, preview: Any, confidence: Any, spacing:
         (f"coronal, slice {coronal}", colored[::-1, coronal], k, i),
         (f"confidence, slice {axial}", sure[axial], j, i),
     )
-    return [(caption, pixmapOf(_scaled(plane, height, width))) for caption, plane, height, width in parts]
+    return [
+        (caption, _scaled(pixmapOf(np.round(plane).astype(np.uint8)), height, width))
+        for caption, plane, height, width in parts
+    ]
 
 
-def _scaled(plane: np.ndarray, rowMm: float, columnMm: float) -> np.ndarray:
-    rows, columns = plane.shape[:2]
-    width = round(VIEW_HEIGHT * columns * columnMm / (rows * rowMm))
-    atRow = np.arange(VIEW_HEIGHT) * rows // VIEW_HEIGHT
-    atColumn = np.arange(width) * columns // width
-    return np.round(plane[np.ix_(atRow, atColumn)]).astype(np.uint8)
+def _scaled(picture: Any, rowMm: float, columnMm: float) -> Any:
+    """A slice's picture with square millimetres, interpolated as in Slicer's views."""
+    from standin import qt
+
+    width = round(VIEW_HEIGHT * picture.width() * columnMm / (picture.height() * rowMm))
+    mode = qt.Qt.TransformationMode.SmoothTransformation
+    return picture.scaled(width, VIEW_HEIGHT, qt.Qt.AspectRatioMode.IgnoreAspectRatio, mode)
 
 
 def besides(panel: Any, views: list[Any]) -> Any:

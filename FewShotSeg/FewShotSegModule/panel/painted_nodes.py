@@ -12,13 +12,10 @@ class PaintedNodes:
     """Keeps volume and segmentation together: a segmentation of one volume must not be painted on another.
 
     Only a change of the volume makes it act, so that a user may select any segmentation, or none, afterwards.
-
-    :param selector: The qMRMLNodeComboBox of the segmentation.
     """
 
-    def __init__(self, selector: Any) -> None:
+    def __init__(self) -> None:
         self._volume: Any = None
-        selector.connect("nodeAddedByUser(vtkMRMLNode*)", self._prepare)
 
     def remember(self, volume: Any, segmentation: Any) -> None:
         """Takes a pair as it is, as it comes from a scene that was opened."""
@@ -31,6 +28,9 @@ class PaintedNodes:
         :param segmentation: The segmentation that is selected, may be None.
         """
         if volume is self._volume:
+            # One that was just made with the selector knows no grid yet.
+            if segmentation is not None and volume is not None and _isNew(segmentation):
+                self._prepare(segmentation)
             return segmentation
         self._volume = volume
         if volume is None:
@@ -67,3 +67,10 @@ def _painted(segmentation: Any, volume: Any) -> bool:
     """Whether a segmentation was made for painting examples on a volume."""
     name = _("{volume} examples").format(volume=volume.GetName())
     return _volumeOf(segmentation) is volume and segmentation.GetName().startswith(name)
+
+
+def _isNew(segmentation: Any) -> bool:
+    """Whether a segmentation holds nothing and has no grid."""
+    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    content = segmentation.GetSegmentation()
+    return not content.GetNumberOfSegments() and not content.GetConversionParameter(parameter)

@@ -59,7 +59,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             selector.setMRMLScene(slicer.mrmlScene)
         self.logic = FewShotSegLogic()
         self._painting = PaintSection(self.ui.segmentEditorWidget)
-        self._painted = PaintedNodes(self.ui.paintSegmentationSelector)
+        self._painted = PaintedNodes()
         self._settings = SettingsSection(self.ui)
         self._examples = ExampleSection(
             self.ui, painted=self._paintedNodes, onChanged=self._onExamplesChanged, addShortcut=_ADD_KEYS
@@ -129,6 +129,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run.cancel()
         self._result.hideOverlay()
         self._setParameters(None)
+        self._painted.remember(None, None)
         self._painting.release()
         self.logic.shutdown()
 

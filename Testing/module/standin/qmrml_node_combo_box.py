@@ -18,11 +18,7 @@ class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):
     """Lists a scene's nodes of some classes; selects the first by itself unless none is a choice, as Slicer's does."""
 
     currentNodeChanged = Signal(object)
-    nodeAddedByUser = Signal(object)
-    cppSignals = {  # noqa: RUF012
-        "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
-        "nodeAddedByUser(vtkMRMLNode*)": "nodeAddedByUser",
-    }
+    cppSignals = {"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged"}  # noqa: RUF012
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -93,7 +89,6 @@ class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):
         node = self._scene.AddNewNodeByClass(nodeType or self._values["nodeTypes"][0])
         if self._values.get("base"):
             node.SetName(self._scene.GenerateUniqueName(self._values["base"]))
-        self.nodeAddedByUser.emit(node)
         self.setCurrentNode(node)
         return node
 
