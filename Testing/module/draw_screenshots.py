@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(REPOSITORY / "FewShotS
 PAINTED = (70, 80, 90, 100)
 STRUCTURES = ("liver", "spleen", "right kidney", "left kidney", "aorta")
 WINDOW = (-160.0, 240.0)
-#: Height of the panel: all examples show.
+#: Height of the panel beside the slice views.
 HEIGHT = 950
 #: Height of each drawn slice view.
 VIEW_HEIGHT = 300
@@ -51,7 +51,7 @@ def main() -> None:
             paint(slicer, painted, volume, name, mask, scan.labels.colors[value])
         panel.ui.addAllButton.click()
         panel.settle()
-        save(panel.picture(HEIGHT), output / "panel.png")
+        save(panel.picture(), output / "panel.png")
         panel.ui.runButton.click()
         seconds = panel.waitFor(lambda: panel.ui.acceptButton.enabled, 1800)
         print(f"segmented in {seconds:.0f} s")

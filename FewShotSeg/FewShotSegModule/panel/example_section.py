@@ -155,7 +155,7 @@ class ExampleSection:
         """A row as it is in the scene now."""
         assert self._list is not None
         try:
-            segments = tuple((info.name, tuple(info.color)) for info in self._list.segmentsOn(row))
+            segments = tuple((info.name, info.color) for info in self._list.segmentsOn(row))
             image, labels, pixelMm = self._list.sliceImage(row)
             position = positionText(sliceNormal(row.volume, row.axis), self._list.positionMm(row))
         except SceneError as error:

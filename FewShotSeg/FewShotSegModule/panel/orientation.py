@@ -33,10 +33,10 @@ def sliceNormal(volume: Any, axis: int) -> tuple[float, float, float]:
     matrix = geometry.ijkToRas(volume)
     if geometry.isLinear(volume):
         matrix = geometry.toWorld(volume) @ matrix
-    columns = [matrix[:3, number] for number in range(3)]
-    along = columns.pop(2 - axis)
+    along = matrix[:3, 2 - axis]
     # The normal is at right angles to the other two directions, which need not be so to `along`.
-    normal = np.cross(*columns)
+    one, other = (matrix[:3, number] for number in range(3) if number != 2 - axis)
+    normal = np.cross(one, other)
     normal *= np.sign(normal @ along) / np.linalg.norm(normal)
     right, anterior, superior = normal.tolist()
     return right, anterior, superior

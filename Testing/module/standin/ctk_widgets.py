@@ -13,7 +13,7 @@ from .qt_manners import Manners
 _HEADER = 24
 
 
-class ctkCollapsibleButton(Manners, QtWidgets.QWidget):
+class ctkCollapsibleButton(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
     """A section with a header that hides its content."""
 
     contentsCollapsed = Signal(bool)
@@ -110,7 +110,7 @@ def _shared(kind: Any, getter: str, setter: str) -> Any:
     return Property(kind, lambda self: self._get(getter), lambda self, value: self._set(setter, value))
 
 
-class ctkSliderWidget(_Numbers, Manners, QtWidgets.QWidget):
+class ctkSliderWidget(_Numbers, Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
     """A slider and a number box for one number."""
 
     valueChanged = Signal(float)
@@ -152,7 +152,7 @@ class ctkSliderWidget(_Numbers, Manners, QtWidgets.QWidget):
     suffix = _shared(str, "suffix", "setSuffix")
 
 
-class ctkRangeWidget(_Numbers, Manners, QtWidgets.QWidget):
+class ctkRangeWidget(_Numbers, Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
     """Two number boxes for a range, with a bar between them."""
 
     valuesChanged = Signal(float, float)
@@ -202,7 +202,7 @@ class ctkRangeWidget(_Numbers, Manners, QtWidgets.QWidget):
     decimals = _shared(int, "decimals", "setDecimals")
 
 
-class ctkMessageBox(Manners, QtWidgets.QMessageBox):
+class ctkMessageBox(Manners, QtWidgets.QMessageBox):  # type: ignore[misc]  # PythonQt connects otherwise
     """A message box; tests replace `slicer.util`'s display functions, so it never opens there."""
 
 

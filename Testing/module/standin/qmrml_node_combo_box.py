@@ -14,7 +14,7 @@ from .qt_manners import Manners
 Property: Any = _Property
 
 
-class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):
+class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
     """Lists a scene's nodes of some classes; selects the first by itself unless none is a choice, as Slicer's does."""
 
     currentNodeChanged = Signal(object)

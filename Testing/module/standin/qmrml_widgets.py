@@ -14,7 +14,7 @@ from .qt_loader import UiLoader
 from .qt_manners import Manners
 
 
-class qMRMLWidget(Manners, QtWidgets.QWidget):
+class qMRMLWidget(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
     """A widget that knows the scene; a .ui file may connect others to it."""
 
     mrmlSceneChanged = Signal(object)
@@ -24,7 +24,7 @@ class qMRMLWidget(Manners, QtWidgets.QWidget):
         self.mrmlSceneChanged.emit(scene)
 
 
-class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):
+class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]  # PythonQt connects otherwise
     """The place of Slicer's Segment Editor: keeps what it is told, and says on its face that it is a placeholder."""
 
     currentSegmentIDChanged = Signal(str)

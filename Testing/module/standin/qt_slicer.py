@@ -19,8 +19,8 @@ def installSlicer() -> Any:
     application = qt.application()
     sys.modules["qt"] = qt
     ctk: Any = ModuleType("ctk")
-    for name, widget in ctk_widgets.CLASSES.items():
-        setattr(ctk, name, widget)
+    for name, ctkWidget in ctk_widgets.CLASSES.items():
+        setattr(ctk, name, ctkWidget)
     sys.modules["ctk"] = ctk
     for name, widget in qmrml_widgets.CLASSES.items():
         setattr(slicer, name, widget)
