@@ -12,7 +12,7 @@ import pytest
 from FewShotSegLib.demo.sample_scan import SampleScan, load_sample_scan
 from FewShotSegLib.volume import Volume
 
-# Without it, Slicer's Fill between slices lets the test run crash at exit; see FewShotSegLib/demo/yardsticks.py.
+# Without it, Slicer's Fill between slices lets the test run crash at exit; see FewShotSegLib/evaluation/fillers.py.
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_THREADER", "Platform")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
