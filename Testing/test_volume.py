@@ -364,7 +364,7 @@ def test_every_error_is_one_of_the_package() -> None:
     import FewShotSegLib
 
     errors = [getattr(FewShotSegLib, name) for name in FewShotSegLib.__all__ if name.endswith("Error")]
-    assert len(errors) == 8
+    assert len(errors) == 9
     assert all(issubclass(error, FewShotSegError) for error in [*errors, FewShotSegLib.Cancelled])
 
 
