@@ -77,3 +77,13 @@ def test_room_is_made_by_forgetting_looks_of_earlier_runs_only() -> None:
     assert encoder.encoded == [0, 1, 2]
     store.features("look", [0], encoder)
     assert encoder.encoded == [0, 1, 2, 0]
+
+
+def test_making_room_for_one_slice_loses_none_of_those_asked_for_with_it() -> None:
+    store, encoder = FeatureStore(limit=5 * 2 * 4 * 4 * 2 * 2), AnEncoder()
+    store.begin(a_stack())
+    store.features("look", [1, 2], encoder)
+    store.begin(a_stack())
+    both = store.features("look", [0, 1], encoder)
+    assert encoder.encoded == [1, 2, 0]
+    assert both.mid[:, 0, 0, 0].round().tolist() == [0, 1]

@@ -28,6 +28,7 @@ DISTRIBUTION = {
 }
 #: Folders that stand on the engine; the engine knows none of them.
 ABOVE_THE_ENGINE = {"demo": "evaluation", "evaluation": "evaluation", "training": "training"}
+CODE = ("FewShotSeg", "FewShotSegLib", "Testing")
 LINES_AT_MOST = 450
 
 
@@ -105,7 +106,7 @@ def test_the_network_knows_neither_files_nor_volumes(library: Path) -> None:
 
 
 def test_no_file_is_longer_than_a_person_reads(repository: Path) -> None:
-    for folder in ("FewShotSegLib", "Testing"):
+    for folder in CODE:
         for file in python_files(repository / folder):
             length = len(file.read_text(encoding="utf-8").splitlines())
             assert length <= LINES_AT_MOST, f"{file.relative_to(repository)} has {length} lines"
@@ -114,7 +115,7 @@ def test_no_file_is_longer_than_a_person_reads(repository: Path) -> None:
 def test_no_file_names_a_path_of_one_machine(repository: Path) -> None:
     pattern = re.compile(r"(?<![\w.])/(?:work|root|home)/\w")
     tops = [repository / name for name in ("README.md", "Makefile", "pyproject.toml", "constraints.txt")]
-    for file in [*tops, *python_files(repository / "FewShotSegLib"), *python_files(repository / "Testing")]:
+    for file in [*tops, *(file for folder in CODE for file in python_files(repository / folder))]:
         assert not pattern.search(file.read_text(encoding="utf-8")), file.relative_to(repository)
 
 

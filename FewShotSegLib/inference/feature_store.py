@@ -51,22 +51,18 @@ class FeatureStore:
             slices: slice numbers.
             encode: maps slice numbers to their features.
         """
-        missing = [z for z in slices if (look, z) not in self._kept]
-        fresh: dict[int, Features] = {}
+        found: dict[int, Features] = {}
+        for z in slices:
+            if (look, z) in self._kept:
+                found[z], size, _ = self._kept[look, z]
+                self._kept[look, z] = found[z], size, self._run
+        missing = [z for z in slices if z not in found]
         if missing:
             encoded = encode(missing).to(torch.float16)
-            fresh = {z: encoded[i : i + 1] for i, z in enumerate(missing)}
-        parts = []
-        for z in slices:
-            key = (look, z)
-            if z in fresh:
-                self._keep(key, fresh[z])
-                parts.append(fresh[z])
-            else:
-                found, size, _ = self._kept[key]
-                self._kept[key] = found, size, self._run
-                parts.append(found)
-        return Features.concatenate(parts).to(torch.float32)
+            for i, z in enumerate(missing):
+                found[z] = encoded[i : i + 1]
+                self._keep((look, z), found[z])
+        return Features.concatenate([found[z] for z in slices]).to(torch.float32)
 
     def _keep(self, key: Hashable, features: Features) -> None:
         size = features.nbytes

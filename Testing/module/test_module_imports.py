@@ -93,11 +93,3 @@ def test_nothing_is_installed_at_file_scope(repository: Path, call: str) -> None
         for statement in file_scope(ast.parse(file.read_text(encoding="utf-8")).body):
             if isinstance(statement, ast.Expr | ast.Assign):
                 assert call not in ast.unparse(statement), f"{file.relative_to(repository)}: {ast.unparse(statement)}"
-
-
-def test_no_file_of_the_module_is_longer_than_a_person_reads_or_names_a_path_of_one_machine(repository: Path) -> None:
-    for file in module_files(repository):
-        text = file.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 450, file.relative_to(repository)
-        for start in ("/work/", "/root/", "/home/"):
-            assert start not in text, file.relative_to(repository)

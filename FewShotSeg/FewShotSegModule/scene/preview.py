@@ -56,11 +56,6 @@ def makePreview(query: Any, result: RunResult) -> Any:
     return node
 
 
-def isPreview(node: Any) -> bool:
-    """Whether a node is a preview."""
-    return bool(node.GetAttribute(_ATTRIBUTE))
-
-
 def allowedOf(preview: Any) -> Box:
     """Where on its grid a preview may change something."""
     start, stop = json.loads(preview.GetAttribute(_ATTRIBUTE))
