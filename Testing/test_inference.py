@@ -46,7 +46,9 @@ def test_many_examples_are_thinned_without_losing_a_segment_or_a_volume() -> Non
         mask[: 1 + i % 5, :4] = 1
         if i == 37:
             mask[6, 6] = 2
-        foreign.append(ForeignSlice(mask.astype(float), mask, (1.0, 1.0), volumes[i % 4], mask[None], (0, 8, 0, 8)))
+        volume = volumes[i % 4]
+        image = mask.astype(float)
+        foreign.append(ForeignSlice(image, mask, (1.0, 1.0), volume, 0, 0, mask, mask[None], (0, 8, 0, 8)))
     chosen = choose_support(foreign, [1, 2])
     assert len(chosen) <= 27
     assert any((f.mask == 2).any() for f in chosen)

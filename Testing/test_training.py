@@ -141,9 +141,7 @@ def test_an_unchanged_grid_gives_back_the_plane() -> None:
     plane = np.random.default_rng(0).random((1, 32, 32))
     grid = plane_grid(np.random.default_rng(0), 32, 1.0, (15.5, 15.5), (1.0, 1.0), (32, 32), strength=0)
     np.testing.assert_allclose(sample(plane, grid, labels=False)[0], plane[0], atol=1e-4)
-    flipped = plane_grid(
-        np.random.default_rng(0), 32, 1.0, (15.5, 15.5), (1.0, 1.0), (32, 32), 0, (True, False, False)
-    )
+    flipped = plane_grid(np.random.default_rng(0), 32, 1.0, (15.5, 15.5), (1.0, 1.0), (32, 32), 0, (True, False, False))
     np.testing.assert_allclose(sample(plane, flipped, labels=False)[0], plane[0, ::-1], atol=1e-4)
 
 

@@ -47,9 +47,7 @@ def grow_filter(image: np.ndarray, spacing: Sequence[float]) -> Any:
     return grow_cut
 
 
-def grow_from_seeds(
-    image: np.ndarray, painted: np.ndarray, spacing: Sequence[float], kept: Any = None
-) -> np.ndarray:
+def grow_from_seeds(image: np.ndarray, painted: np.ndarray, spacing: Sequence[float], kept: Any = None) -> np.ndarray:
     """Slicer's Grow from seeds: every painted voxel is a seed, background too, as a segment of its own.
 
     The whole volume is grown, not only the seeds' surroundings as in the effect's preview: all slices are scored.

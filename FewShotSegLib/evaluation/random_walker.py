@@ -112,9 +112,7 @@ def _solve(
     return probability
 
 
-def _finest(
-    probability: np.ndarray, shape: tuple[int, ...], factors: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def _finest(probability: np.ndarray, shape: tuple[int, ...], factors: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Index of the likeliest class and its probability, on the region's own voxels; one class and slice at a time."""
     best, sure = np.zeros(shape, np.int32), np.full(shape, -1, np.float32)
     places = [np.clip((np.arange(n) - f // 2) / f, 0, m - 1)

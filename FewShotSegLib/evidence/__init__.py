@@ -32,6 +32,9 @@ SHAPE = slice(0, 4)
 GEODESIC = slice(4, 7)
 POSITION = slice(7, 9)
 
+CARRIED_BLUR = 0.045
+"""Blur of shapes carried over from other volumes, as part of the body's size: registered patients differ so."""
+
 
 def evidence_of_painted_slices(
     image: Tensor, painted: Tensor, positions: list[int], segments: int, step: float
@@ -69,15 +72,37 @@ def evidence_of_other_volumes(position: np.ndarray, rows: Tensor, columns: Tenso
     Returns:
         (L, EVIDENCE_CHANNELS, h, w) float32.
     """
-    channels = position_channels(position, rows, columns)
+    channels = position_channels(position, position.max((1, 2)), rows, columns)
     return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
 
 
+def evidence_of_carried_shapes(carried: np.ndarray, rows: Tensor, columns: Tensor) -> Callable[[Sequence[int]], Tensor]:
+    """Evidence for the slices of a query from shapes that were carried over from other volumes.
+
+    Args:
+        carried: (L, Z, r, c) where each segment is to be expected, over whole slices, 0..1.
+        rows, columns: (h, w) points of the query's plane, 0..1 over whole slices.
+
+    Returns:
+        function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
+    """
+
+    def evidence(queries: Sequence[int]) -> Tensor:
+        channels = torch.stack(
+            [position_channels(carried[:, z], carried.max((1, 2, 3)), rows, columns) for z in queries]
+        )
+        return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
+
+    return evidence
+
+
 __all__ = [
+    "CARRIED_BLUR",
     "EVIDENCE_CHANNELS",
     "GEODESIC",
     "POSITION",
     "SHAPE",
+    "evidence_of_carried_shapes",
     "evidence_of_other_volumes",
     "evidence_of_painted_slices",
     "position_map",

@@ -98,7 +98,7 @@ class FramePass:
         segments: int,
         targets: list[int],
         tick: Callable[[int], None] = lambda _: None,
-        elsewhere: Tensor | None = None,
+        elsewhere: Callable[[list[int]], Tensor] | None = None,
         only: list[int] | None = None,
     ) -> Tensor:
         """Logits of some segments in every slice.
@@ -109,7 +109,8 @@ class FramePass:
             segments: L.
             targets: segments 1..L to decode.
             tick: called with the number of slices done since the last call; may raise to cancel.
-            elsewhere: evidence of other volumes, (L, EVIDENCE_CHANNELS, h / 2, w / 2), used where nothing is painted.
+            elsewhere: evidence of other volumes by slices, (Q, L, EVIDENCE_CHANNELS, h / 2, w / 2), where nothing is
+                painted.
             only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
 
         Returns:
@@ -132,7 +133,7 @@ class FramePass:
             if evidence is not None:
                 hint = evidence(slices)
             elif elsewhere is not None:
-                hint = elsewhere[None].expand(len(slices), *elsewhere.shape)
+                hint = elsewhere(slices)
             boxes = self._boxes(match, hint if evidence is not None else None, targets)
             for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
                 if box is None:

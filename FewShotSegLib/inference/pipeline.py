@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evidence import evidence_of_other_volumes, position_map
+from ..evidence import evidence_of_carried_shapes, evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, is_whole, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
+from .carried import carried_positions
 from .feature_store import FeatureStore
 from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
@@ -67,6 +68,9 @@ class Pipeline:
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
         self.store.begin(request.view.array)
+        self._carried = (
+            carried_positions(request.view, request.foreign, len(request.values)) if request.foreign else None
+        )
         if request.painted.positions:
             return self._within(request)
         return self._across(request)
@@ -235,15 +239,19 @@ class Pipeline:
         smooth_through_slices(layer, work.step)
         return layer
 
-    def _position(self, request: Request, frame: Frame) -> Tensor:
-        """Evidence of where in the body the examples had each segment, (L, channels, h / 2, w / 2)."""
-        position = self._positions(request)
-        top, bottom, left, right = body_bounds(request.view.array)
+    def _position(self, request: Request, frame: Frame) -> Callable[[list[int]], Tensor]:
+        """Evidence of where the examples had each segment, by slices."""
         height, width = frame.half
         rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
         columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
+        if self._carried is not None:
+            _, whole_rows, whole_columns = request.view.shape
+            grid = torch.meshgrid(rows / whole_rows, columns / whole_columns, indexing="ij")
+            return evidence_of_carried_shapes(self._carried, *grid)
+        top, bottom, left, right = body_bounds(request.view.array)
         grid = torch.meshgrid((rows - top) / (bottom - top), (columns - left) / (right - left), indexing="ij")
-        return evidence_of_other_volumes(position, *grid)
+        evidence = evidence_of_other_volumes(self._positions(request), *grid)
+        return lambda slices: evidence[None].expand(len(slices), *evidence.shape)
 
     @staticmethod
     def _positions(request: Request) -> np.ndarray:

@@ -22,6 +22,9 @@ class ForeignSlice:
         mask: (rows, columns) segment indices 0..L.
         pixel: (row, column) pixel size in mm.
         volume: the volume it is from.
+        axis: array axis of that volume across the slice.
+        index: slice number along it.
+        untouched_mask: the mask as it lies in that volume.
         stack: (Z, rows, columns) all slices of that volume, turned alike.
         body: bounding box of the volume's body in the plane: top, bottom, left, right in pixels.
     """
@@ -30,6 +33,9 @@ class ForeignSlice:
     mask: np.ndarray
     pixel: tuple[float, float]
     volume: Volume
+    axis: int
+    index: int
+    untouched_mask: np.ndarray
     stack: np.ndarray
     body: Bounds
 
@@ -79,8 +85,13 @@ def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Reques
         key = (id(e.image), e.axis)
         if key not in bodies:
             bodies[key] = turn.bounds(body_bounds(source.array), e.mask.shape)
-        image, mask = turn(e.image_slice), turn(index[e.mask])
-        foreign.append(ForeignSlice(image, mask, turn.pixel(source.pixel), e.image, turn(source.array), bodies[key]))
+        mask = index[e.mask]
+        foreign.append(
+            ForeignSlice(
+                turn(e.image_slice), turn(mask), turn.pixel(source.pixel), e.image, e.axis, e.index, mask,
+                turn(source.array), bodies[key],
+            )
+        )  # fmt: skip
     return Request(view, values, Painted(positions, masks), foreign)
 
 

@@ -174,6 +174,11 @@ def body_bounds(stack: np.ndarray) -> Bounds:
     return bounds_of(mask) or (0, stack.shape[1], 0, stack.shape[2])
 
 
+def body_size(body: Bounds, spacing: tuple[float, float]) -> float:
+    """Side in mm of a square as large as a body's bounding box."""
+    return float(np.sqrt((body[1] - body[0]) * spacing[0] * (body[3] - body[2]) * spacing[1]))
+
+
 def is_whole(body: Bounds, shape: tuple[int, ...]) -> bool:
     """Whether a body's bounding box shows the whole body: it keeps off at least two borders of the plane."""
     margins = (body[0], shape[0] - body[1], body[2], shape[1] - body[3])

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import find_objects
+from scipy.ndimage import find_objects, gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import evidence_of_other_volumes, evidence_of_painted_slices, position_map
-from ..preprocessing.frame import body_bounds
+from ..evidence import (
+    CARRIED_BLUR,
+    POSITION,
+    evidence_of_other_volumes,
+    evidence_of_painted_slices,
+    position_map,
+)
+from ..preprocessing.frame import body_bounds, body_size
 from .augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
 from .sources import REAL_LABELS, TrainingVolume
 
@@ -27,6 +33,12 @@ _MISDRAWN = 0.3
 _RECOLOURED = 0.3
 _THICK = 0.3
 _THICKEST = 9.0
+# Share of position evidence that a registration would have brought, the others being relative to the body; the error of
+# a registration, as parts of the body's size, and by how much more it errs where it is lost.
+_REGISTERED = 0.7
+_IN_PLANE = 0.03
+_THROUGH_PLANE = 0.05
+_LOST = 4.0
 
 
 @dataclass(frozen=True)
@@ -301,8 +313,12 @@ class EpisodeSampler:
         segments = int(labels.max())
         evidence = None
         if turn == flips and rng.random() < 0.65:
-            evidence = self._position(planes_s, kept, support, query, grid_q)
-            evidence = evidence[None].expand(len(chosen_q), *evidence.shape)
+            if rng.random() < _REGISTERED:
+                painted = labels[:supports, 1::4, 1::4]
+                evidence = self._carried(query, labeling, kept, chosen_q, painted, grid_q, 4 * pixel * scale)
+            else:
+                evidence = self._position(planes_s, kept, support, query, grid_q)
+                evidence = evidence[None].expand(len(chosen_q), *evidence.shape)
         return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False)
 
     def _position(self, planes: np.ndarray, kept: list[int], support: _Plane, query: _Plane, grid: Tensor) -> Tensor:
@@ -320,6 +336,53 @@ class EpisodeSampler:
         rows = (rows - 0.5) * math.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.05)
         columns = (columns - 0.5) * math.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.05)
         return evidence_of_other_volumes(position, rows, columns)
+
+    def _carried(
+        self,
+        query: _Plane,
+        labeling: str,
+        kept: list[int],
+        chosen: list[int],
+        painted: Tensor,
+        grid: Tensor,
+        cell: float,
+    ) -> Tensor:
+        """Evidence of shapes carried over by a registration: the query's own, with the error that a registration has.
+
+        Args:
+            query: the volume's slices.
+            labeling: whose structures.
+            kept: their labels, those of segments 1..L.
+            chosen: Q slice numbers.
+            painted: (S, c, c) segments on support slices.
+            grid: (4 c, 4 c, 2) of the query's crop.
+            cell: mm of one of c points.
+
+        Returns:
+            (Q, L, EVIDENCE_CHANNELS, 2 c, 2 c)
+        """
+        rng = self.rng
+        size = body_size(self._body(query), query.spacing)
+        blur = CARRIED_BLUR * size
+        spread = size * (_LOST if rng.random() < 0.1 else math.exp(rng.normal(0, 0.4)))
+        shift = rng.normal(0, _IN_PLANE * spread, 2) / (0.5 * np.asarray(query.spacing) * (np.asarray(query.shape) - 1))
+        points = grid[1::4, 1::4] * math.exp(rng.normal(0, 0.07)) + torch.tensor(shift[::-1].copy()).float()
+        slip = rng.normal(0, _THROUGH_PLANE * spread)
+        around = np.round((np.array([-blur, 0.0, blur]) + slip) / query.gap).astype(int)
+        wanted = (np.asarray(chosen)[:, None] + around).ravel()
+        planes = query.take(query.volume.labelings[labeling], np.clip(wanted, 0, query.count - 1))
+        planes = np.where(((wanted >= 0) & (wanted < query.count))[:, None, None], planes, 0)
+        found = sample(planes, points, True)
+        shapes = torch.stack([found == label for label in kept], dim=1).float()
+        shapes = (
+            shapes.reshape(len(chosen), 3, *shapes.shape[1:]) * torch.tensor([0.25, 0.5, 0.25])[:, None, None, None]
+        )
+        carried = _blurred(shapes.sum(dim=1), blur / cell)
+        known = torch.stack([painted == segment for segment in range(1, len(kept) + 1)], dim=1).float()
+        peak = torch.cat([carried, _blurred(known, blur / cell)]).amax(dim=(0, 2, 3)).clamp(min=1e-3)
+        fine = F.interpolate(carried / peak[:, None, None], scale_factor=2.0, mode="bilinear", align_corners=False)
+        channels = torch.stack([fine.sqrt(), torch.ones_like(fine)], dim=2)
+        return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
 
     def _body(self, plane: _Plane) -> tuple[int, int, int, int]:
         key = (plane.volume.name, plane.axis)
@@ -377,6 +440,12 @@ def _choose_axis(rng: np.random.Generator, volume: TrainingVolume) -> int:
     # axial slices are what most users paint
     weights = np.array([2.0 if a == 0 else 1.0 for a in volume.axes])
     return int(rng.choice(volume.axes, p=weights / weights.sum()))
+
+
+def _blurred(maps: Tensor, sigma: float) -> Tensor:
+    """(..., h, w) maps, blurred in the plane."""
+    lead = (0,) * (maps.ndim - 2)
+    return torch.from_numpy(gaussian_filter(maps.numpy(), (*lead, sigma, sigma)))
 
 
 def _related(rng: np.random.Generator, curve: IntensityChange) -> IntensityChange:

@@ -1,0 +1,89 @@
+"""Where the structures of other volumes' examples lie in the query, carried over by registration."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.nn import functional as F
+
+from ..evidence import CARRIED_BLUR
+from ..preprocessing.frame import body_bounds, body_size
+from ..preprocessing.registration import coarse_grid, register
+from ..preprocessing.views import SliceView
+from .request import ForeignSlice
+
+# Sizes as parts of the body's: of a cell, and how far a structure goes on beyond its last painted slice at least.
+_CELL = 1 / 56
+_FADE = 0.08
+_MOST_VOLUMES = 6
+
+
+def carried_positions(view: SliceView, foreign: list[ForeignSlice], segments: int) -> np.ndarray | None:
+    """Where in the query each segment is to be expected.
+
+    The painted slices of each volume are completed (between them linearly, beyond them fading), blurred, and carried to
+    the query by an affine registration; several volumes are averaged.
+
+    Args:
+        view: the query.
+        foreign: painted slices of other volumes.
+        segments: L.
+
+    Returns:
+        (L, Z, rows, columns) float32 in [0, 1], over whole slices of the view, in coarse cells; None if no volume
+        could be registered.
+    """
+    sources: dict[tuple[int, int], list[ForeignSlice]] = {}
+    for item in foreign:
+        sources.setdefault((id(item.volume), item.axis), []).append(item)
+    size = body_size(body_bounds(view.array), view.pixel)
+    grid = coarse_grid(view.volume, _CELL * size, whole_axis=view.axis)
+    total: np.ndarray | None = None
+    number = 0
+    for painted in list(sources.values())[:_MOST_VOLUMES]:
+        transform = register(view.volume, painted[0].volume)
+        if transform is None:
+            continue
+        carried = np.stack(
+            [
+                sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0))
+                for image in _completed(painted, segments, size)
+            ]
+        )
+        total = carried if total is None else total + carried
+        number += 1
+    return None if total is None else np.moveaxis(total / number, 1 + view.axis, 1)
+
+
+def _completed(painted: list[ForeignSlice], segments: int, size: float) -> list[sitk.Image]:
+    """Blurred shapes of each segment in the volume that they were painted in."""
+    volume, axis = painted[0].volume, painted[0].axis
+    grid = coarse_grid(volume, _CELL * size)
+    counts = list(grid.GetSize()[::-1])
+    depth = counts.pop(axis)
+    ordered = sorted(painted, key=lambda item: item.index)
+    masks = np.stack([item.untouched_mask for item in ordered])
+    one_hot = torch.from_numpy(np.stack([masks == segment for segment in range(1, segments + 1)], axis=1))
+    small = F.interpolate(one_hot.float(), size=counts, mode="area").numpy()
+    fade = _FADE * size / volume.spacing_kji[axis]
+    weights = _weights([item.index for item in ordered], volume.shape[axis], depth, fade)
+    shapes = np.moveaxis(np.einsum("zp,plrc->lzrc", weights, small), 1, 1 + axis)
+    sigma = [CARRIED_BLUR * size / s for s in grid.GetSpacing()[::-1]]
+    images = []
+    for shape in shapes:
+        image = sitk.GetImageFromArray(gaussian_filter(shape, sigma).astype(np.float32))
+        image.CopyInformation(grid)
+        images.append(image)
+    return images
+
+
+def _weights(positions: list[int], count: int, depth: int, fade: float) -> np.ndarray:
+    """(depth, P): how much each painted slice says about each of `depth` coarse slices of a stack of `count`."""
+    centers = (np.arange(depth) + 0.5) * count / depth - 0.5
+    weights = np.stack([np.interp(centers, positions, row) for row in np.eye(len(positions))], axis=1)
+    beyond = np.maximum(np.maximum(positions[0] - centers, centers - positions[-1]), 0)
+    if len(positions) > 1:
+        fade = max(fade, 0.5 * float(np.mean(np.diff(positions))))
+    return weights * np.exp(-0.5 * (beyond / fade) ** 2)[:, None]
