@@ -16,10 +16,12 @@ from FewShotSegLib.network.encoder import LiteEncoder
 from FewShotSegLib.training import trainer
 from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
 from FewShotSegLib.training.curves import draw_curves
-from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup, EpisodeSampler, _Plane
+from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup, EpisodeSampler
 from FewShotSegLib.training.export import export
 from FewShotSegLib.training.losses import soft_dice, with_background
 from FewShotSegLib.training.mixture import volume_weights
+from FewShotSegLib.training.plane import Plane
+from FewShotSegLib.training.positions import Known, SimulatedPositions
 from FewShotSegLib.training.sources import REAL_LABELS, TrainingVolume, save_volume
 from FewShotSegLib.training.trainer import CHECKPOINT, LOG, Trainer, TrainingPlan
 from FewShotSegLib.weights import load_network
@@ -287,7 +289,8 @@ def test_a_run_ends_with_checkpoint_and_weights_that_load(
     learner.plan = TrainingPlan(plan.cache, plan.run, episodes=6, processes=1)
     learner.run()
     assert learner.episodes >= 6
-    assert [p.name for p in Path(plan.run).iterdir()] == [CHECKPOINT]
+    assert sorted(p.name for p in Path(plan.run).iterdir()) == [CHECKPOINT, LOG]
+    assert draw_curves(Path(plan.run)).exists()
     about = export(Path(plan.run), tmp_path / "made.safetensors", NetworkConfig())
     assert about["episodes"] == str(learner.episodes)
     loaded = load_network(tmp_path / "made.safetensors").state_dict()
@@ -324,10 +327,65 @@ def test_misdrawn_outlines_lose_no_structure_and_stay_near() -> None:
 
 def test_thick_slices_average_their_neighbours() -> None:
     volume = a_training_volume("a")
-    plane = _Plane(volume, 0)
+    plane = Plane(volume, 0)
     thick = plane.thick(volume.image, [10], 3)[0]
     np.testing.assert_allclose(thick, volume.image[9:12].mean(axis=0), rtol=1e-5)
     assert np.array_equal(plane.thick(volume.image, [10], 1)[0], volume.image[10])
+
+
+def a_crop(plane: Plane, center: tuple[float, float], side: int = 64, pixel: float = 0.75) -> Tensor:
+    """Sampling points of an undisturbed crop, in [-1, 1]."""
+    rows, columns = ((torch.arange(side) + 0.5 - side / 2) * pixel + c for c in center)
+    scaled = [2 * p / d / (n - 1) - 1 for p, d, n in zip((rows, columns), plane.spacing, plane.shape, strict=True)]
+    return torch.stack(torch.meshgrid(*scaled, indexing="ij")[::-1], dim=-1)
+
+
+def mean_over_draws(way: str, chosen: list[int], draws: int = 60) -> Tensor:
+    """Position channel of two balls' segments, (Q, L, 32, 32), and whether it is said to be present."""
+    plane = Plane(a_training_volume("a"), 0)
+    grid = a_crop(plane, (24.0, 26.0))
+    planes = plane.take(plane.volume.labelings[REAL_LABELS], [12])
+    painted = sample(planes, grid, labels=True)[:, 1::4, 1::4]
+    positions = SimulatedPositions(np.random.default_rng(5))
+    found = torch.zeros(len(chosen), 2, 32, 32)
+    for _ in range(draws):
+        known = Known(plane, planes, painted)
+        if way == "carried":
+            evidence = positions.carried(known, plane, REAL_LABELS, [1, 2], chosen, grid, 3.0)
+        else:
+            evidence = positions.relative(known, plane, [1, 2], grid)[None].expand(len(chosen), -1, -1, -1, -1)
+        assert evidence.shape == (len(chosen), 2, EVIDENCE_CHANNELS, 32, 32)
+        assert not evidence[:, :, : POSITION.start].any()
+        assert (evidence[:, :, POSITION.start + 1] == 1).all()
+        values = evidence[:, :, POSITION.start]
+        assert (values >= 0).all()
+        assert (values <= 1.001).all()
+        found += values / draws
+    return found
+
+
+@pytest.mark.parametrize("way", ["carried", "relative"])
+def test_simulated_positions_lie_on_the_structures_on_average(way: str) -> None:
+    first, second = mean_over_draws(way, [13])[0]
+    row, column = np.unravel_index(int(first.argmax()), first.shape)
+    # the balls' centres, in cells of 1.5 mm of a crop around (24, 26)
+    assert abs(row - (16 + (20 - 24) / 1.5)) < 3
+    assert abs(column - (16 + (20 - 26) / 1.5)) < 3
+    row, column = np.unravel_index(int(second.argmax()), second.shape)
+    assert abs(row - (16 + (34 - 24) / 1.5)) < 3
+    assert abs(column - (16 + (36 - 26) / 1.5)) < 3
+
+
+def test_simulated_registration_knows_the_slices_but_positions_relative_to_the_body_do_not() -> None:
+    inside, far = mean_over_draws("carried", [12, 27])
+    assert float(far[0].max()) < 0.5 * float(inside[0].max())
+    inside, far = mean_over_draws("relative", [12, 27])
+    assert torch.equal(inside, far)
+
+
+def test_simulated_registration_errs_in_every_draw_another_way() -> None:
+    one, other = (mean_over_draws("carried", [13], draws) for draws in (1, 2))
+    assert not torch.allclose(one, other, atol=0.01)
 
 
 def test_learning_curves_are_drawn_from_the_log(tmp_path: Path) -> None:

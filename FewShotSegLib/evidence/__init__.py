@@ -10,7 +10,7 @@ come from painted slices of the query volume itself, the others from painted sli
 4. geodesic preference for the segment over every other, -1..1
 5. geodesic closeness to the segment, 0..1
 6. 1 where geodesic evidence is present
-7. position in the body that the examples had, blurred, 0..1
+7. where the examples lead one to expect the segment: carried over by registration, or relative to the body, 0..1
 8. 1 where the position is present
 """
 
@@ -86,11 +86,10 @@ def evidence_of_carried_shapes(carried: np.ndarray, rows: Tensor, columns: Tenso
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
+    peak = carried.max((1, 2, 3))
 
     def evidence(queries: Sequence[int]) -> Tensor:
-        channels = torch.stack(
-            [position_channels(carried[:, z], carried.max((1, 2, 3)), rows, columns) for z in queries]
-        )
+        channels = torch.stack([position_channels(carried[:, z], peak, rows, columns) for z in queries])
         return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
 
     return evidence

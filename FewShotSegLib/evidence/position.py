@@ -42,13 +42,15 @@ def position_channels(position: np.ndarray, peak: np.ndarray, rows: Tensor, colu
     """Samples position maps at points of a query slice.
 
     Args:
-        position: (L, 64, 64) from :func:`position_map`.
-        rows, columns: (h, w) points relative to the query's body, 0..1 inside its bounding box.
+        position: (L, r, c) maps, as from :func:`position_map`.
+        peak: (L,) value of each map that counts as 1.
+        rows, columns: (h, w) points, 0..1 over the maps.
 
     Returns:
         (L, 2, h, w): the square root (so that it falls slowly) of the map over its peak, and ones (presence).
     """
     grid = torch.stack([2 * columns - 1, 2 * rows - 1], dim=-1)[None]
     source = torch.from_numpy(position / np.maximum(peak, 1e-3)[:, None, None])[None]
-    sampled = F.grid_sample(source, grid.float(), mode="bilinear", padding_mode="zeros", align_corners=False)[0].sqrt()
+    sampled = F.grid_sample(source, grid.float(), mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+    sampled = sampled.clamp(min=0).sqrt()
     return torch.stack([sampled, torch.ones_like(sampled)], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -68,9 +69,7 @@ class Pipeline:
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
         self.store.begin(request.view.array)
-        self._carried = (
-            carried_positions(request.view, request.foreign, len(request.values)) if request.foreign else None
-        )
+        self._carried = cache(lambda: carried_positions(request.view, request.foreign, len(request.values)))
         if request.painted.positions:
             return self._within(request)
         return self._across(request)
@@ -222,6 +221,8 @@ class Pipeline:
         view = request.view
         stack = view.array
         window = window_of(frame.inside(stack))
+        total = len(stack) if only is None else len(only)
+        self.progress(stage, 0, total)
         foreign = self._foreign(request, frame, window, targets)
         elsewhere = None if painted.positions else self._position(request, frame)
         work = FramePass(self.network, stack, view.gap, view.pixel, frame, window, self.device, self.store)
@@ -232,8 +233,6 @@ class Pipeline:
             done += slices
             self.progress(stage, done, total)
 
-        total = len(stack) if only is None else len(only)
-        self.progress(stage, 0, total)
         logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere, only)
         layer = Layer(frame, targets, logits)
         smooth_through_slices(layer, work.step)
@@ -244,10 +243,11 @@ class Pipeline:
         height, width = frame.half
         rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
         columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
-        if self._carried is not None:
+        carried = self._carried()
+        if carried is not None:
             _, whole_rows, whole_columns = request.view.shape
             grid = torch.meshgrid(rows / whole_rows, columns / whole_columns, indexing="ij")
-            return evidence_of_carried_shapes(self._carried, *grid)
+            return evidence_of_carried_shapes(carried, *grid)
         top, bottom, left, right = body_bounds(request.view.array)
         grid = torch.meshgrid((rows - top) / (bottom - top), (columns - left) / (right - left), indexing="ij")
         evidence = evidence_of_other_volumes(self._positions(request), *grid)

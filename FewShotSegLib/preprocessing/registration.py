@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
+import torch
+from torch.nn import functional as F
 
 from ..volume import Volume
 from .intensity import in_hounsfield_units
@@ -31,19 +33,25 @@ def register(fixed: Volume, moving: Volume) -> sitk.Transform | None:
         moving: volume that it is to be fetched from.
 
     Returns:
-        Transform from fixed to moving, both in mm of the patient; None if there is none to be found (one of the volumes
-        is constant, or they don't overlap). The same for the same input.
+        Transform from fixed to moving, both in mm of the patient; None if there is none to be found (a volume is
+        constant or has but a few slices, or they don't overlap). The same for the same input.
     """
+    if fixed is moving:
+        return sitk.Transform(3, sitk.sitkIdentity)
     target, source = _coarse(fixed), _coarse(moving)
-    start = sitk.CenteredTransformInitializer(
-        target, source, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.GEOMETRY
-    )
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # sums of several threads would differ from run to run
     try:
+        start = sitk.CenteredTransformInitializer(
+            target, source, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.GEOMETRY
+        )
         method = _method()
         method.SetInitialTransform(_best_shift(target, source, sitk.AffineTransform(start)), inPlace=False)
         return method.Execute(target, source)
-    except RuntimeError:  # ITK's word for "too few of the points overlap"
+    except RuntimeError:  # ITK says so where too few points overlap, or a volume has too few slices
         return None
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def _method() -> sitk.ImageRegistrationMethod:
@@ -59,7 +67,6 @@ def _method() -> sitk.ImageRegistrationMethod:
         learningRate=2.0, minStep=0.05, numberOfIterations=60, gradientMagnitudeTolerance=1e-5
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetNumberOfThreads(1)  # sums of several threads would differ from run to run
     return method
 
 
@@ -86,15 +93,15 @@ def _corners(image: sitk.Image) -> list[list[float]]:
 
 def _coarse(volume: Volume) -> sitk.Image:
     """The volume on voxels of about `_VOXEL_MM`, float32, without its extreme intensities."""
-    array = volume.array[:, :: max(1, volume.shape[1] // 256), :: max(1, volume.shape[2] // 256)]
-    low, high = np.percentile(array, [1, 99])
-    if in_hounsfield_units(volume.array):
-        low, high = _SOFT_TISSUE_HU
-    image = sitk.Clamp(
-        sitk.Cast(volume.to_sitk(), sitk.sitkFloat32), sitk.sitkFloat32, float(low), float(max(high, low + 1e-6))
-    )
-    smooth = sitk.SmoothingRecursiveGaussian(image, [0.5 * max(_VOXEL_MM, s) for s in volume.spacing])
-    return sitk.Resample(smooth, coarse_grid(volume, _VOXEL_MM), sitk.Transform(), sitk.sitkLinear, float(low))
+    # Thinned first, so that a large volume is never held as float32.
+    steps = [max(1, int(0.5 * _VOXEL_MM / spacing)) for spacing in volume.spacing_kji]
+    thin = volume.array[:: steps[0], :: steps[1], :: steps[2]].astype(np.float32)
+    low, high = _SOFT_TISSUE_HU if in_hounsfield_units(volume.array) else np.percentile(thin, [1, 99])
+    grid = coarse_grid(volume, _VOXEL_MM)
+    source = torch.from_numpy(np.clip(thin, low, high))[None, None]
+    image = sitk.GetImageFromArray(F.interpolate(source, size=grid.GetSize()[::-1], mode="area")[0, 0].numpy())
+    image.CopyInformation(grid)
+    return image
 
 
 def coarse_grid(volume: Volume, voxel_mm: float, whole_axis: int | None = None) -> sitk.Image:

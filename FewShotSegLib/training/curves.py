@@ -41,7 +41,8 @@ def draw_curves(run: Path, smoothing: int = 9) -> Path:
     losses.set(title="Losses (weighted as trained)", xlabel="episodes (thousands)", yscale="log")
     for axes in (dice, losses):
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
+        if axes.lines:
+            axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
     path = run / "curves.png"
     figure.savefig(path, dpi=110)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import find_objects, gaussian_filter
+from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import (
-    CARRIED_BLUR,
-    POSITION,
-    evidence_of_other_volumes,
-    evidence_of_painted_slices,
-    position_map,
-)
-from ..preprocessing.frame import body_bounds, body_size
+from ..evidence import evidence_of_painted_slices
 from .augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
+from .plane import Plane, choose_axis
+from .positions import Known, SimulatedPositions
 from .sources import REAL_LABELS, TrainingVolume
 
 CROP = 192
@@ -33,12 +28,6 @@ _MISDRAWN = 0.3
 _RECOLOURED = 0.3
 _THICK = 0.3
 _THICKEST = 9.0
-# Share of position evidence that a registration would have brought, the others being relative to the body; the error of
-# a registration, as parts of the body's size, and by how much more it errs where it is lost.
-_REGISTERED = 0.7
-_IN_PLANE = 0.03
-_THROUGH_PLANE = 0.05
-_LOST = 4.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ class EpisodeSampler:
         self.rng = np.random.default_rng(seed)
         self.within = within
         self._boxes: dict[tuple[str, str], dict[int, tuple[slice, ...]]] = {}
-        self._bodies: dict[tuple[str, int], tuple[int, int, int, int]] = {}
+        self._positions = SimulatedPositions(self.rng)
         self._partners: dict[str, list[TrainingVolume]] = {}
         for volume in volumes:
             if volume.label_group:
@@ -136,8 +125,8 @@ class EpisodeSampler:
         labeling = self._labeling(volume)
         anchor = self._anchor(volume, labeling)
         box = self._objects(volume, labeling)[anchor]
-        axis = _choose_axis(rng, volume)
-        plane = _Plane(volume, axis)
+        axis = choose_axis(rng, volume)
+        plane = Plane(volume, axis)
         lo, hi = box[axis].start, box[axis].stop - 1
         length = hi - lo + 1
         if length < 3:
@@ -190,7 +179,7 @@ class EpisodeSampler:
             return sorted({int(np.clip(w * count, 0, count - 1)) for w in where})
         return sorted(rng.choice(count, k, replace=False).tolist())
 
-    def _view(self, plane: _Plane, box: tuple[slice, ...]) -> tuple[float, tuple[float, float]]:
+    def _view(self, plane: Plane, box: tuple[slice, ...]) -> tuple[float, tuple[float, float]]:
         """Pixel size in mm and centre in mm of a crop that shows a structure at a random scale."""
         rng = self.rng
         bounds = [(s.start * d, s.stop * d) for s, d in zip(plane.of(box), plane.spacing, strict=True)]
@@ -232,7 +221,7 @@ class EpisodeSampler:
         table[0] = 0
         return lambda labels: table[labels.long() % len(table)]
 
-    def _thickness(self, plane: _Plane) -> int:
+    def _thickness(self, plane: Plane) -> int:
         """Number of slices averaged into one, as in scans with thick slices."""
         most = int(_THICKEST / plane.gap)
         return int(self.rng.integers(2, most + 1)) if most >= 2 and self.rng.random() < _THICK else 1
@@ -265,12 +254,12 @@ class EpisodeSampler:
         anchor = self._anchor(volume, labeling)
         if anchor not in self._objects(other, labeling):
             raise Rejected
-        axis = _choose_axis(rng, volume)
+        axis = choose_axis(rng, volume)
         if axis not in other.axes:
             raise Rejected
         if labeling == REAL_LABELS and volume.set_name == "CCTH_CT" and axis != 0 and other is not volume:
             raise Rejected
-        support, query = _Plane(volume, axis), _Plane(other, axis)
+        support, query = Plane(volume, axis), Plane(other, axis)
         supports = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.25, 0.3, 0.1]))
         near = labeling != REAL_LABELS
         box_s, box_q = self._objects(volume, labeling)[anchor], self._objects(other, labeling)[anchor]
@@ -313,82 +302,9 @@ class EpisodeSampler:
         segments = int(labels.max())
         evidence = None
         if turn == flips and rng.random() < 0.65:
-            if rng.random() < _REGISTERED:
-                painted = labels[:supports, 1::4, 1::4]
-                evidence = self._carried(query, labeling, kept, chosen_q, painted, grid_q, 4 * pixel * scale)
-            else:
-                evidence = self._position(planes_s, kept, support, query, grid_q)
-                evidence = evidence[None].expand(len(chosen_q), *evidence.shape)
+            known = Known(support, planes_s, labels[:supports, 1::4, 1::4])
+            evidence = self._positions.draw(known, query, labeling, kept, chosen_q, grid_q, 4 * pixel * scale)
         return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False)
-
-    def _position(self, planes: np.ndarray, kept: list[int], support: _Plane, query: _Plane, grid: Tensor) -> Tensor:
-        """Evidence of the position in the body, with the error that two patients would have."""
-        rng = self.rng
-        index = np.zeros(int(planes.max()) + 1, np.int32)
-        for new, old in enumerate(kept, start=1):
-            if old < len(index):
-                index[old] = new
-        position = position_map([index[p] for p in planes], [self._body(support)] * len(planes), len(kept))
-        top, bottom, left, right = self._body(query)
-        # grid points are in [-1, 1] between the centres of the plane's corner pixels
-        rows = ((grid[1::2, 1::2, 1] + 1) / 2 * (query.shape[0] - 1) - top) / (bottom - top)
-        columns = ((grid[1::2, 1::2, 0] + 1) / 2 * (query.shape[1] - 1) - left) / (right - left)
-        rows = (rows - 0.5) * math.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.05)
-        columns = (columns - 0.5) * math.exp(rng.normal(0, 0.1)) + 0.5 + rng.normal(0, 0.05)
-        return evidence_of_other_volumes(position, rows, columns)
-
-    def _carried(
-        self,
-        query: _Plane,
-        labeling: str,
-        kept: list[int],
-        chosen: list[int],
-        painted: Tensor,
-        grid: Tensor,
-        cell: float,
-    ) -> Tensor:
-        """Evidence of shapes carried over by a registration: the query's own, with the error that a registration has.
-
-        Args:
-            query: the volume's slices.
-            labeling: whose structures.
-            kept: their labels, those of segments 1..L.
-            chosen: Q slice numbers.
-            painted: (S, c, c) segments on support slices.
-            grid: (4 c, 4 c, 2) of the query's crop.
-            cell: mm of one of c points.
-
-        Returns:
-            (Q, L, EVIDENCE_CHANNELS, 2 c, 2 c)
-        """
-        rng = self.rng
-        size = body_size(self._body(query), query.spacing)
-        blur = CARRIED_BLUR * size
-        spread = size * (_LOST if rng.random() < 0.1 else math.exp(rng.normal(0, 0.4)))
-        shift = rng.normal(0, _IN_PLANE * spread, 2) / (0.5 * np.asarray(query.spacing) * (np.asarray(query.shape) - 1))
-        points = grid[1::4, 1::4] * math.exp(rng.normal(0, 0.07)) + torch.tensor(shift[::-1].copy()).float()
-        slip = rng.normal(0, _THROUGH_PLANE * spread)
-        around = np.round((np.array([-blur, 0.0, blur]) + slip) / query.gap).astype(int)
-        wanted = (np.asarray(chosen)[:, None] + around).ravel()
-        planes = query.take(query.volume.labelings[labeling], np.clip(wanted, 0, query.count - 1))
-        planes = np.where(((wanted >= 0) & (wanted < query.count))[:, None, None], planes, 0)
-        found = sample(planes, points, True)
-        shapes = torch.stack([found == label for label in kept], dim=1).float()
-        shapes = (
-            shapes.reshape(len(chosen), 3, *shapes.shape[1:]) * torch.tensor([0.25, 0.5, 0.25])[:, None, None, None]
-        )
-        carried = _blurred(shapes.sum(dim=1), blur / cell)
-        known = torch.stack([painted == segment for segment in range(1, len(kept) + 1)], dim=1).float()
-        peak = torch.cat([carried, _blurred(known, blur / cell)]).amax(dim=(0, 2, 3)).clamp(min=1e-3)
-        fine = F.interpolate(carried / peak[:, None, None], scale_factor=2.0, mode="bilinear", align_corners=False)
-        channels = torch.stack([fine.sqrt(), torch.ones_like(fine)], dim=2)
-        return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
-
-    def _body(self, plane: _Plane) -> tuple[int, int, int, int]:
-        key = (plane.volume.name, plane.axis)
-        if key not in self._bodies:
-            self._bodies[key] = body_bounds(np.moveaxis(np.asarray(plane.volume.image), plane.axis, 0))
-        return self._bodies[key]
 
     def _slices(
         self, extent: slice, count: int, number: int, empty: float, near: bool, middle: int | None = None
@@ -404,48 +320,6 @@ class EpisodeSampler:
             if len(pool):
                 chosen.append(int(pool[rng.integers(len(pool))]))
         return sorted(set(chosen)) if empty else chosen
-
-
-class _Plane:
-    """A volume seen as slices along one axis."""
-
-    def __init__(self, volume: TrainingVolume, axis: int) -> None:
-        self.volume = volume
-        self.axis = axis
-        self.rest = [a for a in range(3) if a != axis]
-        self.count = volume.image.shape[axis]
-        self.shape = (volume.image.shape[self.rest[0]], volume.image.shape[self.rest[1]])
-        self.spacing = (volume.spacing_kji[self.rest[0]], volume.spacing_kji[self.rest[1]])
-        self.gap = volume.spacing_kji[axis]
-
-    def take(self, array: np.ndarray, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(len(indices), rows, columns)."""
-        return np.stack([np.take(array, int(i), axis=self.axis) for i in indices])
-
-    def thick(self, array: np.ndarray, indices: Sequence[int] | np.ndarray, thickness: int) -> np.ndarray:
-        """Like `take`, each slice averaged with its neighbours over `thickness` slices."""
-        if thickness == 1:
-            return self.take(array, indices)
-        around = np.arange(thickness) - (thickness - 1) // 2
-        near = np.clip(np.asarray(indices)[:, None] + around, 0, self.count - 1)
-        return np.stack([self.take(array, row).mean(axis=0, dtype=np.float32) for row in near])
-
-    def of(self, box: tuple[slice, ...]) -> tuple[slice, slice]:
-        return box[self.rest[0]], box[self.rest[1]]
-
-
-def _choose_axis(rng: np.random.Generator, volume: TrainingVolume) -> int:
-    if len(volume.axes) == 1:
-        return volume.axes[0]
-    # axial slices are what most users paint
-    weights = np.array([2.0 if a == 0 else 1.0 for a in volume.axes])
-    return int(rng.choice(volume.axes, p=weights / weights.sum()))
-
-
-def _blurred(maps: Tensor, sigma: float) -> Tensor:
-    """(..., h, w) maps, blurred in the plane."""
-    lead = (0,) * (maps.ndim - 2)
-    return torch.from_numpy(gaussian_filter(maps.numpy(), (*lead, sigma, sigma)))
 
 
 def _related(rng: np.random.Generator, curve: IntensityChange) -> IntensityChange:

@@ -139,7 +139,9 @@ class Trainer:
                 saved = time.monotonic()
                 self._save()
                 if self._agree(bool(over)):
-                    return
+                    break
+        if window and self.rank == 0:
+            self._log(window)
         self._save()
 
     def _learn(self, group: EpisodeGroup, rng: np.random.Generator) -> dict:

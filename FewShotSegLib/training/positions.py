@@ -1,0 +1,139 @@
+"""Evidence across volumes, as an episode would have it: where the examples lead one to expect the segments.
+
+At inference it comes from a registration of two patients' scans, or from bodies compared. Registering in every episode
+would take too long, and most episodes have only one volume; so the error that either has is drawn at random.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..evidence import CARRIED_BLUR, POSITION, evidence_of_other_volumes, position_map
+from ..preprocessing.frame import body_bounds, body_size
+from .augment import sample
+from .plane import Plane
+
+# Share of position evidence that a registration would have brought, the others being relative to the body.
+_REGISTERED = 0.7
+# Standard error of a registration, as parts of the body's size, and by how much more it errs where it is lost.
+_IN_PLANE = 0.03
+_THROUGH_PLANE = 0.05
+_LOST = 4.0
+_CHANCE_LOST = 0.1
+# Standard error of a position relative to the body: of scale and of place.
+_BODY_SCALE = 0.1
+_BODY_SHIFT = 0.05
+
+
+@dataclass(frozen=True)
+class Known:
+    """The support slices of a group.
+
+    Attributes:
+        plane: their volume.
+        labels: (S, rows, columns) labels of the whole slices.
+        painted: (S, c, c) segments 0..L of their crops.
+    """
+
+    plane: Plane
+    labels: np.ndarray
+    painted: Tensor
+
+
+class SimulatedPositions:
+    """Draws position evidence.
+
+    Args:
+        rng: source of all chance.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self._bodies: dict[tuple[str, int], tuple[int, int, int, int]] = {}
+
+    def draw(
+        self, known: Known, query: Plane, labeling: str, kept: list[int], chosen: list[int], grid: Tensor, cell: float
+    ) -> Tensor:
+        """Evidence for query slices.
+
+        Args:
+            known: the support.
+            query: the query's volume.
+            labeling: which of its labels.
+            kept: the labels that are segments 1..L.
+            chosen: Q slice numbers.
+            grid: (4 c, 4 c, 2) sampling points of the query's crop, in [-1, 1].
+            cell: mm between c points of a row.
+
+        Returns:
+            (Q, L, EVIDENCE_CHANNELS, 2 c, 2 c)
+        """
+        if self.rng.random() < _REGISTERED:
+            return self.carried(known, query, labeling, kept, chosen, grid, cell)
+        evidence = self.relative(known, query, kept, grid)
+        return evidence[None].expand(len(chosen), *evidence.shape)
+
+    def relative(self, known: Known, query: Plane, kept: list[int], grid: Tensor) -> Tensor:
+        """(L, EVIDENCE_CHANNELS, 2 c, 2 c): position in the body; arguments as of `draw`."""
+        rng = self.rng
+        index = np.zeros(int(known.labels.max()) + 1, np.int32)
+        for new, old in enumerate(kept, start=1):
+            if old < len(index):
+                index[old] = new
+        masks = [index[labels] for labels in known.labels]
+        position = position_map(masks, [self._body(known.plane)] * len(masks), len(kept))
+        top, bottom, left, right = self._body(query)
+        # grid points are in [-1, 1] between the centres of the plane's corner pixels
+        rows = ((grid[1::2, 1::2, 1] + 1) / 2 * (query.shape[0] - 1) - top) / (bottom - top)
+        columns = ((grid[1::2, 1::2, 0] + 1) / 2 * (query.shape[1] - 1) - left) / (right - left)
+        rows, columns = (
+            (points - 0.5) * math.exp(rng.normal(0, _BODY_SCALE)) + 0.5 + rng.normal(0, _BODY_SHIFT)
+            for points in (rows, columns)
+        )
+        return evidence_of_other_volumes(position, rows, columns)
+
+    def carried(
+        self, known: Known, query: Plane, labeling: str, kept: list[int], chosen: list[int], grid: Tensor, cell: float
+    ) -> Tensor:
+        """Shapes carried over by a registration: the query's own, misplaced and blurred; arguments as of `draw`."""
+        rng = self.rng
+        size = body_size(self._body(query), query.spacing)
+        blur = CARRIED_BLUR * size
+        spread = size * (_LOST if rng.random() < _CHANCE_LOST else math.exp(rng.normal(0, 0.4)))
+        shift = rng.normal(0, _IN_PLANE * spread, 2) / (0.5 * np.asarray(query.spacing) * (np.asarray(query.shape) - 1))
+        points = grid[1::4, 1::4] * math.exp(rng.normal(0, 0.07)) + torch.tensor(shift[::-1].copy()).float()
+        slip = rng.normal(0, _THROUGH_PLANE * spread)
+        # blurred through the slices by a kernel of three
+        around = np.round((np.array([-blur, 0.0, blur]) + slip) / query.gap).astype(int)
+        wanted = (np.asarray(chosen)[:, None] + around).ravel()
+        planes = query.take(query.volume.labelings[labeling], np.clip(wanted, 0, query.count - 1))
+        planes = np.where(((wanted >= 0) & (wanted < query.count))[:, None, None], planes, 0)
+        found = sample(planes, points, True)
+        shapes = torch.stack([found == label for label in kept], dim=1).float()
+        kernel = torch.tensor([0.25, 0.5, 0.25])
+        through = torch.einsum("k,qklrc->qlrc", kernel, shapes.reshape(len(chosen), 3, *shapes.shape[1:]))
+        expected = _blurred(through, blur / cell)
+        painted = torch.stack([known.painted == segment for segment in range(1, len(kept) + 1)], dim=1).float()
+        peak = torch.cat([expected, _blurred(painted, blur / cell)]).amax(dim=(0, 2, 3)).clamp(min=1e-3)
+        fine = F.interpolate(expected / peak[:, None, None], scale_factor=2.0, mode="bilinear", align_corners=False)
+        channels = torch.stack([fine.sqrt(), torch.ones_like(fine)], dim=2)
+        return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
+
+    def _body(self, plane: Plane) -> tuple[int, int, int, int]:
+        key = (plane.volume.name, plane.axis)
+        if key not in self._bodies:
+            self._bodies[key] = body_bounds(np.moveaxis(np.asarray(plane.volume.image), plane.axis, 0))
+        return self._bodies[key]
+
+
+def _blurred(maps: Tensor, sigma: float) -> Tensor:
+    """(..., h, w) maps, blurred in the plane."""
+    lead = (0,) * (maps.ndim - 2)
+    return torch.from_numpy(gaussian_filter(maps.numpy(), (*lead, sigma, sigma)))

@@ -1,0 +1,158 @@
+"""Across volumes: finding how one scan lies in another, and carrying painted shapes over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from FewShotSegLib import Example, Segmenter, Volume
+from FewShotSegLib.inference import pipeline
+from FewShotSegLib.inference.carried import carried_positions
+from FewShotSegLib.inference.request import Request, lay_out
+from FewShotSegLib.preprocessing.registration import coarse_grid, register
+
+SPACING = (2.0, 2.0, 4.0)
+
+
+def a_patient(
+    shift: tuple[float, float, float] = (0, 0, 0), count: int = 40, spacing: tuple[float, float, float] = SPACING
+) -> tuple[Volume, Volume]:
+    """A body of air and tissue with a spine and two organs, moved by (k, j, i) mm; image and labelmap.
+
+    Its slices cover `count` times 4 mm, its plane 160 x 192 mm.
+    """
+    shape = (int(count * 4 / spacing[2]), int(160 / spacing[1]), int(192 / spacing[0]))
+    k, j, i = ((axis + 0.5) * d - s for axis, d, s in zip(np.indices(shape), spacing[::-1], shift, strict=True))
+    image = np.zeros(shape)
+    width = 60 + 0.1 * k
+    image[((j - 80) / 50) ** 2 + ((i - 96) / width) ** 2 < 1] = 100
+    image[(j - 110) ** 2 + (i - 96) ** 2 < 100 + 0.2 * k] = 300
+    image[(k - 120) ** 2 + (j - 60) ** 2 + (i - 110) ** 2 < 600] = 20
+    labels = np.zeros(shape, np.uint8)
+    labels[((k - 80) / 34) ** 2 + ((j - 75) / 22) ** 2 + ((i - 65) / 22) ** 2 < 1] = 1
+    labels[((k - 70) / 20) ** 2 + ((j - 95) / 12) ** 2 + ((i - 130) / 12) ** 2 < 1] = 2
+    image[labels == 1], image[labels == 2] = 180, 240
+    image = gaussian_filter(image, 0.7) + np.random.default_rng(1).normal(0, 5, shape)
+    volume = Volume.from_array(image.astype(np.float32), spacing=spacing, origin=(-30, 12, 5))
+    return volume, volume.with_array(labels)
+
+
+def a_request(query: Volume, image: Volume, labels: Volume, slices: list[int], axis: int = 0) -> Request:
+    return lay_out(query, Example.from_labelmap(image, labels, slices, axis=axis), [1, 2])
+
+
+def center_of(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Centre of mass, as parts of the volume's sides."""
+    weights = np.asarray(array, float) ** 2
+    return np.array([(np.indices(array.shape)[a] + 0.5).ravel() @ weights.ravel() for a in range(3)]) / (
+        weights.sum() * np.asarray(shape)
+    )
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (14.0, 6.0, -8.0), (-30.0, 0.0, 4.0)])
+def test_a_patient_who_lies_elsewhere_in_the_scan_is_found(shift: tuple[float, float, float]) -> None:
+    fixed, moving = a_patient(shift)[0], a_patient()[0]
+    transform = register(fixed, moving)
+    assert transform is not None
+    for point in ((66.0, 92.0, 90.0), (36.0, 82.0, 110.0), (96.0, 102.0, 70.0)):
+        wanted = np.asarray(point) - np.asarray(shift[::-1])
+        assert np.abs(np.asarray(transform.TransformPoint(point)) - wanted).max() < 9
+
+
+def test_the_same_volumes_are_registered_the_same_way_every_time() -> None:
+    fixed, moving = a_patient((14, 6, -8))[0], a_patient()[0]
+    one, other = register(fixed, moving), register(fixed, moving)
+    assert one is not None
+    assert other is not None
+    assert one.TransformPoint((40, 80, 100)) == other.TransformPoint((40, 80, 100))
+
+
+def test_a_volume_lies_in_itself_without_being_registered() -> None:
+    volume = Volume.from_array(np.zeros((1, 4, 4), np.int16))
+    transform = register(volume, volume)
+    assert transform is not None
+    assert transform.TransformPoint((1, 2, 3)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_few_slices_are_registered_or_refused_but_never_crash(count: int) -> None:
+    moving = a_patient()[0]
+    fixed = replace(moving, array=moving.array[18 : 18 + count])
+    for pair in ((fixed, moving), (moving, fixed)):
+        transform = register(*pair)
+        assert transform is None or np.isfinite(transform.TransformPoint((66, 92, 90))).all()
+
+
+@pytest.mark.parametrize("value", [0, 700])
+def test_constant_volumes_give_no_nonsense(value: int) -> None:
+    moving = a_patient()[0]
+    flat = moving.with_array(np.full(moving.shape, value, np.float32))
+    transform = register(flat, moving)
+    assert transform is None or np.isfinite(transform.TransformPoint((66, 92, 90))).all()
+
+
+def test_a_coarse_grid_covers_its_volume_and_can_keep_an_axis() -> None:
+    volume = a_patient()[0]
+    grid = coarse_grid(volume, 8.0, whole_axis=0)
+    assert grid.GetSize() == (24, 20, 40)
+    np.testing.assert_allclose(grid.GetSpacing(), (8, 8, 4))
+    # both begin at the outer edge of their first voxel
+    np.testing.assert_allclose(np.asarray(grid.GetOrigin()) - (4, 4, 2), np.asarray(volume.origin) - (1, 1, 2))
+
+
+def test_carried_shapes_lie_on_the_structures_of_another_patient() -> None:
+    query, truth = a_patient((20, 8, -10))
+    image, labels = a_patient(spacing=(1.6, 1.6, 5.0), count=45)
+    request = a_request(query, image, labels, [12, 14, 16, 18, 20])
+    carried = carried_positions(request.view, request.foreign, 2)
+    assert carried is not None
+    assert carried.shape[:2] == (2, query.shape[0])
+    assert (carried >= 0).all()
+    assert (carried <= 1.001).all()
+    for segment, found in enumerate(carried, start=1):
+        wanted = center_of(truth.array == segment, truth.shape)
+        assert np.abs(center_of(found, found.shape) - wanted).max() < 0.08
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_shapes_painted_along_other_axes_are_carried_too(axis: int) -> None:
+    query, truth = a_patient((20, 8, -10))
+    image, labels = a_patient()
+    slices = {1: [33, 37, 41], 2: [29, 33, 65]}[axis]
+    request = a_request(query, image, labels, slices, axis)
+    assert request.view.axis == axis
+    carried = carried_positions(request.view, request.foreign, 2)
+    assert carried is not None
+    assert carried.shape[1] == query.shape[axis]
+    wanted = np.moveaxis(truth.array == 1, axis, 0)
+    assert np.abs(center_of(carried[0], carried[0].shape) - center_of(wanted, wanted.shape)).max() < 0.1
+
+
+def test_without_a_registration_there_is_nothing_to_carry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("FewShotSegLib.inference.carried.register", lambda *_: None)
+    query, _ = a_patient((20, 8, -10))
+    request = a_request(query, *a_patient(), [20])
+    assert carried_positions(request.view, request.foreign, 2) is None
+    assert carried_positions(request.view, [], 2) is None
+
+
+def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_says_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def counted(*arguments: object) -> np.ndarray | None:
+        calls.append(arguments)
+        return carried_positions(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "carried_positions", counted)
+    query, truth = a_patient((20, 8, -10))
+    other = Example.from_labelmap(*a_patient(), [18, 22])
+    segmenter = Segmenter(device="cpu")
+    segmenter.segment(query, other + Example.from_labelmap(query, truth, [22, 26]), refine=False)
+    assert not calls
+    segmenter.segment(query, other, refine=False)
+    assert len(calls) == 1
