@@ -54,6 +54,8 @@ class Segmenter:
         refine: bool | float = True,
         zoom: bool = True,
         again: bool = True,
+        smooth: bool = True,
+        carry: bool = True,
     ) -> Result:
         """Segments a volume.
 
@@ -64,6 +66,9 @@ class Segmenter:
             refine: whether boundaries are fitted to the query's own intensities, or how strongly, from 0 to 1.
             zoom: whether small structures get a closer look.
             again: whether slices as a first look saw them guide a second one.
+            smooth: whether logits are smoothed through the slices.
+            carry: whether examples of other volumes are registered to the query to say where structures are to be
+                expected; else places are compared relative to the bodies.
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
@@ -86,7 +91,8 @@ class Segmenter:
         confidence = np.ones(query.shape, np.float32)
         axis = request.view.axis
         with torch.inference_mode():
-            layers = Pipeline(self.network, self.device, report, zoom, again, self._store).run(request)
+            steps = (zoom, again, self._store, smooth, carry)
+            layers = Pipeline(self.network, self.device, report, *steps).run(request)
             refinement = refiner(request, layers[0].frame, strength) if strength > 0 else None
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
             merge(layers, *stacks, values, refinement, tick=lambda done, total: report("joining", done, total))

@@ -52,6 +52,8 @@ class Pipeline:
         again: whether slices of a first look guide a second one: across volumes its surest ones, within a volume those
             half-way between painted ones.
         store: keeps the features of the query's slices.
+        smooth: whether logits are smoothed through the slices.
+        carry: whether other volumes' structures are brought by a registration, not relative to the bodies only.
     """
 
     def __init__(
@@ -62,14 +64,20 @@ class Pipeline:
         zoom: bool = True,
         again: bool = True,
         store: FeatureStore | None = None,
+        smooth: bool = True,
+        carry: bool = True,
     ) -> None:
         self.network, self.device, self.progress, self.zoom, self.again = network, device, progress, zoom, again
         self.store = store or FeatureStore()
+        self.smooth, self.carry = smooth, carry
 
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
         self.store.begin(request.view.array)
-        self._carried = cache(lambda: carried_positions(request.view, request.foreign, len(request.values)))
+        segments = len(request.values)
+        self._carried = cache(
+            lambda: carried_positions(request.view, request.foreign, segments) if self.carry else None
+        )
         if request.painted.positions:
             return self._within(request)
         return self._across(request)
@@ -235,7 +243,8 @@ class Pipeline:
 
         logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere, only)
         layer = Layer(frame, targets, logits)
-        smooth_through_slices(layer, work.step)
+        if self.smooth:
+            smooth_through_slices(layer, work.step)
         return layer
 
     def _position(self, request: Request, frame: Frame) -> Callable[[list[int]], Tensor]:
