@@ -66,7 +66,7 @@ def test_a_step_that_is_off_is_not_done(switch, step, a_volume_with_two_spheres,
     other = image.with_array(image.array + 1)  # not the examples' volume, so that they come from another one
     segmenter = Segmenter(device="cpu")
     others: dict[str, Any] = {"zoom": False, "again": False, "refine": False}
-    segmenter.segment(other, examples, **others, **{switch: False})
+    segmenter.segment(other, examples, **(others | {switch: False}))
     assert not done
     segmenter.segment(other, examples, **others)
     assert done == [step]
