@@ -54,6 +54,7 @@ class Segmenter:
         refine: bool | float = True,
         zoom: bool = True,
         again: bool = True,
+        tune: bool = True,
         smooth: bool = True,
         carry: bool = True,
     ) -> Result:
@@ -66,6 +67,7 @@ class Segmenter:
             refine: whether boundaries are fitted to the query's own intensities, or how strongly, from 0 to 1.
             zoom: whether small structures get a closer look.
             again: whether slices as a first look saw them guide a second one.
+            tune: whether the segment head is tuned to the query's painted slices, if there are two or more.
             smooth: whether logits are smoothed through the slices.
             carry: whether examples of other volumes are registered to the query to say where structures are to be
                 expected; else places are compared relative to the bodies.
@@ -91,7 +93,7 @@ class Segmenter:
         confidence = np.ones(query.shape, np.float32)
         axis = request.view.axis
         with torch.inference_mode():
-            steps = (zoom, again, self._store, smooth, carry)
+            steps = (zoom, again, tune, self._store, smooth, carry)
             layers = Pipeline(self.network, self.device, report, *steps).run(request)
             refinement = refiner(request, layers[0].frame, strength) if strength > 0 else None
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)

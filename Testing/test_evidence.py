@@ -15,9 +15,11 @@ from FewShotSegLib.evidence import (
     GEODESIC,
     POSITION,
     SHAPE,
+    beyond_reach,
     evidence_of_other_volumes,
     evidence_of_painted_slices,
     position_map,
+    usual_reach,
 )
 from FewShotSegLib.evidence.geodesic import geodesic_channels, geodesic_distances
 from FewShotSegLib.evidence.shape import ShapeInterpolation, signed_distance
@@ -75,6 +77,21 @@ def test_painted_slices_come_back_and_say_how_near_and_between_they_are() -> Non
     assert torch.equal(evidence[0, 0, 0] > 0, masks[0] > 0)
     assert not evidence[0, 0, 1].any()
     assert evidence[2, 0, 1].max() > 0.3
+
+
+def test_half_a_gap_is_the_usual_reach_beyond_painted_slices_and_one_slice_has_none() -> None:
+    assert usual_reach([4, 10, 14]) == 2.5
+    assert usual_reach([4]) is None
+    assert usual_reach([]) is None
+    assert beyond_reach([4, 10, 14], 20, 2.0).tolist() == [2, 1.5, 1, 0.5] + [0] * 11 + [0.5, 1, 1.5, 2, 2.5]
+
+
+def test_evidence_beyond_the_usual_reach_fades_and_without_one_it_does_not() -> None:
+    masks = painted(disc(26, 36, 16), disc(30, 30, 6))
+    known = ShapeInterpolation(masks, [4, 12], 1, 2.0, reach=4.0)([0, 4, 8, 12, 16, 20])[:, 0, 3, 0, 0]
+    assert known.tolist() == [0.25, 1, 1, 1, 0.25, 0.125]
+    unknown = ShapeInterpolation(masks, [4, 12], 1, 2.0)([0, 16, 20])[:, 0, 3, 0, 0]
+    assert unknown.tolist() == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("first", [True, False])

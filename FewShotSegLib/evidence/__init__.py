@@ -6,7 +6,7 @@ come from painted slices of the query volume itself, the others from painted sli
 0. signed distance of the interpolated shape, tanh, positive inside
 1. how much the two neighbouring painted shapes differ, 0..1
 2. nearness of the nearest painted slice, 0..1
-3. 1 between two painted slices, 0.5 beyond the last one
+3. 1 between two painted slices; beyond the last one 0.5, or less by half for every `reach` (half a gap) beyond it
 4. geodesic preference for the segment over every other, -1..1
 5. geodesic closeness to the segment, 0..1
 6. 1 where geodesic evidence is present
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from .geodesic import geodesic_channels, geodesic_distances, smooth_slices
 from .position import position_channels, position_map
-from .shape import ShapeInterpolation
+from .shape import ShapeInterpolation, beyond_reach, usual_reach
 
 EVIDENCE_CHANNELS = 9
 SHAPE = slice(0, 4)
@@ -37,7 +37,7 @@ CARRIED_BLUR = 0.045
 
 
 def evidence_of_painted_slices(
-    image: Tensor, painted: Tensor, positions: list[int], segments: int, step: float
+    image: Tensor, painted: Tensor, positions: list[int], segments: int, step: float, reach: float | None = None
 ) -> Callable[[Sequence[int]], Tensor]:
     """Evidence for the slices of a stack, from its painted slices.
 
@@ -47,11 +47,12 @@ def evidence_of_painted_slices(
         positions: P increasing slice numbers in the stack.
         segments: L.
         step: distance between neighbouring slices in units of the in-plane pixel.
+        reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
 
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
-    interpolation = ShapeInterpolation(painted, positions, segments, step)
+    interpolation = ShapeInterpolation(painted, positions, segments, step, reach)
     distances = geodesic_distances(smooth_slices(image), painted, positions, segments + 1, step)
 
     def evidence(queries: Sequence[int]) -> Tensor:
@@ -101,8 +102,10 @@ __all__ = [
     "GEODESIC",
     "POSITION",
     "SHAPE",
+    "beyond_reach",
     "evidence_of_carried_shapes",
     "evidence_of_other_volumes",
     "evidence_of_painted_slices",
     "position_map",
+    "usual_reach",
 ]

@@ -33,6 +33,20 @@ def signed_distance(mask: np.ndarray) -> np.ndarray:
     return result
 
 
+def usual_reach(positions: list[int]) -> float | None:
+    """By how many slices structures usually go on beyond the outermost painted ones: half a gap.
+
+    Painted slices are mostly spread evenly over the structures. None for a single one, which says nothing.
+    """
+    return 0.5 * (positions[-1] - positions[0]) / (len(positions) - 1) if len(positions) > 1 else None
+
+
+def beyond_reach(positions: list[int], count: int, reach: float) -> np.ndarray:
+    """(count,) how far beyond the outermost painted slices each slice lies, in units of `reach`; 0 between them."""
+    slices = np.arange(count)
+    return np.maximum(np.maximum(positions[0] - slices, slices - positions[-1]), 0) / reach
+
+
 class ShapeInterpolation:
     """Interpolated shape of L segments, its disagreement, nearness and betweenness.
 
@@ -45,9 +59,12 @@ class ShapeInterpolation:
         positions: P increasing slice numbers.
         segments: L.
         step: slice distance in in-plane pixels.
+        reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
     """
 
-    def __init__(self, painted: Tensor, positions: list[int], segments: int, step: float) -> None:
+    def __init__(
+        self, painted: Tensor, positions: list[int], segments: int, step: float, reach: float | None = None
+    ) -> None:
         labels = painted.cpu().numpy()
         distances = np.stack(
             [np.stack([signed_distance(m == label) for label in range(1, segments + 1)]) for m in labels]
@@ -55,11 +72,11 @@ class ShapeInterpolation:
         self._centroids, self._present, radius = _describe(labels, distances, segments)
         self._radius = torch.from_numpy(radius)
         self._distances = torch.from_numpy(distances)
-        self._positions, self._step = positions, step
+        self._positions, self._step, self._reach = positions, step, reach
 
     def __call__(self, queries: list[int]) -> Tensor:
         """Q slice numbers -> (Q, L, 4, h, w), see :mod:`FewShotSegLib.evidence`."""
-        first, second, weight, between, near = _neighbours(self._positions, queries, self._step)
+        first, second, weight, between, near = _neighbours(self._positions, queries, self._step, self._reach)
         has_a, has_b = self._present[first], self._present[second]
         center_a = np.where(has_a[..., None], self._centroids[first], self._centroids[second])
         center_b = np.where(has_b[..., None], self._centroids[second], center_a)
@@ -103,7 +120,7 @@ def _describe(labels: np.ndarray, distances: np.ndarray, segments: int) -> tuple
     return centroids, present, distances.max(axis=(2, 3)).clip(min=1.0).astype(np.float32)
 
 
-def _neighbours(positions: list[int], queries: list[int], step: float) -> tuple[np.ndarray, ...]:
+def _neighbours(positions: list[int], queries: list[int], step: float, reach: float | None) -> tuple[np.ndarray, ...]:
     """Painted neighbours of every query: indices before and after, weight of the latter, betweenness and nearness."""
     p = np.asarray(positions)
     q = np.asarray(queries)
@@ -114,8 +131,9 @@ def _neighbours(positions: list[int], queries: list[int], step: float) -> tuple[
     first = np.where(q > p[-1], len(p) - 1, first)
     gap = p[second] - p[first]
     weight = np.where(gap > 0, (q - p[first]) / np.maximum(gap, 1), 0.0)
-    distance = np.abs(q[:, None] - p[None, :]).min(axis=1) * step
-    return first, second, weight, np.where(beyond, 0.5, 1.0), 1 / (1 + distance / _SOFTNESS)
+    distance = np.abs(q[:, None] - p[None, :]).min(axis=1)
+    between = np.where(beyond, 0.5 ** (1 + distance / reach if reach else 1), 1.0)
+    return first, second, weight, between, 1 / (1 + distance * step / _SOFTNESS)
 
 
 def _moved(distances: Tensor, shift: np.ndarray) -> Tensor:

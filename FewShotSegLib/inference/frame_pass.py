@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,10 +51,12 @@ class Painted:
     Attributes:
         positions: increasing slice numbers.
         masks: (P, rows, columns) segment indices 0..L on whole slices.
+        reach: by how many slices segments are expected to go on beyond the outermost ones; None if unknown.
     """
 
     positions: list[int] = field(default_factory=list)
     masks: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.int32))
+    reach: float | None = None
 
     @cached_property
     def segments(self) -> list[set[int]]:
@@ -119,14 +121,14 @@ class FramePass:
         count = len(self.stack)
         result = torch.full((len(targets), count, *self.frame.half), OUTSIDE, dtype=torch.float16)
         evidence = self._evidence(painted, segments) if painted.positions else None
-        own, others = self._encode_supports(painted, foreign, segments)
+        own, others = self.encode_supports(painted, foreign, segments)
         known: dict[tuple[int, ...], SupportSet] = {}
         wanted = list(range(count)) if only is None else only
         for start in range(0, len(wanted), _CHUNK):
             slices = wanted[start : start + _CHUNK]
             nearest = _nearest(painted, slices)
             if nearest not in known:
-                known = {nearest: self._support(own, others, nearest)}
+                known = {nearest: self.support([own[i] for i in nearest], others)}
             features = self._features(slices)
             match = self.network.match(features, known[nearest])
             hint: Tensor | None = None
@@ -157,9 +159,10 @@ class FramePass:
         planes = self.window(self.stack[slices])
         return self.frame.cut(planes)
 
-    def _encode_supports(
+    def encode_supports(
         self, painted: Painted, foreign: list[SupportSlice], segments: int
     ) -> tuple[list[tuple[Features, Tensor]], list[tuple[Features, Tensor]]]:
+        """Features and class fractions of each painted slice of the query, and of each of other volumes."""
         own = []
         for position, mask in zip(painted.positions, painted.masks, strict=True):
             labels = self.frame.cut_labels(mask[None])
@@ -169,19 +172,31 @@ class FramePass:
         ]
         return own, others
 
-    def _support(
-        self, own: list[tuple[Features, Tensor]], others: list[tuple[Features, Tensor]], nearest: tuple[int, ...]
-    ) -> SupportSet:
-        chosen = [own[i] for i in nearest] + others
+    def support(self, own: list[tuple[Features, Tensor]], others: list[tuple[Features, Tensor]]) -> SupportSet:
+        """Support set of encoded slices."""
+        chosen = own + others
         features = Features.concatenate([f for f, _ in chosen])
         return self.network.build_support(features, torch.cat([m for _, m in chosen]))
 
-    def _evidence(self, painted: Painted, segments: int) -> Callable[[list[int]], Tensor]:
+    def evidence_around(self, painted: Painted, segments: int, position: int) -> Tensor:
+        """Evidence for one slice, (1, L, EVIDENCE_CHANNELS, h / 2, w / 2), from between its painted neighbours."""
+        before = [p for p in painted.positions if p <= position] or [position]
+        after = [p for p in painted.positions if p >= position] or [position]
+        first, last = before[-1], after[0]
+        here = [i for i, p in enumerate(painted.positions) if first <= p <= last]
+        positions = [painted.positions[i] - first for i in here]
+        near = replace(painted, positions=positions, masks=painted.masks[here], reach=None)
+        return self._evidence(near, segments, first, last + 1)([position - first])
+
+    def _evidence(
+        self, painted: Painted, segments: int, first: int = 0, stop: int | None = None
+    ) -> Callable[[list[int]], Tensor]:
         height, width = self.frame.half
-        parts = [self.stack[i : i + 16] for i in range(0, len(self.stack), 16)]
+        stack = self.stack[first:stop]
+        parts = [stack[i : i + 16] for i in range(0, len(stack), 16)]
         small = torch.cat([self.frame.cut(self.window(part), (height, width)) for part in parts])
         labels = self.frame.cut_labels(painted.masks, (height, width))
-        return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step)
+        return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step, painted.reach)
 
     def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
         """Where the head runs for each target: around all places of this chunk where it may be, within the budget."""

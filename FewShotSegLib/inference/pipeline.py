@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evidence import evidence_of_carried_shapes, evidence_of_other_volumes, position_map
+from ..evidence import beyond_reach, evidence_of_carried_shapes, evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, is_whole, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
@@ -20,6 +20,7 @@ from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
 from .request import ForeignSlice, Request
 from .self_painted import halfway_slices, sure_slices, with_slices
+from .tuning import STEPS, tuned
 
 Ticker = Callable[[str, int, int], None]
 
@@ -37,6 +38,9 @@ _DOUBT = 0.08
 _WORTH = 0.75
 # What the guided look weighs against the others: it holds a structure together, but believes their errors.
 _GUIDED_SHARE = 0.5
+# What logits lose for every `reach` further beyond the painted slices than this.
+_BEYOND = 3.0
+_USUAL = 0.9
 _MOST_SUPPORTS = 24
 _NEGATIVES = 3
 
@@ -51,6 +55,7 @@ class Pipeline:
         zoom: whether small structures are looked at again in a frame of their own.
         again: whether slices of a first look guide a second one: across volumes its surest ones, within a volume those
             half-way between painted ones.
+        tune: whether the segment head is tuned to the painted slices of the query.
         store: keeps the features of the query's slices.
         smooth: whether logits are smoothed through the slices.
         carry: whether other volumes' structures are brought by a registration, not relative to the bodies only.
@@ -63,17 +68,20 @@ class Pipeline:
         progress: Ticker,
         zoom: bool = True,
         again: bool = True,
+        tune: bool = True,
         store: FeatureStore | None = None,
         smooth: bool = True,
         carry: bool = True,
     ) -> None:
-        self.network, self.device, self.progress, self.zoom, self.again = network, device, progress, zoom, again
+        self.network, self.device, self.progress = network, device, progress
+        self.zoom, self.again, self.tune = zoom, again, tune
         self.store = store or FeatureStore()
         self.smooth, self.carry = smooth, carry
 
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
         self.store.begin(request.view.array)
+        self._guided_network = self.network
         segments = len(request.values)
         self._carried = cache(
             lambda: carried_positions(request.view, request.foreign, segments) if self.carry else None
@@ -85,6 +93,7 @@ class Pipeline:
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
     def _within(self, request: Request) -> list[Layer]:
+        self._guided_network = self._tuned(request) if self.tune else self.network
         layers = self._guided(request)
         if not self.again:
             return layers
@@ -94,6 +103,14 @@ class Pipeline:
             more = with_slices(request.painted, halfway, labels)
             layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
         return layers
+
+    def _tuned(self, request: Request) -> FewShotNetwork:
+        segments = len(request.values)
+        known = [b for b in (self._painted_bounds(request, s + 1) for s in range(segments)) if b is not None]
+        frame = frame_around(union(known), request.view.pixel, SIDE)
+        work = self._pass(request, frame, self.network)
+        foreign = self._foreign(request, frame, work.window, list(range(1, segments + 1)))
+        return tuned(work, request.painted, foreign, segments, self._ticker("tuning", STEPS))
 
     def _guided(self, request: Request, search: bool = True) -> list[Layer]:
         """Layers guided by painted slices; with `search`, also of segments that only other volumes' examples have."""
@@ -226,26 +243,36 @@ class Pipeline:
         only: list[int] | None = None,
     ) -> Layer:
         """One pass through a frame, for some segments; `only` on some slices."""
-        view = request.view
-        stack = view.array
-        window = window_of(frame.inside(stack))
-        total = len(stack) if only is None else len(only)
-        self.progress(stage, 0, total)
-        foreign = self._foreign(request, frame, window, targets)
+        count = len(request.view.array)
+        tick = self._ticker(stage, count if only is None else len(only))
+        work = self._pass(request, frame, self._guided_network if painted.positions else self.network)
+        foreign = self._foreign(request, frame, work.window, targets)
         elsewhere = None if painted.positions else self._position(request, frame)
-        work = FramePass(self.network, stack, view.gap, view.pixel, frame, window, self.device, self.store)
-        done = 0
-
-        def tick(slices: int) -> None:
-            nonlocal done
-            done += slices
-            self.progress(stage, done, total)
-
         logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere, only)
+        if painted.reach:
+            doubt = _BEYOND * np.maximum(beyond_reach(painted.positions, count, painted.reach) - _USUAL, 0)
+            logits -= torch.from_numpy(doubt)[:, None, None].half()
         layer = Layer(frame, targets, logits)
         if self.smooth:
             smooth_through_slices(layer, work.step)
         return layer
+
+    def _pass(self, request: Request, frame: Frame, network: FewShotNetwork) -> FramePass:
+        view = request.view
+        window = window_of(frame.inside(view.array))
+        return FramePass(network, view.array, view.gap, view.pixel, frame, window, self.device, self.store)
+
+    def _ticker(self, stage: str, total: int) -> Callable[[int], None]:
+        """Begins a stage; what it returns is told how many steps were done."""
+        done = 0
+
+        def tick(steps: int) -> None:
+            nonlocal done
+            done += steps
+            self.progress(stage, done, total)
+
+        self.progress(stage, 0, total)
+        return tick
 
     def _position(self, request: Request, frame: Frame) -> Callable[[list[int]], Tensor]:
         """Evidence of where the examples had each segment, by slices."""

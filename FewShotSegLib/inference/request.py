@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..evidence import usual_reach
 from ..example import Example
-from ..preprocessing.frame import Bounds, body_bounds
+from ..preprocessing.frame import Bounds, body_bounds, bounds_of
 from ..preprocessing.views import SliceView, matching_axis, turn_between
 from ..volume import Volume
 from .frame_pass import Painted
+
+# Part of the structures' extent in the plane that painted slices span if they are spread over the structures.
+_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Reques
                 turn(source.array), bodies[key],
             )
         )  # fmt: skip
-    return Request(view, values, Painted(positions, masks), foreign)
+    return Request(view, values, Painted(positions, masks, _reach(positions, masks, view)), foreign)
 
 
 def paste_painted(query: Volume, examples: list[Example], labels: np.ndarray, confidence: np.ndarray) -> None:
@@ -113,3 +117,15 @@ def _same_image(query: Volume, image: Volume) -> bool:
     if image is query:
         return True
     return image.shape == query.shape and image.same_grid(query) and np.array_equal(image.array, query.array)
+
+
+def _reach(positions: list[int], masks: np.ndarray, view: SliceView) -> float | None:
+    """How far structures usually go on beyond painted slices; None unless these are spread over the structures.
+
+    A few slices close together say nothing about where the structures end.
+    """
+    found = bounds_of(masks.max(axis=0) > 0) if positions else None
+    if found is None:
+        return None
+    extent = max((found[1] - found[0]) * view.pixel[0], (found[3] - found[2]) * view.pixel[1])
+    return usual_reach(positions) if (positions[-1] - positions[0]) * view.gap >= _SPREAD * extent else None

@@ -73,7 +73,7 @@ def with_slices(painted: Painted, positions: list[int], labels: np.ndarray) -> P
         labels: (P, rows, columns) segment indices 0..L on them.
     """
     masks = dict(zip(painted.positions, painted.masks, strict=True)) | dict(zip(positions, labels, strict=True))
-    return Painted(sorted(masks), np.stack([masks[z] for z in sorted(masks)]).astype(np.int32))
+    return Painted(sorted(masks), np.stack([masks[z] for z in sorted(masks)]).astype(np.int32), painted.reach)
 
 
 def _longest_run(wanted: np.ndarray) -> tuple[int, int]:

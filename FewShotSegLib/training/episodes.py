@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import evidence_of_painted_slices
+from ..evidence import evidence_of_painted_slices, usual_reach
 from .augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
 from .plane import Plane, choose_axis
 from .positions import Known, SimulatedPositions
@@ -21,6 +21,13 @@ from .sources import REAL_LABELS, TrainingVolume
 CROP = 192
 MAX_SEGMENTS = 6
 _MAX_STACK = 14
+_LARGE_STACK = 24
+# Chances that painted slices are spread over a part of a structure, or over several structures together (no longer than
+# so many times the one), and that they are spread evenly.
+_PARTLY = 0.3
+_TOGETHER = 0.35
+_LONGEST = 3.0
+_EVENLY = 0.75
 # Chances: of one segment only, of intensities shifted by structure, of slices averaged (to so many mm at most), and of
 # painted slices that are not quite right, as those are that a first look made up.
 _ALONE = 0.25
@@ -127,20 +134,14 @@ class EpisodeSampler:
         box = self._objects(volume, labeling)[anchor]
         axis = choose_axis(rng, volume)
         plane = Plane(volume, axis)
-        lo, hi = box[axis].start, box[axis].stop - 1
-        length = hi - lo + 1
-        if length < 3:
-            raise Rejected
-        # the part of the structure that the stack covers, with a margin of slices beyond its ends
-        share = rng.uniform(0.4, 1.0) if length > 6 else 1.0
-        start = lo + rng.uniform(0, 1 - share) * length
-        margin = rng.uniform(0.0, 0.3) * share * length + 1
+        start, length, margin = self._covered(volume, labeling, anchor, axis)
         first = max(int(start - margin), 0)
-        last = min(int(math.ceil(start + share * length - 1 + margin)), plane.count - 1)
-        stack = np.unique(np.linspace(first, last, min(_MAX_STACK, last - first + 1)).round().astype(int))
+        last = min(int(math.ceil(start + length - 1 + margin)), plane.count - 1)
+        most = _MAX_STACK if rng.random() < 0.5 else _LARGE_STACK
+        stack = np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int))
         if len(stack) < 4:
             raise Rejected
-        painted = self._painted(len(stack), (start - first) / (last - first + 1), share * length / (last - first + 1))
+        painted = self._painted(len(stack), (start - first) / (last - first + 1), length / (last - first + 1))
         free = [i for i in range(len(stack)) if i not in painted]
         queries = sorted(rng.choice(free, min(4, len(free)), replace=False).tolist())
 
@@ -165,17 +166,42 @@ class EpisodeSampler:
             small = (small + torch.randn(small.shape) * rng.uniform(0, 0.03)).clamp(0, 1)
         step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
         masks = labels[: len(painted), 1::2, 1::2]
-        evidence = evidence_of_painted_slices(small, masks, painted, segments, step)(queries)
+        evidence = evidence_of_painted_slices(small, masks, painted, segments, step, usual_reach(painted))(queries)
         images = slice_noise(rng, image[painted + queries])
         return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True)
+
+    def _covered(self, volume: TrainingVolume, labeling: str, anchor: int, axis: int) -> tuple[float, float, float]:
+        """Slices that painted ones are spread over: where they start, how many they are, and a margin, in slices.
+
+        All of the structure, all of several structures, or a part of it.
+        """
+        rng = self.rng
+        objects = self._objects(volume, labeling)
+        lo, hi = objects[anchor][axis].start, objects[anchor][axis].stop
+        length = hi - lo
+        if length < 3:
+            raise Rejected
+        chance = rng.random()
+        if chance < _PARTLY and length > 6:
+            share = rng.uniform(0.4, 1.0)
+            start = lo + rng.uniform(0, 1 - share) * length
+            return start, share * length, rng.uniform(0.0, 0.3) * share * length + 1
+        if chance > 1 - _TOGETHER:
+            number = min(int(rng.integers(1, 4)), len(objects))
+            for other in rng.choice(list(objects), number, replace=False):
+                more_lo, more_hi = objects[int(other)][axis].start, objects[int(other)][axis].stop
+                if max(hi, more_hi) - min(lo, more_lo) < _LONGEST * length:
+                    lo, hi = min(lo, more_lo), max(hi, more_hi)
+        return lo, hi - lo, rng.uniform(0.0, 0.6) * (hi - lo) + 1
 
     def _painted(self, count: int, start: float, share: float) -> list[int]:
         """Which slices of a stack are painted: evenly spread over the structure, or anywhere."""
         rng = self.rng
         k = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.3, 0.3, 0.15]))
         k = min(k, count - 2)
-        if rng.random() < 0.6:
-            where = start + share * (np.arange(k) + 0.5 + rng.uniform(-0.3, 0.3, k)) / k
+        if rng.random() < _EVENLY:
+            error = rng.uniform(0, 0.3)
+            where = start + share * (np.arange(k) + 0.5 + rng.uniform(-error, error, k)) / k
             return sorted({int(np.clip(w * count, 0, count - 1)) for w in where})
         return sorted(rng.choice(count, k, replace=False).tolist())
 

@@ -145,5 +145,6 @@ _STAGES = {
     "searching": _("Searching"),
     "segmenting": _("Segmenting"),
     "looking closer": _("Looking closer"),
+    "tuning": _("Learning from the painted slices"),
     "joining": _("Joining"),
 }

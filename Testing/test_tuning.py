@@ -1,0 +1,122 @@
+"""Tuning the segment head to painted slices, and what these say about where structures end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from FewShotSegLib import Example, Segmenter, Volume
+from FewShotSegLib.inference import tuning
+from FewShotSegLib.inference.feature_store import FeatureStore
+from FewShotSegLib.inference.frame_pass import FramePass, Painted
+from FewShotSegLib.inference.request import lay_out
+from FewShotSegLib.inference.tuning import STEPS, tuned
+from FewShotSegLib.network.model import FewShotNetwork
+from FewShotSegLib.preprocessing.frame import Frame
+from FewShotSegLib.preprocessing.intensity import window_of
+
+SIZE = 64
+
+
+def a_stack() -> tuple[np.ndarray, np.ndarray]:
+    """(12, 64, 64) intensities and labels: two discs that differ from their surroundings by texture alone."""
+    rng = np.random.default_rng(2)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    labels = np.zeros((12, SIZE, SIZE), np.int32)
+    for z in range(12):
+        labels[z][(rows - 22 - z) ** 2 + (columns - 20) ** 2 < 120] = 1
+        labels[z][(rows - 30) ** 2 + (columns - 46) ** 2 < 80] = 2
+    noise = np.array([4.0, 40.0, 12.0])[labels] * rng.normal(0, 1, labels.shape)
+    return (100 + noise).astype(np.float32), labels
+
+
+@pytest.fixture(scope="module")
+def bundled() -> FewShotNetwork:
+    return Segmenter(device="cpu").network
+
+
+@pytest.fixture
+def work(bundled: FewShotNetwork) -> FramePass:
+    stack, _ = a_stack()
+    frame = Frame(0, 0, SIZE, SIZE, SIZE, SIZE)
+    return FramePass(bundled, stack, 3.0, (1.0, 1.0), frame, window_of(stack), torch.device("cpu"), FeatureStore())
+
+
+def the_painted(*positions: int) -> Painted:
+    return Painted(list(positions), a_stack()[1][list(positions)])
+
+
+def loss_on_painted(network: FewShotNetwork, work: FramePass, painted: Painted) -> float:
+    with torch.inference_mode():
+        lessons = tuning._lessons(work, painted, [], 2)
+        return float(np.mean([float(tuning._loss(network, lesson, lesson.segments)) for lesson in lessons]))
+
+
+@torch.inference_mode()
+def test_a_tuned_head_finds_left_out_slices_better_and_the_bundled_one_stays_as_it_is(work: FramePass) -> None:
+    painted = the_painted(1, 5, 9)
+    before = {name: value.clone() for name, value in work.network.state_dict().items()}
+    ticks: list[int] = []
+    network = tuned(work, painted, [], 2, ticks.append)
+    assert sum(ticks) == STEPS
+    assert loss_on_painted(network, work, painted) < 0.9 * loss_on_painted(work.network, work, painted)
+    after = work.network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("head.") for name in changed)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@torch.inference_mode()
+def test_tuning_gives_the_same_for_the_same(work: FramePass) -> None:
+    first, second = (tuned(work, the_painted(1, 5, 9), [], 2, lambda _: None).state_dict() for _ in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@torch.inference_mode()
+def test_one_painted_slice_teaches_nothing(work: FramePass) -> None:
+    assert tuned(work, the_painted(4), [], 2, lambda _: None) is work.network
+
+
+@torch.inference_mode()
+def test_slices_without_a_segment_in_common_teach_nothing(work: FramePass) -> None:
+    empty = Painted([2, 6], np.zeros((2, SIZE, SIZE), np.int32))
+    assert tuned(work, empty, [], 2, lambda _: None) is work.network
+
+
+@torch.inference_mode()
+def test_tuning_can_be_cancelled_at_every_step(work: FramePass) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned(work, the_painted(1, 5, 9), [], 2, stop)
+
+
+def test_many_segments_take_turns() -> None:
+    segments = list(range(1, 14))
+    turns = [tuning._some(segments, turn) for turn in range(0, 39, 6)]
+    assert all(len(turn) == 6 for turn in turns)
+    assert set().union(*turns) == set(segments)
+    assert tuning._some([2, 5], 6) == [2, 5]
+
+
+def test_evidence_of_a_left_out_slice_is_that_of_the_whole_stack_where_shapes_are_concerned(work: FramePass) -> None:
+    painted = the_painted(1, 5, 9)
+    around = work.evidence_around(painted, 2, 7)
+    whole = work._evidence(painted, 2)([7])
+    torch.testing.assert_close(around[:, :, :4], whole[:, :, :4])
+
+
+def a_request_reach(positions: list[int], gap: float) -> float | None:
+    stack, labels = a_stack()
+    image = Volume.from_array(stack, spacing=(1.0, 1.0, gap))
+    return lay_out(image, Example.from_labelmap(image, image.with_array(labels), positions), [1, 2]).painted.reach
+
+
+def test_slices_spread_over_the_structures_say_where_these_end_but_a_cluster_does_not() -> None:
+    assert a_request_reach([1, 5, 9], 5.0) == 2
+    assert a_request_reach([4, 5, 6], 1.0) is None
+    assert a_request_reach([5], 5.0) is None
