@@ -130,7 +130,7 @@ def a_record(protocol, method, query, value, dataset="CHAOS_T2"):
 def test_measured_figures_stand_beside_the_published_ones_of_the_same_set():
     records = [a_record("EP1", "model", "a", 0.75), a_record("EP1", "model", "b", 0.85)]
     section = comparison.published_section(records)
-    assert "| **model** | EP1, measured | 80.0 |" in section
+    assert "| **model** | EP1, measured | 80.0 (2) |" in section
     assert "| ALPNet (2020) | S1, published | 78.8 |" in section
     assert "CMR" not in section.splitlines()[-len(EP1)]
     assert comparison.published_section([a_record("W-3", "model", "a", 0.75)]) == ""

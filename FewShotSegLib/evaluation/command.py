@@ -36,7 +36,7 @@ examples:
   %(prog)s --data ../shared/data --output runs/benchmark --quick
   %(prog)s --data ../shared/data --output runs/benchmark --protocol W,EP1-blind --methods standard
   %(prog)s --data ../shared/data --output runs/ablation --methods ablation --protocol W-3
-  %(prog)s --data ../shared/data --output runs/ep1 --methods model --protocol EP1,EP1-blind
+  %(prog)s --data ../shared/data --output runs/ep1 --methods model,in-domain --protocol EP1,EP1-blind
   %(prog)s --data ../shared/data --output runs/speed --speed --growth --large
 """
 QUICK_CASES = 2
@@ -64,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, default=None, metavar="FILE", help="weights of the model (default: the bundled ones)")
     add("--baselines", type=Path, default=registry.BASELINES_FOLDER, metavar="DIR",
         help="folder of the trained baselines (default %(default)s)")  # fmt: skip
+    add("--in-domain", type=Path, default=registry.IN_DOMAIN_FOLDER, metavar="DIR",
+        help="folder of the weights trained in-domain (default %(default)s)")  # fmt: skip
     add("--device", default="cpu", help="device of the networks (default cpu)")
     add("--jobs", type=positive, default=1, metavar="N", help="processes at work (default 1)")
     add("--threads", type=positive, default=2, metavar="N", help="threads of each process (default 2)")
@@ -164,7 +166,8 @@ def _run_speed(args: argparse.Namespace) -> int:
 
 def _set_up(args: argparse.Namespace, asked: Sequence[str]) -> tuple[Setup, dict[str, object]]:
     """What the run's processes need, and what is kept of the run's conditions."""
-    ingredients = registry.Ingredients(args.weights, dict(args.option), args.device, args.baselines)
+    ingredients = registry.Ingredients(args.weights, dict(args.option), args.device, args.baselines, args.in_domain)
+    args.methods = registry.trained_only(args.methods, ingredients)
     checksums = {name: sum_ for name in args.methods if (sum_ := registry.weights_checksum(name, ingredients))}
     settings = {
         "threads": args.threads,

@@ -19,7 +19,10 @@ PUBLISHED_NOTES = """\
 Mean Dice in percent, over cases, then over labels. Published figures are quoted from their papers, not measured here;
 those methods were trained on images of the same data set, and tested on all of its cases in turn. EP1 tells which third
 of the structure each slice belongs to, as the published runs do; EP1-blind does not. Measured on the cases of this
-project's manifests, with weights that saw no image of these sets unless the method's name says otherwise.
+project's manifests (their number in brackets), with weights that saw no image of these sets unless the method's name
+says otherwise: "in-domain, S1" or "S2" were trained as the published ones, on the other cases of the set. S2 here
+leaves out every slice with any tested organ; published runs test upper and lower organs apart, which leaves them more
+slices, and several drop a slice only if it holds all tested organs.
 """
 
 
@@ -67,8 +70,8 @@ def published_section(records: Iterable[Record]) -> str:
     for (dataset, protocol, method), members in grouped(measured):
         by_method.setdefault((method, protocol), {})[dataset] = members
     for (method, protocol), members_of_set in by_method.items():
-        figures = [dice_by_label(members_of_set[name]) if name in members_of_set else None for name in sets]
-        rows.append([f"**{method}**", f"{protocol}, measured", *(_percent(figure) for figure in figures)])
+        figures = [_percent(members_of_set.get(name, [])) for name in sets]
+        rows.append([f"**{method}**", f"{protocol}, measured", *figures])
     for line in EP1:
         quoted = [line.of_set(name) for name in sets]
         if any(value is not None for value in quoted):
@@ -77,5 +80,7 @@ def published_section(records: Iterable[Record]) -> str:
     return f"## Beside published figures\n\n{PUBLISHED_NOTES}\n{table(header, rows)}"
 
 
-def _percent(figure: float | None) -> str:
-    return number(None if figure is None else 100 * figure, 1)
+def _percent(records: Sequence[Record]) -> str:
+    figure = dice_by_label(records)
+    cases = len({record["query"] for record in records})
+    return number(None) if figure is None else f"{number(100 * figure, 1)} ({cases})"

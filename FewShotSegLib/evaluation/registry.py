@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from FewShotSegLib.evaluation import engine, peers
 from FewShotSegLib.evaluation.baselines import method as baselines
+from FewShotSegLib.evaluation.in_domain import method as in_domain
+from FewShotSegLib.evaluation.in_domain import trials
 from FewShotSegLib.evaluation.methods import Method, file_checksum
 
 ENGINE_NAMES = (engine.MODEL, *engine.VARIANTS)
@@ -19,8 +21,10 @@ METHOD_GROUPS = {
     "peers": tuple(peers.PEERS),
     "ablation": ENGINE_NAMES,
     "baselines": baselines.METHOD_NAMES,
+    **trials.METHOD_GROUPS,
 }
 BASELINES_FOLDER = Path("runs/baselines")
+IN_DOMAIN_FOLDER = Path("runs/in_domain")
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Ingredients:
         options: Keyword arguments of `Segmenter.segment`; the engine's variants add their own.
         device: Of networks.
         baselines: Folder of the trained baselines.
+        in_domain: Folder of the weights trained in-domain.
     """
 
     weights: Path | None = None
     options: Mapping[str, Any] | None = None
     device: str = "cpu"
     baselines: Path = BASELINES_FOLDER
+    in_domain: Path = IN_DOMAIN_FOLDER
 
 
 def make_method(name: str, ingredients: Ingredients | None = None) -> Method:
@@ -51,6 +57,8 @@ def make_method(name: str, ingredients: Ingredients | None = None) -> Method:
         return engine.Engine(name, made_from.weights, made_from.options, made_from.device)
     if name in baselines.METHOD_NAMES:
         return baselines.TrainedBaseline(name, made_from.baselines, made_from.options, made_from.device)
+    if name in trials.TRIALS:
+        return in_domain.InDomain(name, made_from.in_domain, made_from.options, made_from.device)
     if name not in peers.PEERS:
         raise KeyError(f"Unknown method {name!r}; known are {', '.join(METHOD_NAMES)}.")
     return peers.PEERS[name]()
@@ -61,6 +69,8 @@ def weights_checksum(name: str, ingredients: Ingredients) -> str:
     if name in baselines.METHOD_NAMES:
         file = baselines.weights_file(name, ingredients.baselines)
         return file_checksum([file]) if file.is_file() else ""
+    if name in trials.TRIALS:
+        return file_checksum([trials.TRIALS[name].weights_file(ingredients.in_domain)])
     if name not in ENGINE_NAMES:
         return ""
     return file_checksum(engine.bundled_weights() if ingredients.weights is None else [ingredients.weights])
@@ -70,3 +80,37 @@ def serves(name: str, within: bool) -> bool:
     """Whether a method can be asked when the examples are slices of the query itself (within), or of other volumes."""
     scope = peers.PEERS[name].scope if name in peers.PEERS else "both"
     return scope in ("both", "within" if within else "across")
+
+
+def query_cases(name: str, ingredients: Ingredients, dataset: str, cases: Sequence[str]) -> list[str]:
+    """The cases of a set that a method may be asked about: of weights trained in-domain, those they have not seen.
+
+    Args:
+        name: Of the method.
+        ingredients: What it is made from.
+        dataset: Name of the set.
+        cases: All of its cases.
+
+    Raises:
+        WeightsError: In-domain weights are not what they should be.
+    """
+    trial = trials.TRIALS.get(name)
+    if trial is None:
+        return list(cases)
+    if trial.dataset != dataset:
+        return []
+    held_out = set(in_domain.held_out_cases(trial, ingredients.in_domain))
+    return [case for case in cases if case in held_out]
+
+
+def trained_only(names: Sequence[str], ingredients: Ingredients) -> list[str]:
+    """Leaves out in-domain weights that nobody trained, since few folds ever are.
+
+    Raises:
+        WeightsError: In-domain weights are asked for, and none at all have been trained.
+    """
+    asked = [trials.TRIALS[name] for name in names if name in trials.TRIALS]
+    missing = {trial.name for trial in asked if not trial.weights_file(ingredients.in_domain).is_file()}
+    if asked and len(missing) == len(asked):
+        in_domain.held_out_cases(asked[0], ingredients.in_domain)
+    return [name for name in names if name not in missing]

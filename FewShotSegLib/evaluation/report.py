@@ -7,6 +7,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
+from FewShotSegLib.evaluation.in_domain.trials import TRIALS
 from FewShotSegLib.evaluation.measures import SURFACE_TOLERANCE_MM
 from FewShotSegLib.evaluation.results import Record
 from FewShotSegLib.evaluation.statistics import bootstrap_interval
@@ -56,10 +57,13 @@ def dice_by_label(records: Iterable[Record]) -> float | None:
 
 
 def method_title(record: Record) -> str:
-    """How tables call a method: its name, with options and weights if any."""
+    """How tables call a method: its name, with options and weights if any; in-domain weights of all sets are one."""
     options = ", ".join(f"{name}={value}" for name, value in sorted(record["options"].items()))
-    weights = f" {record['weights'][:8]}" if record["weights"] else ""
-    return record["method"] + weights + (f" ({options})" if options else "")
+    if record["method"] in TRIALS:
+        name = TRIALS[record["method"]].title
+    else:
+        name = record["method"] + (f" {record['weights'][:8]}" if record["weights"] else "")
+    return name + (f" ({options})" if options else "")
 
 
 def grouped(records: Iterable[Record]) -> list[Group]:

@@ -15,7 +15,7 @@ from FewShotSegLib.evaluation.datasets import DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import Episode, ManifestMismatchError
 from FewShotSegLib.evaluation.methods import Method
 from FewShotSegLib.evaluation.protocols import is_within
-from FewShotSegLib.evaluation.registry import Ingredients, make_method, serves
+from FewShotSegLib.evaluation.registry import Ingredients, make_method, query_cases, serves
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, episode_digest, record_key
 from FewShotSegLib.evaluation.runner import CaseStore, run_episode
@@ -71,12 +71,17 @@ def plan(
     tasks, counted = [], set()
     for dataset in sets:
         manifest = manifests.read(dataset, setup.manifests)
-        chosen = set(evenly_spread(sorted(manifest.cases), cases))
+        chosen: dict[str, set[str]] = {}
+        for method in methods:
+            able = query_cases(method, setup.ingredients, dataset, sorted(manifest.cases))
+            chosen[method] = set(evenly_spread(able, cases))
         for protocol in protocols:
-            able = [method for method in methods if serves(method, is_within(protocol))]
+            asked = [method for method in methods if serves(method, is_within(protocol))]
             for episode in manifest.of_protocol(protocol):
                 digest = episode_digest(episode, protocol, manifest)
-                for method in able if episode.query in chosen else ():
+                for method in asked:
+                    if episode.query not in chosen[method]:
+                        continue
                     weights = setup.checksums.get(method, "")
                     key = record_key(method, setup.options(method), weights, protocol, episode, digest)
                     group = dataset, protocol, method

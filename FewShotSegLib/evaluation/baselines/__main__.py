@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from FewShotSegLib.errors import SettingError
 from FewShotSegLib.evaluation.baselines.catalogue import BASELINES
 from FewShotSegLib.evaluation.baselines.method import IPL_SL, TRAINED
 from FewShotSegLib.evaluation.baselines.trainer import WEIGHTS, train_baseline
-from FewShotSegLib.evaluation.selection import names, positive
+from FewShotSegLib.evaluation.selection import names
+from FewShotSegLib.evaluation.training_runs import add_options, in_turn, require_scratch
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.training.export import export
 from FewShotSegLib.training.prepare import prepare
-from FewShotSegLib.training.trainer import TrainingPlan, train
+from FewShotSegLib.training.trainer import train
 
 EPISODES = 20_000
 EPILOG = """\
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and trains.
 
     Returns:
-        0.
+        0; 1 when the run's folder is one where research weights must not be.
     """
     parser = argparse.ArgumentParser(
         prog="python -m FewShotSegLib.evaluation.baselines",
@@ -48,29 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--cache", type=Path, help="folder of prepared volumes (default: <run>/../cache)")
     add("--methods", type=names(TRAINED), default=list(TRAINED), metavar="M,...",
         help=f"of {', '.join(TRAINED)} (default all)")  # fmt: skip
-    add("--episodes", type=positive, default=EPISODES, help=f"episodes of each method (default {EPISODES})")
-    add("--minutes", type=float, default=0.0, help="stop after so many minutes in all, to go on later (default: never)")
-    add("--seed", type=int, default=1, help="of weights and episodes, the same for all methods (default 1)")
-    add("--processes", type=positive, default=2, help="CPU processes (1 on CUDA)")
-    add("--device", default="cpu", help="cpu or cuda")
+    add_options(parser, EPISODES)
     args = parser.parse_args(arguments)
+    try:
+        require_scratch(args.run)
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     cache = args.cache or args.run.parent / "cache"
     prepare(args.data, cache)
-    began = time.monotonic()
-    for name in args.methods:
-        left = args.minutes - (time.monotonic() - began) / 60
-        if args.minutes and left <= 0:
-            print(f"{name} and what follows: not begun, the time is over")
-            break
-        plan = TrainingPlan(
-            cache=str(cache),
-            run=str(args.run / name),
-            episodes=args.episodes,
-            seed=args.seed,
-            processes=args.processes if args.device == "cpu" else 1,
-            device=args.device,
-            minutes=max(left, 0.01) if args.minutes else 0.0,
-        )
+    for name, plan in in_turn(args, dict.fromkeys(args.methods, cache)):
         if name in BASELINES:
             about = train_baseline(plan, name)
         else:
