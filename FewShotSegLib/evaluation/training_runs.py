@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from FewShotSegLib.errors import SettingError
+from FewShotSegLib.errors import FewShotSegError, SettingError
+from FewShotSegLib.evaluation.datasets import DatasetNotFoundError
+from FewShotSegLib.evaluation.manifests import ManifestMismatchError
+from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.selection import positive
 from FewShotSegLib.training.trainer import TrainingPlan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRATCH = "runs"
 """Folder of the repository that version control passes over."""
+
+
+def run_training(work: Callable[[], None]) -> int:
+    """Does a command's work; what is wrong with its data, folder or packages is said in one line.
+
+    Returns:
+        Exit code: 0, or 1 after an error.
+    """
+    try:
+        work()
+    except ModuleNotFoundError as error:
+        print(f"error: {MissingPackageError(str(error.name), 'Training', 'training')}", file=sys.stderr)
+        return 1
+    except (FewShotSegError, DatasetNotFoundError, ManifestMismatchError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def add_options(parser: argparse.ArgumentParser, episodes: int) -> None:

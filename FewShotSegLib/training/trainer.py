@@ -60,7 +60,12 @@ class TrainingPlan:
 
 
 def train(plan: TrainingPlan) -> None:
-    """Trains until the plan's episodes are done, in `plan.processes` processes."""
+    """Trains until the plan's episodes are done, in `plan.processes` processes.
+
+    Raises:
+        ModuleNotFoundError: the package with ImageNet's weights, which the run starts from, is not installed.
+    """
+    require_start(plan)
     Path(plan.run).mkdir(parents=True, exist_ok=True)
     meeting = Path(plan.run) / f".meeting-{os.getpid()}"
     meeting.unlink(missing_ok=True)
@@ -69,6 +74,12 @@ def train(plan: TrainingPlan) -> None:
     else:
         torch.multiprocessing.spawn(_worker, args=(plan, meeting.resolve().as_uri()), nprocs=plan.processes)
     meeting.unlink(missing_ok=True)
+
+
+def require_start(plan: TrainingPlan) -> None:
+    """Fails early where the weights that a run starts from are missing, not in each of its processes."""
+    if not plan.start_from:
+        _imagenet()
 
 
 def _worker(rank: int, plan: TrainingPlan, meeting: str) -> None:

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from FewShotSegLib.errors import SettingError
 from FewShotSegLib.evaluation.baselines.catalogue import BASELINES
 from FewShotSegLib.evaluation.baselines.method import IPL_SL, TRAINED
 from FewShotSegLib.evaluation.baselines.trainer import WEIGHTS, train_baseline
 from FewShotSegLib.evaluation.selection import names
-from FewShotSegLib.evaluation.training_runs import add_options, in_turn, require_scratch
+from FewShotSegLib.evaluation.training_runs import add_options, in_turn, require_scratch, run_training
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.training.export import export
 from FewShotSegLib.training.prepare import prepare
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and trains.
 
     Returns:
-        0; 1 when the run's folder is one where research weights must not be.
+        0; 1 when data, folder or packages are not what is needed.
     """
     parser = argparse.ArgumentParser(
         prog="python -m FewShotSegLib.evaluation.baselines",
@@ -51,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"of {', '.join(TRAINED)} (default all)")  # fmt: skip
     add_options(parser, EPISODES)
     args = parser.parse_args(arguments)
-    try:
-        require_scratch(args.run)
-    except SettingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return run_training(lambda: _train_all(args))
+
+
+def _train_all(args: argparse.Namespace) -> None:
+    require_scratch(args.run)
     cache = args.cache or args.run.parent / "cache"
     prepare(args.data, cache)
     for name, plan in in_turn(args, dict.fromkeys(args.methods, cache)):
@@ -66,7 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             train(plan)
             about = export(args.run / name, args.run / name / WEIGHTS, NetworkConfig())
         print(f"{name}: {about['episodes']} of {args.episodes} episodes, {about['seconds']} s", flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from FewShotSegLib.evaluation.baselines.base import BaselinePrediction
 from FewShotSegLib.evaluation.baselines.catalogue import BASELINES, save_baseline
 from FewShotSegLib.network.model import class_fractions
 from FewShotSegLib.training.episodes import EpisodeGroup
-from FewShotSegLib.training.trainer import CHECKPOINT, Trainer, TrainingPlan
+from FewShotSegLib.training.trainer import CHECKPOINT, Trainer, TrainingPlan, require_start
 
 WEIGHTS = "weights.safetensors"
 
@@ -82,6 +82,7 @@ def train_baseline(plan: TrainingPlan, name: str) -> dict[str, str]:
     Returns:
         What the file's header says about the training: episodes, steps, seconds.
     """
+    require_start(plan)
     run = Path(plan.run)
     run.mkdir(parents=True, exist_ok=True)
     if plan.processes == 1:

@@ -7,16 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.evaluation import manifests
-from FewShotSegLib.evaluation.datasets import DatasetNotFoundError
 from FewShotSegLib.evaluation.in_domain.method import header
 from FewShotSegLib.evaluation.in_domain.trials import FOLDS, SETS, SETTINGS, TRIALS, Trial
 from FewShotSegLib.evaluation.in_domain.volumes import prepare_trial
-from FewShotSegLib.evaluation.manifests import ManifestMismatchError
 from FewShotSegLib.evaluation.runner import CaseStore
 from FewShotSegLib.evaluation.selection import names
-from FewShotSegLib.evaluation.training_runs import add_options, in_turn, require_scratch
+from FewShotSegLib.evaluation.training_runs import add_options, in_turn, require_scratch, run_training
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.training.export import export
 from FewShotSegLib.training.trainer import train
@@ -40,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and trains.
 
     Returns:
-        0; 1 when the data or the folder are not what is needed.
+        0; 1 when data, folder or packages are not what is needed.
     """
     parser = argparse.ArgumentParser(
         prog="python -m FewShotSegLib.evaluation.in_domain",
@@ -58,12 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser, EPISODES)
     add("--manifests", type=Path, default=manifests.DEFAULT_FOLDER, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
-    try:
-        _train_all(args)
-    except (FewShotSegError, DatasetNotFoundError, ManifestMismatchError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_training(lambda: _train_all(args))
 
 
 def _train_all(args: argparse.Namespace) -> None:
