@@ -53,6 +53,7 @@ def test_conditions_name_no_place_of_the_machine(tmp_path):
     assert str(tmp_path) not in json.dumps(info)
     assert info["manifests"]["SABS_CT"] is None
     assert info["weights"] == {"model": "abc"}
+    assert info["engine"] == run_info.engine_checksum()
     other = run_info.describe_run(tmp_path, [], {}, {})
     assert other["run"] != info["run"]
 
@@ -90,3 +91,22 @@ def test_a_sheet_shows_scored_slices_that_hold_something():
     assert len(shown) == 10
     assert set(shown) <= set(range(5, 18)) - {9}
     assert sheets.slices_to_show(reference * 0, found * 0, [3, 4]) == [3, 4]
+
+
+def test_the_engines_checksum_is_of_the_code_that_segments(tmp_path):
+    for folder in ("inference", "evaluation"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").write_text("x = 1\n")
+    before = run_info.engine_checksum(tmp_path)
+    (tmp_path / "evaluation" / "a.py").write_text("x = 2\n")
+    assert run_info.engine_checksum(tmp_path) == before
+    (tmp_path / "inference" / "a.py").write_text("x = 2\n")
+    assert run_info.engine_checksum(tmp_path) != before
+
+
+def test_runs_of_an_engine_with_other_code_are_known(tmp_path):
+    assert run_info.runs_of_other_engines(tmp_path) == set()
+    now = run_info.describe_run(tmp_path, [], {}, {})
+    for info in (now, now | {"run": "older", "engine": "other"}, {"run": "oldest"}):
+        run_info.append_run(tmp_path, info)
+    assert run_info.runs_of_other_engines(tmp_path) == {"older", "oldest"}

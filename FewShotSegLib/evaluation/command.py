@@ -25,7 +25,7 @@ from FewShotSegLib.evaluation.datasets import DATASETS, DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import ManifestMismatchError
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, ResultsFile
-from FewShotSegLib.evaluation.run_info import append_run, describe_run
+from FewShotSegLib.evaluation.run_info import append_run, describe_run, runs_of_other_engines
 from FewShotSegLib.evaluation.runner import CaseStore
 from FewShotSegLib.evaluation.schedule import Setup, Task, evenly_spread, outcomes, plan
 from FewShotSegLib.evaluation.selection import names, parse_options, positive
@@ -107,6 +107,7 @@ def _run_episodes(args: argparse.Namespace) -> int:
     finished = {} if args.fresh else results.finished()
     todo = [task for task in tasks if task.key not in finished]
     print(f"{len(tasks)} episodes, {len(tasks) - len(todo)} of them finished before", file=sys.stderr)
+    _say_what_is_older(args, [finished[task.key] for task in tasks if task.key in finished])
     if todo:
         append_run(args.output, info)
     failed = _run_tasks(setup, todo, results, args.jobs)
@@ -120,6 +121,14 @@ def _run_episodes(args: argparse.Namespace) -> int:
     if failed:
         print(f"{failed} episodes failed; they are run again next time. See 'error' in {results.path}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _say_what_is_older(args: argparse.Namespace, kept: Sequence[Record]) -> None:
+    """Says so where networks' results are kept that the engine of today did not make."""
+    others = runs_of_other_engines(args.output)
+    older = sum(record["run"] in others for record in kept if record["weights"])
+    if older:
+        print(f"{older} of these are of an engine with other code; --fresh runs them again", file=sys.stderr)
 
 
 def _draw(args: argparse.Namespace, setup: Setup, tasks: Sequence[Task], records: Sequence[Record]) -> None:
