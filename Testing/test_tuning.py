@@ -95,6 +95,20 @@ def test_tuning_can_be_cancelled_at_every_step(work: FramePass) -> None:
         tuned(work, the_painted(1, 5, 9), [], 2, stop)
 
 
+def test_steps_are_those_of_adam() -> None:
+    start = torch.randn(5, generator=torch.Generator().manual_seed(0))
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    descent, reference = tuning._Adam([ours]), torch.optim.Adam([theirs], lr=2e-3)
+    for _ in range(30):
+        (ours**4).sum().backward()
+        descent.step()
+        reference.zero_grad()
+        (theirs**4).sum().backward()
+        reference.step()
+    torch.testing.assert_close(ours, theirs)
+    assert not torch.equal(ours, start)
+
+
 def test_many_segments_take_turns() -> None:
     segments = list(range(1, 14))
     turns = [tuning._some(segments, turn) for turn in range(0, 39, 6)]

@@ -11,7 +11,7 @@ import torch
 from ..network.encoding_decoding import Features
 
 # A volume of 512 x 512 x 300 with three segments must stay below 1.5 GB in all.
-_LIMIT = 96 * 2**20
+_LIMIT = 60 * 2**20
 
 
 class FeatureStore:
