@@ -35,7 +35,7 @@ EXAMPLES = """\
 examples:
   %(prog)s --data ../shared/data --output runs/benchmark --quick
   %(prog)s --data ../shared/data --output runs/benchmark --protocol W,EP1-blind --methods standard
-  %(prog)s --data ../shared/data --output runs/ablation --methods ablation --protocol W-3
+  %(prog)s --data ../shared/data --output runs/ablation --methods ablation --protocol W-3,EP1-blind
   %(prog)s --data ../shared/data --output runs/ep1 --methods model,in-domain --protocol EP1,EP1-blind
   %(prog)s --data ../shared/data --output runs/speed --speed --growth --large
 """
@@ -63,9 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keyword arguments of Segmenter.segment, e.g. refine=false,zoom=false")  # fmt: skip
     add("--weights", type=Path, default=None, metavar="FILE", help="weights of the model (default: the bundled ones)")
     add("--baselines", type=Path, default=registry.BASELINES_FOLDER, metavar="DIR",
-        help="folder of the trained baselines (default %(default)s)")  # fmt: skip
+        help="folder of what python -m FewShotSegLib.evaluation.baselines trains (default %(default)s)")  # fmt: skip
     add("--in-domain", type=Path, default=registry.IN_DOMAIN_FOLDER, metavar="DIR",
-        help="folder of the weights trained in-domain (default %(default)s)")  # fmt: skip
+        help="folder of what python -m FewShotSegLib.evaluation.in_domain trains; measured on unseen cases only "
+        "(default %(default)s)")  # fmt: skip
     add("--device", default="cpu", help="device of the networks (default cpu)")
     add("--jobs", type=positive, default=1, metavar="N", help="processes at work (default 1)")
     add("--threads", type=positive, default=2, metavar="N", help="threads of each process (default 2)")

@@ -71,12 +71,19 @@ class Engine:
         self._segmenter: Segmenter | None = None
 
     def prepare(self) -> None:
-        """Loads torch and the weights."""
-        if self._segmenter is None:
-            from FewShotSegLib.segmenter import Segmenter
+        """Loads torch and the weights.
 
-            chosen = {} if self._weights is None else {"weights": self._weights}
-            self._segmenter = Segmenter(device=self._device, **chosen, **self._switches)  # type: ignore[arg-type]
+        Raises:
+            WeightsError: There are none, or they can't be used.
+        """
+        if self._segmenter is None:
+            self._segmenter = self._make()
+
+    def _make(self) -> Segmenter:
+        from FewShotSegLib.segmenter import Segmenter
+
+        chosen = {} if self._weights is None else {"weights": self._weights}
+        return Segmenter(device=self._device, **chosen, **self._switches)  # type: ignore[arg-type]
 
     def segment(self, query: Volume, examples: Sequence[Example]) -> Answer:
         """Segments the query; the first call loads the weights if `prepare` has not."""

@@ -117,8 +117,13 @@ def _label_table(groups: Sequence[Group]) -> str:
 
 
 def _seen_weights(groups: Sequence[Group]) -> list[str]:
-    sums = {record["weights"] for _, members in groups for record in members if record["weights"]}
-    return [f"Weights (SHA-256): {', '.join(f'`{checksum}`' for checksum in sorted(sums))}"] if sums else []
+    methods: dict[str, set[str]] = {}
+    for _, members in groups:
+        for record in members:
+            if record["weights"]:
+                methods.setdefault(record["weights"], set()).add(record["method"])
+    lines = [f"* `{checksum}`: {', '.join(sorted(names))}" for checksum, names in sorted(methods.items())]
+    return ["Weights (SHA-256):\n\n" + "\n".join(lines)] if lines else []
 
 
 def case_dice(records: Iterable[Record]) -> dict[str, float]:

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from FewShotSegLib.evaluation.methods import file_checksum
+
 FILE = "runs.jsonl"
 ENGINE = Path(__file__).resolve().parents[1]
 NOT_ENGINE = {"demo", "evaluation", "training", "worker"}
@@ -39,6 +41,7 @@ def describe_run(
     Returns:
         A dictionary for JSON with "run", an identifier that records refer to. It names no path and no user.
     """
+    files = {name: manifest_folder / f"{name}.json" for name in sets}
     return {
         "run": uuid.uuid4().hex[:12],
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -47,7 +50,7 @@ def describe_run(
         "engine": engine_checksum(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "weights": dict(weights),
-        "manifests": {name: _sha256(manifest_folder / f"{name}.json") for name in sets},
+        "manifests": {name: file_checksum([path]) if path.is_file() else None for name, path in files.items()},
         **settings,
     }
 
@@ -85,7 +88,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from FewShotSegLib.evaluation.methods import Answer, Scope
-from FewShotSegLib.example import Example
-from FewShotSegLib.volume import Volume
+from FewShotSegLib.evaluation.engine import Engine
 
 if TYPE_CHECKING:
     from FewShotSegLib.segmenter import Segmenter
@@ -22,8 +18,10 @@ TRAINED = (IPL_SL, "adnet", "alpnet", "ssp", "universeg")
 METHOD_NAMES = tuple(PREFIX + name for name in TRAINED)
 
 
-class TrainedBaseline:
+class TrainedBaseline(Engine):
     """A baseline inside the engine: its network answers, the engine frames, merges and refines.
+
+    No network is tuned to the examples, IPL+SL neither: what differs is then the networks, as they were trained.
 
     Args:
         name: One of `METHOD_NAMES`.
@@ -32,42 +30,22 @@ class TrainedBaseline:
         device: As of `Segmenter`.
     """
 
-    scope: Scope = "both"
-    takes_parts = True
-    is_network = True
-
     def __init__(self, name: str, folder: Path, options: Mapping[str, Any] | None = None, device: str = "cpu") -> None:
+        super().__init__(weights=weights_file(name, folder), options={**(options or {}), "tune": False}, device=device)
         self.name = name
-        self._file = weights_file(name, folder)
-        self._options, self._device = dict(options or {}), device
-        self._segmenter: Segmenter | None = None
 
-    def prepare(self) -> None:
-        """Loads torch and the weights.
-
-        Raises:
-            WeightsError: The baseline has not been trained.
-        """
-        if self._segmenter is not None:
-            return
+    def _make(self) -> Segmenter:
+        short = self.name.removeprefix(PREFIX)
+        if short == IPL_SL:
+            return super()._make()
         from FewShotSegLib.evaluation.baselines.catalogue import load_baseline
         from FewShotSegLib.segmenter import Segmenter
 
-        short = self.name.removeprefix(PREFIX)
-        if short == IPL_SL:
-            self._segmenter = Segmenter(device=self._device, weights=self._file)
-            return
-        network = load_baseline(short, self._file)
+        assert self._weights is not None
+        network = load_baseline(short, self._weights)
         segmenter = Segmenter(device=self._device)
         segmenter.network = network.to(segmenter.device)  # type: ignore[assignment]  # the same interface
-        self._segmenter = segmenter
-
-    def segment(self, query: Volume, examples: Sequence[Example]) -> Answer:
-        """Segments the query; the first call loads the weights if `prepare` has not."""
-        self.prepare()
-        assert self._segmenter is not None
-        result = self._segmenter.segment(query, list(examples), progress=None, **self._options)
-        return np.asarray(result.labelmap.array), np.asarray(result.confidence.array)
+        return segmenter
 
 
 def weights_file(name: str, folder: Path) -> Path:
