@@ -28,6 +28,7 @@ from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.encoder import LiteEncoder
 from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.training.episodes import EpisodeGroup, EpisodeSampler
+from FewShotSegLib.training.mixture import volume_weights
 from FewShotSegLib.training.sources import load_volumes
 from FewShotSegLib.weights import BUNDLED, save_network
 
@@ -98,6 +99,7 @@ def test_only_slices_that_may_be_seen_are_prepared_and_none_of_the_held_out_case
     seen = {(v.meta["first_slice"], v.meta["last_slice"]) for v in volumes}
     assert seen == ({(0, 23)} if setting == "S1" else {(0, 5), (14, 23)})
     assert all(len(v.image) == v.meta["last_slice"] - v.meta["first_slice"] + 1 for v in volumes)
+    assert volume_weights(volumes) == [len(v.image) for v in volumes], "every slice is drawn as often as any other"
 
 
 def test_no_real_label_becomes_an_episode(a_set: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .sources import TrainingVolume
 
+OWN_WEIGHT = "weight"
+"""Key of a volume's meta data that says its weight, where a cache is no mixture of the open sets."""
 # Weight of one volume of a set. Sets of many alike volumes (hippocampus crops, head-and-neck plans) get little each.
 _BY_SET = {
     "LIDC_CT": 8.0,
@@ -41,6 +43,8 @@ def volume_weights(volumes: list[TrainingVolume]) -> list[float]:
 
 
 def _weight(volume: TrainingVolume) -> float:
+    if OWN_WEIGHT in volume.meta:
+        return float(volume.meta[OWN_WEIGHT])
     for prefix, weight in _BY_NAME.items():
         if volume.name.startswith(prefix):
             return weight

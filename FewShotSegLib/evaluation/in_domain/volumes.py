@@ -9,6 +9,7 @@ import numpy as np
 from FewShotSegLib.errors import SettingError
 from FewShotSegLib.evaluation.in_domain.trials import Trial
 from FewShotSegLib.evaluation.runner import CaseStore
+from FewShotSegLib.training.mixture import OWN_WEIGHT
 from FewShotSegLib.training.prepare import limit_image_size, rescale
 from FewShotSegLib.training.regions import watershed_regions
 from FewShotSegLib.training.sources import META_FILE, TrainingVolume, save_volume, sensible_axes, smallest_unsigned
@@ -70,5 +71,6 @@ def unlabelled_volume(image: Volume, first: int, last: int, name: str, set_name:
         image=pixels,
         labelings={f"regions{level}": smallest_unsigned(cut) for level, cut in enumerate(regions)},
         subject=f"{set_name}/{case}",
-        meta=scaling | {"first_slice": first, "last_slice": last},
+        # Every slice is drawn as often as any other: S2 leaves stacks of very different heights.
+        meta=scaling | {"first_slice": first, "last_slice": last, OWN_WEIGHT: last - first + 1},
     )
