@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from FewShotSegLib import Volume
-from FewShotSegLib.evaluation import manifests, plots, run_info, sheets
+from FewShotSegLib.evaluation import manifests, plots, run_info, sheets, tables
 from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.datasets import open_dataset
 
@@ -110,3 +110,14 @@ def test_runs_of_an_engine_with_other_code_are_known(tmp_path):
     for info in (now, now | {"run": "older", "engine": "other"}, {"run": "oldest"}):
         run_info.append_run(tmp_path, info)
     assert run_info.runs_of_other_engines(tmp_path) == {"older", "oldest"}
+
+
+def test_tables_are_made_again_from_raw_results_alone(a_finished_run, capsys):
+    capsys.readouterr()
+    files = [str(a_finished_run / name) for name in ("results.jsonl", "runs.jsonl")]
+    assert tables.main([*files, "--reference", "nearest"]) == 0
+    assert capsys.readouterr().out == (a_finished_run / "results.md").read_text()
+    assert tables.main(files[1:]) == 1
+    assert "no results" in capsys.readouterr().err
+    assert tables.main([str(a_finished_run / "none.jsonl")]) == 1
+    assert "no file" in capsys.readouterr().err

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.evaluation import (
-    comparison,
     engine,
     manifests,
     plots,
@@ -29,6 +28,7 @@ from FewShotSegLib.evaluation.run_info import append_run, describe_run, runs_of_
 from FewShotSegLib.evaluation.runner import CaseStore
 from FewShotSegLib.evaluation.schedule import Setup, Task, evenly_spread, outcomes, plan
 from FewShotSegLib.evaluation.selection import names, parse_options, positive
+from FewShotSegLib.evaluation.tables import all_tables
 
 DESCRIPTION = "Measure the model and its peers on frozen episodes; finished episodes are not run again."
 EXAMPLES = """\
@@ -114,8 +114,7 @@ def _run_episodes(args: argparse.Namespace) -> int:
     failed = _run_tasks(setup, todo, results, args.jobs)
     wanted = {task.key for task in tasks}
     records = [record for key, record in results.finished().items() if key in wanted]
-    sections = [comparison.published_section(records), comparison.difference_section(records, args.reference)]
-    text = report.to_markdown(records, sections=[section for section in sections if section])
+    text = all_tables(records, args.reference)
     (args.output / "results.md").write_text(text, encoding="utf-8")
     print(text)
     _draw(args, setup, tasks, records)

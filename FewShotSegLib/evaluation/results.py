@@ -64,7 +64,7 @@ class ResultsFile:
     def finished(self) -> dict[str, Record]:
         """Records of all episodes that went well, by key; the newest where there are several.
 
-        A last line cut off by an interruption is passed over: its episode is run again.
+        A last line cut off by an interruption is passed over (its episode is run again), and so is what is no result.
         """
         records: dict[str, Record] = {}
         if self.path.is_file():
@@ -73,7 +73,7 @@ class ResultsFile:
                     record = json.loads(line)
                 except json.JSONDecodeError:
                     continue
-                if "error" not in record:
+                if "key" in record and "error" not in record:
                     records[record["key"]] = record
         return records
 
