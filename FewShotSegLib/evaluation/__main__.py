@@ -7,10 +7,19 @@ from FewShotSegLib.evaluation.command import add_arguments, run
 
 
 def main() -> int:
-    """Parses the command line and runs the benchmark."""
+    """Parses the command line and runs the benchmark.
+
+    Returns:
+        0; 1 when something failed; 130 when it was stopped with Ctrl-C.
+    """
     parser = argparse.ArgumentParser(prog="python -m FewShotSegLib.evaluation")
     add_arguments(parser)
-    return run(parser.parse_args())
+    args = parser.parse_args()
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
