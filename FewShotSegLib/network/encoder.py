@@ -34,8 +34,8 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else nn.functional.relu6(self.expand(x))
-        y = self.project(nn.functional.relu6(self.depthwise(y)))
+        y = x if self.expand is None else nn.functional.relu6(self.expand(x), inplace=True)
+        y = self.project(nn.functional.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
@@ -63,7 +63,7 @@ class LiteEncoder(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = nn.functional.relu6(self.stem(images))
+        x = nn.functional.relu6(self.stem(images), inplace=True)
         maps = []
         for i, stage in enumerate(self.stages):
             x = stage(x)

@@ -43,6 +43,8 @@ class FewShotNetwork(nn.Module):
         self.features = EncodingDecodingModule(self.config)
         self.matching = Matching(self.config)
         self.head = SegmentHead(self.config)
+        # As the activations are: else every convolution would first reorder its weights.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, images: Tensor) -> Features:
         """(N, 1, H, W) in [-1, 1], sides divisible by 32 -> feature maps."""

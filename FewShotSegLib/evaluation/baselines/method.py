@@ -38,13 +38,16 @@ class TrainedBaseline(Engine):
         short = self.name.removeprefix(PREFIX)
         if short == IPL_SL:
             return super()._make()
+        import torch
+
         from FewShotSegLib.evaluation.baselines.catalogue import load_baseline
         from FewShotSegLib.segmenter import Segmenter
 
         assert self._weights is not None
         network = load_baseline(short, self._weights)
         segmenter = Segmenter(device=self._device)
-        segmenter.network = network.to(segmenter.device)  # type: ignore[assignment]  # the same interface
+        network.to(segmenter.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        segmenter.network = network  # type: ignore[assignment]  # the same interface
         return segmenter
 
 
