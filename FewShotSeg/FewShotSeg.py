@@ -39,7 +39,7 @@ class FewShotSeg(ScriptedLoadableModule):
             " as examples and click <b>Segment from examples</b>. A slice counts as completely painted. Keys: {add}"
             " adds the current slice, {run} starts and cancels, {accept} accepts the result."
             ' <a href="https://github.com/FewShotSeg/SlicerFewShotSeg#readme">Documentation</a>.'
-        ).format(add="Ctrl+Shift+A", run="Ctrl+Shift+G", accept="Ctrl+Shift+K")
+        ).format(add="Ctrl+Shift+E", run="Ctrl+Shift+G", accept="Ctrl+Shift+K")
         parent.acknowledgementText = _(
             "The method follows: Song, Xu, Wang, Du, Chen, Zhang, Li: Interactive prototype learning and"
             " self-learning for few-shot medical image segmentation. Artificial Intelligence in Medicine 167 (2025)"

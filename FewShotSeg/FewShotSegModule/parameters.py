@@ -3,7 +3,7 @@
 # Annotations stay what they are here, not text: Slicer's wrapper reads them when the class is made.
 from typing import Annotated
 
-from slicer import vtkMRMLDisplayableNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 
@@ -17,8 +17,7 @@ class FewShotSegParameterNode:
     outputSegmentation: Where an accepted result goes; a new segmentation if there is none.
     preview: The result that waits to be accepted or discarded.
     confidenceVolume: How sure the latest result is.
-    roi: Where to segment, a vtkMRMLMarkupsROINode; everywhere if there is none. (Slicer may load that class after this
-        file; its base class is there from the start.)
+    roi: Where to segment; everywhere if there is none.
     device: Where to compute.
     refine: Whether boundaries follow the intensities.
     refineStrength: How far they do.
@@ -32,7 +31,7 @@ class FewShotSegParameterNode:
     outputSegmentation: vtkMRMLSegmentationNode
     preview: vtkMRMLSegmentationNode
     confidenceVolume: vtkMRMLScalarVolumeNode
-    roi: vtkMRMLDisplayableNode
+    roi: vtkMRMLMarkupsROINode
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
     refine: bool = True
     refineStrength: Annotated[float, WithinRange(0.0, 1.0)] = 1.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from standin.qt_panel import paint
+from standin.qt_panel import SLICERS_KEYS, paint
 
 USE, PICTURE, SLICE, SEGMENTS, REMOVE = range(5)
 
@@ -21,18 +21,6 @@ def example_image(panel: Any, row: int) -> np.ndarray:
     return np.array(
         [[image.pixelColor(x, y).getRgb()[:3] for x in range(image.width())] for y in range(image.height())]
     )
-
-
-def disc(panel: Any, k: int, radius: float = 10, middle: tuple[int, int] = (30, 30)) -> np.ndarray:
-    mask = np.zeros(panel.scan.shape, bool)
-    j, i = np.indices(mask.shape[1:])
-    mask[k] = (j - middle[0]) ** 2 + (i - middle[1]) ** 2 < radius**2
-    return mask
-
-
-def show_slice(panel: Any, k: int, view: str = "Red") -> None:
-    node = panel.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNode" + view)
-    node.JumpSliceByOffsetting(*panel.worldOf(k, 30, 30))
 
 
 # Opening
@@ -70,7 +58,7 @@ def test_entering_proposes_the_volume_and_makes_a_segmentation_on_its_grid(panel
 
 def test_entering_again_makes_nothing_new(panel: Any) -> None:
     before = panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-    panel.widget.exit()
+    panel.exit()
     panel.enter()
     assert panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == before
 
@@ -87,8 +75,8 @@ def test_the_editor_offers_painting_effects_only_and_hides_its_own_selectors(pan
 def test_a_run_needs_an_example_with_something_on_it(panel: Any) -> None:
     assert not panel.ui.runButton.enabled
     assert "example" in panel.ui.runButton.toolTip.lower()
-    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", disc(panel, 6))
-    show_slice(panel, 6)
+    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", panel.disc(6))
+    panel.showSlice(6)
     panel.ui.addSliceButton.click()
     assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
 
@@ -96,7 +84,7 @@ def test_a_run_needs_an_example_with_something_on_it(panel: Any) -> None:
 def test_the_slice_of_the_chosen_view_is_added_once(panel: Any) -> None:
     opposite = {"S": "I", "A": "P", "R": "L"}
     for view, expected in ((0, "S"), (1, "A"), (2, "R")):
-        show_slice(panel, 6, ("Red", "Green", "Yellow")[view])
+        panel.showSlice(6, ("Red", "Green", "Yellow")[view])
         panel.ui.viewSelector.currentIndex = view
         panel.ui.addSliceButton.click()
         panel.ui.addSliceButton.click()
@@ -138,7 +126,7 @@ def test_adding_all_of_nothing_painted_says_so(panel: Any) -> None:
 
 def test_a_picture_shows_the_outline_in_the_segments_colour(panel: Any) -> None:
     segmentation = panel.parameters.paintSegmentation
-    paint(panel.slicer, segmentation, panel.volume, "disc", disc(panel, 6), (0.0, 1.0, 0.0))
+    paint(panel.slicer, segmentation, panel.volume, "disc", panel.disc(6), (0.0, 1.0, 0.0))
     panel.ui.addAllButton.click()
     assert (example_image(panel, 0) == (0, 255, 0)).all(axis=-1).sum() > 20
 
@@ -150,7 +138,7 @@ def test_painting_on_an_example_refreshes_its_row_and_no_other(painted_panel: An
     before = [example_image(panel, row) for row in range(3)]
     untouched = panel.ui.exampleTable.cellWidget(0, SEGMENTS)
     k = panel.painted[1]
-    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "third", disc(panel, k, 4, (50, 20)))
+    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "third", panel.disc(k, 4, (50, 20)))
     panel.settle()
     after = [example_image(panel, row) for row in range(3)]
     assert "third" in texts(panel, SEGMENTS)[1]
@@ -161,7 +149,7 @@ def test_painting_on_an_example_refreshes_its_row_and_no_other(painted_panel: An
 
 def test_erasing_an_example_shows_that_nothing_is_painted(panel: Any) -> None:
     segmentation = panel.parameters.paintSegmentation
-    paint(panel.slicer, segmentation, panel.volume, "disc", disc(panel, 6))
+    paint(panel.slicer, segmentation, panel.volume, "disc", panel.disc(6))
     panel.ui.addAllButton.click()
     paint(panel.slicer, segmentation, panel.volume, "disc", np.zeros(panel.scan.shape, bool))
     panel.settle()
@@ -302,17 +290,43 @@ def test_the_slice_range_counts_the_querys_slices(painted_panel: Any) -> None:
     assert panel.widget._settings.runSettings().sliceRange is None
 
 
+def test_a_region_made_with_the_selector_surrounds_the_volume(panel: Any) -> None:
+    roi = panel.ui.roiSelector.addNode()
+    assert roi.IsA("vtkMRMLMarkupsROINode")
+    assert panel.parameters.roi is roi
+    bounds, whole = [0.0] * 6, [0.0] * 6
+    roi.GetRASBounds(bounds)
+    panel.volume.GetRASBounds(whole)
+    assert bounds == pytest.approx(whole)
+    assert roi.GetNumberOfDisplayNodes() == 1
+
+
+def test_a_region_that_was_placed_stays_where_it_is(panel: Any) -> None:
+    from FewShotSegModule.scene.region import fitRegion
+
+    roi = panel.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "placed")
+    roi.SetSizeWorld(10, 20, 30)
+    fitRegion(roi, panel.volume)
+    size = [0.0] * 3
+    roi.GetSizeWorld(size)
+    assert size == pytest.approx([10, 20, 30])
+
+
 # Keys
+
+
+def test_keys_are_none_of_slicers_own(panel: Any) -> None:
+    assert not set(panel.shortcuts()) & SLICERS_KEYS
 
 
 def test_keys_work_while_the_module_is_shown_and_never_else(painted_panel: Any) -> None:
     panel = painted_panel
     assert len(panel.shortcuts()) == 3
-    show_slice(panel, panel.painted[0])
-    panel.press("Ctrl+Shift+A")
+    panel.showSlice(panel.painted[0])
+    panel.press("Ctrl+Shift+E")
     assert panel.ui.exampleTable.rowCount == 1
-    assert "Ctrl+Shift+A" in panel.ui.addSliceButton.toolTip
-    panel.widget.exit()
+    assert "Ctrl+Shift+E" in panel.ui.addSliceButton.toolTip
+    panel.exit()
     assert panel.shortcuts() == []
     panel.enter()
     assert len(panel.shortcuts()) == 3
@@ -323,49 +337,3 @@ def test_keys_do_nothing_where_their_buttons_are_disabled(empty_panel: Any) -> N
         empty_panel.press(keys)
     assert empty_panel.ui.exampleTable.rowCount == 0
     assert empty_panel.messages == []
-
-
-# Letting go
-
-
-def test_leaving_ends_the_brush_and_lets_go_of_the_views(panel: Any) -> None:
-    editor = panel.ui.segmentEditorWidget
-    editor.setActiveEffectByName("Paint")
-    assert editor._observing
-    panel.widget.exit()
-    assert editor.activeEffect() is None
-    assert not editor._observing
-
-
-def test_closing_the_scene_ends_the_brush_and_empties_the_panel(painted_panel: Any) -> None:
-    panel = painted_panel
-    panel.ui.addAllButton.click()
-    panel.ui.segmentEditorWidget.setActiveEffectByName("Paint")
-    panel.slicer.mrmlScene.Clear(0)
-    panel.settle()
-    assert panel.ui.segmentEditorWidget.activeEffect() is None
-    assert panel.ui.exampleTable.rowCount == 0
-    assert panel.ui.segmentList.count == 0
-    assert not panel.ui.runButton.enabled
-    assert panel.messages == []
-
-
-def test_after_a_closed_scene_the_panel_works_again(painted_panel: Any) -> None:
-    panel = painted_panel
-    panel.slicer.mrmlScene.Clear(0)
-    panel.prepareScene()
-    panel.ui.queryVolumeSelector.setCurrentNode(panel.volume)
-    paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "disc", disc(panel, 6))
-    panel.ui.addAllButton.click()
-    assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
-
-
-def test_a_panel_that_is_gone_observes_nothing(painted_panel: Any) -> None:
-    panel = painted_panel
-    panel.ui.addAllButton.click()
-    panel.widget.exit()
-    panel.widget.cleanup()
-    assert panel.widget.Observations == []
-    panel.volume.SetName("later")
-    panel.slicer.mrmlScene.Clear(0)
-    assert panel.messages == []

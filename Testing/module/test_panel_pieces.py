@@ -26,7 +26,7 @@ def test_the_loader_finds_its_four_classes_and_a_described_module(module: Any) -
     assert parent.title == "Segment from Examples"
     assert parent.categories == ["Segmentation"]
     assert parent.contributors
-    assert "Ctrl+Shift+A" in parent.helpText
+    assert "Ctrl+Shift+E" in parent.helpText
     assert "Song" in parent.acknowledgementText
     assert "10.1016/j.artmed.2025.103183" in parent.acknowledgementText
 

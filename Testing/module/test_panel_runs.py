@@ -129,6 +129,43 @@ def test_accepting_into_a_chosen_segmentation_writes_there(finished_panel: Any) 
     assert dice(mask_of(panel, target, "large"), panel.truth["large"]) > 0.8
 
 
+def test_what_was_left_alone_being_completed_is_said(finished_panel: Any) -> None:
+    panel = finished_panel
+    target = panel.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "target")
+    target.SetReferenceImageGeometryParameterFromVolumeNode(panel.volume)
+    paint(panel.slicer, target, panel.volume, "large", np.zeros(panel.scan.shape))
+    segmentations = panel.slicer.vtkSlicerSegmentationsModuleLogic
+    segmentations.SetSegmentStatus(target.GetSegmentation().GetNthSegment(0), segmentations.Completed)
+    panel.ui.outputSegmentationSelector.setCurrentNode(target)
+    panel.ui.acceptButton.click()
+    assert "completed: large" in panel.ui.resultLabel.text
+    assert not mask_of(panel, target, "large").any()
+    assert mask_of(panel, target, "small").any()
+
+
+def test_a_preview_chosen_as_its_own_place_becomes_a_new_segmentation(finished_panel: Any) -> None:
+    panel = finished_panel
+    preview = panel.parameters.preview
+    identifier, before = preview.GetID(), mask_of(panel, preview, "large")
+    panel.ui.outputSegmentationSelector.setCurrentNode(preview)
+    panel.ui.acceptButton.click()
+    assert panel.messages == []
+    assert panel.slicer.mrmlScene.GetNodeByID(identifier) is None
+    accepted = panel.slicer.util.getNode("made-up scan segmentation*")
+    assert np.array_equal(mask_of(panel, accepted, "large"), before)
+
+
+def test_the_preview_is_no_place_to_paint_examples_in(finished_panel: Any) -> None:
+    panel = finished_panel
+    panel.ui.paintSegmentationSelector.setCurrentNode(panel.parameters.preview)
+    for button in (panel.ui.addSliceButton, panel.ui.addAllButton):
+        assert not button.enabled
+        assert "preview" in button.toolTip
+    rows = panel.ui.exampleTable.rowCount
+    panel.press("Ctrl+Shift+E")
+    assert panel.ui.exampleTable.rowCount == rows
+
+
 def test_discarding_removes_the_preview_and_nothing_else(finished_panel: Any) -> None:
     panel = finished_panel
     preview = panel.parameters.preview
@@ -230,7 +267,7 @@ def test_closing_the_scene_in_a_run_ends_it_quietly(ready_panel: Any) -> None:
 def test_a_run_goes_on_while_another_module_is_shown(ready_panel: Any) -> None:
     panel = ready_panel
     panel.ui.runButton.click()
-    panel.widget.exit()
+    panel.exit()
     panel.waitFor(lambda: panel.ui.acceptButton.enabled)
     assert panel.parameters.preview is not None
 
@@ -287,6 +324,21 @@ def test_examples_of_another_volume_segment_this_one(panel: Any) -> None:
     panel.waitFor(lambda: panel.ui.acceptButton.enabled)
     role = panel.parameters.preview.GetReferenceImageGeometryReferenceRole()
     assert panel.parameters.preview.GetNodeReference(role) is panel.volume
+
+
+def test_the_self_test_says_what_it_skips_where_packages_are_missing(
+    empty_panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from FewShotSegModule.self_test import FewShotSegTest
+    from FewShotSegModule.setup import dependencies
+
+    said: list[str] = []
+    monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.3,<3"])
+    test = FewShotSegTest()
+    monkeypatch.setattr(test, "delayDisplay", lambda text, *_arguments: said.append(text), raising=False)
+    test.runTest()
+    assert [text for text in said if "torch>=2.3,<3" in text] == said
+    assert said
 
 
 def test_the_self_test_that_runs_inside_slicer_passes_here(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ class ExampleSection:
     :param ui: Has addSliceButton, viewSelector, addAllButton and exampleTable.
     :param painted: Gives the volume that is painted on and the segmentation that is painted in; either may be None.
     :param onChanged: Called after the list changed: examples added, removed, enabled, repainted.
+    :param preview: Gives the result that waits to be accepted, which is no place to paint examples in; may be None.
     :param addShortcut: Keys that add a slice, for the tooltip.
     """
 
@@ -38,10 +39,11 @@ class ExampleSection:
         *,
         painted: Callable[[], tuple[Any, Any]],
         onChanged: Callable[[], None],
+        preview: Callable[[], Any] = lambda: None,
         addShortcut: str = "",
     ) -> None:
         self._ui = ui
-        self._painted, self._onChanged = painted, onChanged
+        self._painted, self._onChanged, self._preview = painted, onChanged, preview
         self._addShortcut = addShortcut
         self._list: ExampleList | None = None
         self._table = ExampleTable(
@@ -85,7 +87,7 @@ class ExampleSection:
     def addCurrentSlice(self) -> None:
         """Adds the slice that the chosen view shows."""
         volume, segmentation = self._painted()
-        if self._list is None or volume is None or segmentation is None:
+        if self._list is None or self._whatIsMissing():
             return
         with slicer.util.tryWithErrorDisplay(_("The slice can't be added.")):
             axis, index = sliceOfView(self._sliceNode(), volume)
@@ -97,7 +99,7 @@ class ExampleSection:
     def addAllPainted(self) -> None:
         """Adds every painted slice of the segmentation."""
         volume, segmentation = self._painted()
-        if self._list is None or volume is None or segmentation is None:
+        if self._list is None or self._whatIsMissing():
             return
         with slicer.util.tryWithErrorDisplay(_("The painted slices can't be added.")):
             added = self._list.addAllPainted(volume, segmentation)
@@ -110,13 +112,7 @@ class ExampleSection:
 
     def update(self) -> None:
         """Shows whether slices can be added, and if not, what is missing."""
-        volume, segmentation = self._painted()
-        if volume is None:
-            missing = _("Select the volume to segment first.")
-        elif segmentation is None:
-            missing = _("Select or create a segmentation to paint in first.")
-        else:
-            missing = ""
+        missing = self._whatIsMissing()
         add = _("Use the slice that the chosen view shows as an example.")
         if self._addShortcut:
             add = f"{add} ({self._addShortcut})"
@@ -128,6 +124,17 @@ class ExampleSection:
             button.toolTip = missing or tip
 
     # What happens
+
+    def _whatIsMissing(self) -> str:
+        """Why no slice can be added now; empty if one can."""
+        volume, segmentation = self._painted()
+        if volume is None:
+            return _("Select the volume to segment first.")
+        if segmentation is None:
+            return _("Select or create a segmentation to paint in first.")
+        if segmentation is self._preview():
+            return _("The preview goes with the next run; accept it first, or paint in another segmentation.")
+        return ""
 
     def _onListChanged(self, identifiers: Any) -> None:
         self._stale.update(identifiers)

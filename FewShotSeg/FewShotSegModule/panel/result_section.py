@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from FewShotSegModule.panel.confidence_overlay import ConfidenceOverlay
+from FewShotSegModule.scene.segment_info import segmentNames
 
 
 class ResultSection:
@@ -16,7 +17,7 @@ class ResultSection:
 
     :param ui: Has resultLabel, outputSegmentationSelector, acceptButton, discardButton, confidenceCheckBox and
         confidenceOpacitySlider.
-    :param accept: Called with the preview; writes it where the user wants it and returns that segmentation.
+    :param accept: Called with the preview; writes it where the user wants it and returns a sentence that says so.
     :param discard: Called with the preview; throws it away.
     :param overlay: What shows the confidence.
     :param acceptShortcut: Keys that accept, for the tooltip.
@@ -26,7 +27,7 @@ class ResultSection:
         self,
         ui: Any,
         *,
-        accept: Callable[[Any], Any],
+        accept: Callable[[Any], str],
         discard: Callable[[Any], None],
         overlay: ConfidenceOverlay | None = None,
         acceptShortcut: str = "",
@@ -57,8 +58,7 @@ class ResultSection:
         if self._preview is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The result can't be accepted.")):
-            target = self._accept(self._preview)
-            self._said = _("Accepted into {name}.").format(name=target.GetName())
+            self._said = self._accept(self._preview)
         self._preview = None
         self.update()
 
@@ -81,7 +81,7 @@ class ResultSection:
         """Shows what there is and what can be done with it."""
         ui, preview = self._ui, self._preview
         if preview is not None:
-            names = _segmentNames(preview)
+            names = segmentNames(preview)
             ui.resultLabel.text = _("Preview: {segments}. It is kept only if you accept it.").format(
                 segments=", ".join(names) if names else _("nothing was found")
             )
@@ -113,8 +113,3 @@ class ResultSection:
         elif not shown and self._overlay.visible:
             self._overlay.hide()
         self._ui.confidenceOpacitySlider.enabled = self._overlay.visible
-
-
-def _segmentNames(segmentation: Any) -> list[str]:
-    content = segmentation.GetSegmentation()
-    return [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]

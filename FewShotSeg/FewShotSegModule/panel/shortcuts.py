@@ -13,7 +13,7 @@ class Shortcuts:
 
     Example::
 
-        shortcuts = Shortcuts([("Ctrl+Shift+A", addSlice)])
+        shortcuts = Shortcuts([("Ctrl+Shift+E", addSlice)])
         shortcuts.install(slicer.util.mainWindow())
         shortcuts.remove()
 

@@ -19,10 +19,14 @@ from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
+from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.region import fitRegion
+from FewShotSegModule.scene.segment_info import segmentNames
 from FewShotSegModule.setup import dependencies
 
-_ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+A", "Ctrl+Shift+G", "Ctrl+Shift+K"
+#: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
+_ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+E", "Ctrl+Shift+G", "Ctrl+Shift+K"
 
 
 class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -33,12 +37,12 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """
 
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
         self.logic: Any = None
         self._parameters: Any = None
         self._guiTag: Any = None
         self._entered = False
+        # It readies the observations, too, and without a parent sets the panel up at once.
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     # What Slicer calls
 
@@ -62,7 +66,11 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._painted = PaintedNodes()
         self._settings = SettingsSection(self.ui)
         self._examples = ExampleSection(
-            self.ui, painted=self._paintedNodes, onChanged=self._onExamplesChanged, addShortcut=_ADD_KEYS
+            self.ui,
+            painted=self._paintedNodes,
+            onChanged=self._onExamplesChanged,
+            preview=lambda: self._parameters.preview if self._parameters is not None else None,
+            addShortcut=_ADD_KEYS,
         )
         self._run = RunController(
             self.ui,
@@ -80,16 +88,23 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 (_ACCEPT_KEYS, self._result.accept),
             ]
         )
+        self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRegionAdded)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self._onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneReplaced)
         self._setParameters(self.logic.getParameterNode())
+        # A module that is reloaded while it is shown is not entered again.
+        if getattr(self.parent, "isEntered", False):
+            self.enter()
 
     def cleanup(self) -> None:
         """Ends everything that could outlive the panel."""
-        self._shortcuts.remove()
+        # Keys and effects of a panel that is reloaded would get into the way of the new one's.
+        self.exit()
         self._letGoOfScene()
         self.removeObservers()
+        self.logic.removeObservers()
 
     def enter(self) -> None:
         """Takes the views and the keys, and proposes the volume that is being looked at."""
@@ -118,12 +133,17 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self._letGoOfScene()
 
+    def _onSceneStartImport(self, _caller: Any, _event: Any) -> None:
+        # When a scene was added, selectors fill themselves anew and show nothing for a moment; while they are bound,
+        # that would reach the parameter node.
+        self._setParameters(None)
+
     def _onSceneReplaced(self, _caller: Any, _event: Any) -> None:
         if slicer.mrmlScene.IsClosing():
             return
+        # A wrapper remembers what it read, which during an import was not all of the scene: a new one reads again.
+        self._setParameters(None)
         self._setParameters(self.logic.getParameterNode())
-        self._examples.setList(ExampleList(self._parameters.parameterNode))
-        self._update()
 
     def _letGoOfScene(self) -> None:
         self._run.cancel()
@@ -153,6 +173,11 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onParametersModified(self, _caller: Any = None, _event: Any = None) -> None:
         self._update()
+
+    def _onRegionAdded(self, roi: Any) -> None:
+        if self._parameters is not None:
+            fitRegion(roi, self._parameters.queryVolume)
+            self._update()
 
     def _onExamplesChanged(self) -> None:
         self._update()
@@ -202,12 +227,20 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.confidenceVolume = self.logic.confidenceVolumeOf(run, self._parameters.confidenceVolume)
             self._parameters.preview = preview
 
-    def _accept(self, preview: Any) -> Any:
-        output = self._parameters.outputSegmentation
+    def _accept(self, preview: Any) -> str:
+        # The preview itself can be chosen, too, but goes when it is accepted.
+        output = self._parameters.outputSegmentation if self._parameters.outputSegmentation is not preview else None
+        completed = completedSegments(output).values() if output is not None else ()
+        kept = [name for name in segmentNames(preview) if name in completed]
         saveState = self._painting.saveStateOf(output)
         target = self.logic.accept(preview, output, self._painting.editorNode, saveState)
         self._parameters.preview = None
-        return target
+        said = _("Accepted into {name}.").format(name=target.GetName())
+        if kept:
+            said += " " + _("Left as they were, being marked as completed: {segments}.").format(
+                segments=", ".join(kept)
+            )
+        return said
 
     def _discard(self, preview: Any) -> None:
         if preview is not None:

@@ -12,9 +12,11 @@ import vtk
 from slicer.i18n import tr as _
 
 from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, queryOf
+from FewShotSegModule.scene.segment_info import segmentNames
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
 _Editor = slicer.vtkSlicerSegmentEditorLogic
@@ -25,7 +27,8 @@ _INSIDE_ONE = slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
 class Accepting:
     """Writes previews through Slicer's Segment Editor logic: undo, overwrite mode and masking are the editor's.
 
-    A segment whose status is "completed" is locked: it is neither written into nor overwritten.
+    Segments whose status is "Completed" are locked, which is this module's reading (see `completedSegments`): none is
+    written into, and none loses a voxel to another, whatever the overwrite mode.
 
     Example::
 
@@ -59,9 +62,8 @@ class Accepting:
         :return: Names of the segments that were left alone because they are locked.
         :raises SceneError: All segments are locked, or transforms that are not linear are in the way.
         """
-        content = preview.GetSegmentation()
-        names = [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]
-        locked = _locked(target)
+        names = segmentNames(preview)
+        locked = completedSegments(target)
         skipped = [name for name in names if name in locked.values()]
         if names and len(skipped) == len(names):
             raise SceneError(
@@ -178,17 +180,6 @@ def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray) -> np.ndarray:
     segment.SetLabelValue(1)
     box.AddSegment(segment, "box")
     return Painted.onGrid(box, grid.shape, toPreview @ grid.toWorld).whole() > 0
-
-
-def _locked(segmentation: Any) -> dict[str, str]:
-    """Segments that a user marked as completed: name by identifier."""
-    content = segmentation.GetSegmentation()
-    segments = ((content.GetNthSegmentID(n), content.GetNthSegment(n)) for n in range(content.GetNumberOfSegments()))
-    return {
-        identifier: segment.GetName()
-        for identifier, segment in segments
-        if _Logic.GetSegmentStatus(segment) == _Logic.Completed
-    }
 
 
 def _takeGrid(target: Any, preview: Any) -> None:

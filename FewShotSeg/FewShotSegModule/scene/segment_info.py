@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,9 @@ class SegmentInfo:
     name: str
     color: tuple[float, float, float]
     tag: str = ""
+
+
+def segmentNames(segmentation: Any) -> list[str]:
+    """Names of the segments of a vtkMRMLSegmentationNode, in their order."""
+    content = segmentation.GetSegmentation()
+    return [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, MutableSequence, Sequence
 from typing import Any
+
+import vtk
 
 
 class Default:
@@ -44,6 +47,36 @@ class Choice(Validator):
             raise ValueError(f"Value {value!r} is not in {self.choices}")
 
 
+class KeptList(MutableSequence[Any]):
+    """What is read from a list attribute: each change is kept at once; it can't be added to other lists."""
+
+    def __init__(self, values: Sequence[Any], keep: Callable[[list[Any]], None]) -> None:
+        self._values, self._keep = list(values), keep
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._values[index]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._values[index] = value
+        self._keep(self._values)
+
+    def __delitem__(self, index: Any) -> None:
+        del self._values[index]
+        self._keep(self._values)
+
+    def insert(self, index: int, value: Any) -> None:
+        self._values.insert(index, value)
+        self._keep(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list | KeptList) and self._values == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as lists
+
+
 class Field:
     """One attribute: its type, default and validators, and how it is kept."""
 
@@ -63,28 +96,64 @@ class Field:
             defaults.append(given)
         self.default = defaults[0] if defaults else None if self.isNode else (typing.get_origin(hint) or hint)()
 
-    def __get__(self, wrapper: Any, _owner: Any = None) -> Any:
-        if wrapper is None:
-            return self
+    def read(self, node: Any) -> Any:
+        """The value in a node; a missing one is written first."""
+        if not node.HasParameter(self.name):
+            self.write(node, self.default)
         if self.isNode:
-            return wrapper.parameterNode.GetNodeReference(self.name)
-        text = wrapper.parameterNode.GetParameter(self.name)
-        return json.loads(text) if text else self.default
+            return node.GetNodeReference(self.name)
+        value = json.loads(node.GetParameter(self.name))
+        return KeptList(value, lambda values: self.write(node, values)) if isinstance(value, list) else value
 
-    def __set__(self, wrapper: Any, value: Any) -> None:
+    def write(self, node: Any, value: Any) -> None:
+        """Checks a value and keeps it in a node."""
         if self.isNode:
             if value is not None and not isinstance(value, self.kind):
                 raise TypeError(f"{self.name} takes {self.kind.__name__}, not {type(value).__name__}")
-            wrapper.parameterNode.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
+            node.SetParameter(self.name, "")
+            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
             return
         kind = typing.get_origin(self.kind) or self.kind
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if kind is list:
+            value = list(value)
         if not isinstance(value, kind):
             raise TypeError(f"{self.name} takes {kind.__name__}, not {type(value).__name__}")
         for validator in self.validators:
             validator.validate(value)
-        wrapper.parameterNode.SetParameter(self.name, json.dumps(value))
+        node.SetParameter(self.name, json.dumps(value))
+
+
+class KeptValue:
+    """An attribute's value in one node, as Slicer's wrapper remembers it: only a ModifiedEvent makes it look again."""
+
+    def __init__(self, field: Field, node: Any) -> None:
+        self._field, self._node = field, node
+        self._writing = False
+        self.value = field.read(node)
+        here = weakref.ref(self)
+
+        def modified(_caller: Any, _event: Any) -> None:
+            kept = here()
+            if kept is not None and not kept._writing:
+                kept.value = field.read(node)
+
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, modified)
+
+    def __del__(self) -> None:
+        self._node.RemoveObserver(self._tag)
+
+    def write(self, value: Any) -> None:
+        """Keeps a value; who observes the node finds it remembered already."""
+        self._writing = True
+        before = self._node.StartModify()
+        try:
+            self._field.write(self._node, value)
+            self.value = self._field.read(self._node)
+        finally:
+            self._node.EndModify(before)
+            self._writing = False
 
 
 class Connector:
@@ -106,14 +175,12 @@ def parameterNodeWrapper(described: type) -> type:
 
     def initialize(self: Any, parameterNode: Any) -> None:
         object.__setattr__(self, "parameterNode", parameterNode)
-        for name, field in fields.items():
-            if not field.isNode and not parameterNode.GetParameter(name):
-                field.__set__(self, field.default)
+        object.__setattr__(self, "kept", {name: KeptValue(field, parameterNode) for name, field in fields.items()})
 
     def setAttribute(self: Any, name: str, value: Any) -> None:
         if name not in fields:
             raise AttributeError(f"{described.__name__} has no parameter {name}")
-        fields[name].__set__(self, value)
+        self.kept[name].write(value)
 
     def connectGui(self: Any, gui: Any, _mapping: Any = None) -> Any:
         if Connector.connect is None:
@@ -125,7 +192,7 @@ def parameterNodeWrapper(described: type) -> type:
             Connector.disconnect(self, tag)
 
     members: dict[str, Any] = {
-        **fields,
+        **{name: _attribute(name) for name in fields},
         "__doc__": described.__doc__,
         "__init__": initialize,
         "__setattr__": setAttribute,
@@ -139,3 +206,7 @@ def parameterNodeWrapper(described: type) -> type:
         "EndModify": lambda self, before: self.parameterNode.EndModify(before),
     }
     return type(described.__name__, (), members)
+
+
+def _attribute(name: str) -> property:
+    return property(lambda self: self.kept[name].value)

@@ -18,7 +18,11 @@ class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # Py
     """Lists a scene's nodes of some classes; selects the first by itself unless none is a choice, as Slicer's does."""
 
     currentNodeChanged = Signal(object)
-    cppSignals = {"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged"}  # noqa: RUF012
+    nodeAddedByUser = Signal(object)
+    cppSignals = {  # noqa: RUF012
+        "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
+        "nodeAddedByUser(vtkMRMLNode*)": "nodeAddedByUser",
+    }
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,8 +66,9 @@ class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # Py
             node.RemoveObserver(tag)
         self._observed, self._scene = [], scene
         if scene is not None:
-            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndImportEvent, scene.EndCloseEvent):
+            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
                 self._observed.append((scene, scene.AddObserver(event, self._onScene)))
+            self._observed.append((scene, scene.AddObserver(scene.EndImportEvent, self._onImported)))
         self._refresh()
 
     def mrmlScene(self) -> Any:
@@ -90,6 +95,7 @@ class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # Py
         if self._values.get("base"):
             node.SetName(self._scene.GenerateUniqueName(self._values["base"]))
         self.setCurrentNode(node)
+        self.nodeAddedByUser.emit(node)
         return node
 
     # Inside
@@ -107,6 +113,13 @@ class qMRMLNodeComboBox(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # Py
         return found
 
     def _onScene(self, _caller: Any, _event: str) -> None:
+        # As Slicer's: while a scene is being added, the list stays as it is.
+        if not self._scene.IsImporting():
+            self._refresh()
+
+    def _onImported(self, _caller: Any, _event: str) -> None:
+        # As Slicer's: the list is made anew, whereupon nothing is selected.
+        self._select(None)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -24,6 +24,17 @@ class qMRMLWidget(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt
         self.mrmlSceneChanged.emit(scene)
 
 
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+    """What Slicer puts a module's panel into; it knows whether the module is shown."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._entered = False
+        self.setLayout(QtWidgets.QVBoxLayout())
+
+    isEntered = Property(bool, lambda self: self._entered)
+
+
 class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]  # PythonQt connects otherwise
     """The place of Slicer's Segment Editor: keeps what it is told, and says on its face that it is a placeholder."""
 
@@ -143,5 +154,8 @@ class qMRMLUtils:
         return True
 
 
-CLASSES = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget)}
+CLASSES = {
+    cls.__name__: cls
+    for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget, qSlicerScriptedLoadableModuleWidget)
+}
 UiLoader.customClasses.update(CLASSES)

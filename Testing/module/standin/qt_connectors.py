@@ -82,8 +82,9 @@ def disconnect(_wrapper: Any, connection: Connection) -> None:
 def _bind(wrapper: Any, field: Any, widget: Any) -> Binding:
     kind = type(widget)
     if field.isNode and kind is qMRMLNodeComboBox:
-        # Slicer replaces what the .ui file says by the attribute's type.
-        widget.nodeTypes = [field.kind.__name__]
+        # Slicer replaces what the .ui file says by the attribute's type, whose name it asks an object for: an abstract
+        # class is an error.
+        widget.nodeTypes = [field.kind().GetClassName()]
         return Binding(wrapper, field, widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged)
     if field.kind is bool and kind is qt.QCheckBox:
         return Binding(wrapper, field, lambda: widget.checked, _setter(widget, "checked"), widget.stateChanged)

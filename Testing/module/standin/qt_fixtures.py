@@ -47,6 +47,18 @@ class TestedPanel(qt_panel.Panel):
         right, anterior, superior = _ijkToRas(self.volume).MultiplyPoint((i, j, k, 1.0))[:3]
         return right, anterior, superior
 
+    def disc(self, k: int, radius: float = 10, middle: tuple[int, int] = (30, 30)) -> np.ndarray:
+        """A mask of the scan's shape with a disc on one slice."""
+        mask = np.zeros(self.scan.shape, bool)
+        j, i = np.indices(mask.shape[1:])
+        mask[k] = (j - middle[0]) ** 2 + (i - middle[1]) ** 2 < radius**2
+        return mask
+
+    def showSlice(self, k: int, view: str = "Red") -> None:
+        """Moves a slice view."""
+        node = self.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNode" + view)
+        node.JumpSliceByOffsetting(*self.worldOf(k, 30, 30))
+
     def swallow(self, action: Callable[[], Any]) -> None:
         """Does something whose error is shown to the user; Slicer's helper raises it again afterwards."""
         with warnings.catch_warnings():
@@ -114,7 +126,7 @@ def empty_panel(slicer_with_qt: Any, slicer: Any, repository: Path, monkeypatch:
 @pytest.fixture
 def panel(empty_panel: Any) -> Any:
     """The panel with a volume and an empty segmentation to paint in."""
-    empty_panel.widget.exit()
+    empty_panel.exit()
     empty_panel.prepareScene()
     empty_panel.slicer.mrmlScene.RemoveNode(empty_panel._drawn)
     empty_panel.enter()
@@ -124,7 +136,7 @@ def panel(empty_panel: Any) -> Any:
 @pytest.fixture
 def painted_panel(empty_panel: Any) -> Any:
     """The panel with a volume and two structures painted on three of its slices."""
-    empty_panel.widget.exit()
+    empty_panel.exit()
     empty_panel.prepareScene()
     empty_panel.enter()
     empty_panel.ui.paintSegmentationSelector.setCurrentNode(empty_panel._drawn)

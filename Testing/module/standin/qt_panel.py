@@ -11,6 +11,12 @@ import numpy as np
 import vtk
 
 WIDTH = 430
+#: Keys of Slicer's main window, its toolbars (markups, sequences) and its Segment Editor.
+SLICERS_KEYS = frozenset(
+    [f"Ctrl+{key}" for key in ("2", "4", "5", "6", "C", "F", "H", "O", "S", "V", "W", "X", "Y", "Z", "Left", "Right")]
+    + [f"Ctrl+Shift+{key}" for key in ("A", "T", "Space", "Down", "Left", "Right")]
+    + [*"1234567890ZYIQW", *(f"Shift+{number}" for number in range(10)), "Esc", "Space"]
+)
 
 
 class Panel:
@@ -27,19 +33,35 @@ class Panel:
         from . import qt
 
         self.slicer, self._qt = slicer, qt
-        self.widget = module.FewShotSegWidget(None)
+        self.window = slicer.qSlicerScriptedLoadableModuleWidget()
+        self.window.resize(WIDTH, 1000)
+        self._setUp(module)
+
+    def _setUp(self, module: Any) -> None:
+        self.widget = module.FewShotSegWidget(self.window)
         self.widget.setup()
         self.ui = self.widget.ui
-        self.window = self.ui.FewShotSeg.window()
-        self.window.resize(WIDTH, 1000)
 
     @property
     def parameters(self) -> Any:
         return self.widget.logic.getParameterNode()
 
     def enter(self) -> None:
+        self.window._entered = True
         self.widget.enter()
         self.events()
+
+    def exit(self) -> None:
+        self.window._entered = False
+        self.widget.exit()
+
+    def reload(self, module: Any) -> None:
+        """What Slicer does with a panel whose code is reloaded: it gets another in the same place."""
+        old = self.ui.FewShotSeg
+        old.hide()
+        self.widget.cleanup()
+        self.window.layout().removeWidget(old)
+        self._setUp(module)
 
     def events(self) -> None:
         """Lets Qt do what waits to be done."""
@@ -62,13 +84,12 @@ class Panel:
         self.events()
 
     def press(self, keys: str) -> None:
-        """Does what a shortcut of the main window does."""
-        window = self.slicer.util.mainWindow()
-        for child in window.children():
-            if isinstance(child, self._qt.QShortcut) and child.key.toString() == keys and child.enabled:
-                child.activated.emit()
-                return
-        raise KeyError(f"no shortcut {keys}")
+        """Does what a shortcut of the main window does; where several have the same keys, Qt calls none."""
+        children = self.slicer.util.mainWindow().children()
+        found = [c for c in children if isinstance(c, self._qt.QShortcut) and c.key.toString() == keys and c.enabled]
+        assert len(found) == 1, f"{keys} belong to {len(found)} shortcuts"
+        assert keys not in SLICERS_KEYS, f"{keys} are Slicer's own"
+        found[0].activated.emit()
 
     def shortcuts(self) -> list[str]:
         window = self.slicer.util.mainWindow()
@@ -84,7 +105,7 @@ class Panel:
         return self.window.grab()
 
     def close(self) -> None:
-        self.widget.exit()
+        self.exit()
         self.widget.cleanup()
         self.window.deleteLater()
         self.events()

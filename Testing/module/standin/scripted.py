@@ -22,7 +22,8 @@ class ScriptedLoadableModuleLogic:
     """What a module does; keeps its settings in one node of the scene."""
 
     def __init__(self, parent: Any = None) -> None:
-        # Slicer's own doesn't call the next class either; modules that inherit from several call each.
+        # As Slicer's own: the mixins that a module's class has beside this one are initialized, too.
+        super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Logic")
         self.isSingletonParameterNode = True
 
@@ -46,6 +47,7 @@ class ScriptedLoadableModuleWidget:
     """The panel of a module; needs the Qt part for `setup`."""
 
     def __init__(self, parent: Any = None) -> None:
+        super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.parent = parent
         if parent is None:
@@ -54,6 +56,8 @@ class ScriptedLoadableModuleWidget:
             self.parent = qt.QWidget()
             self.parent.setLayout(qt.QVBoxLayout())
         self.layout = self.parent.layout()
+        if parent is None:
+            self.setup()
 
     def setup(self) -> None:
         """Slicer adds its section for developers here."""
