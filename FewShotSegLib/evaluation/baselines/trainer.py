@@ -39,7 +39,8 @@ class BaselineTrainer(Trainer):
     def _resume(self) -> None:
         # The trainer calls this when it has its network and optimizer, before it draws episodes: the place to put
         # another network in, with the same ImageNet encoder, the same frozen stages and the same rates.
-        network = BASELINES[self._name]().to(self.device, memory_format=torch.channels_last)
+        network = BASELINES[self._name]()
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         encoder = network.encoder
         encoder.load_state_dict(self.network.features.encoder.state_dict())
         for module in (encoder.stem, encoder.stages[0], encoder.stages[1]):
