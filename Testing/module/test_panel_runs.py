@@ -129,6 +129,43 @@ def test_accepting_into_a_chosen_segmentation_writes_there(finished_panel: Any) 
     assert dice(mask_of(panel, target, "large"), panel.truth["large"]) > 0.8
 
 
+@pytest.mark.parametrize("painted_in", [False, True])
+def test_an_acceptance_can_be_undone_and_decided_anew(finished_panel: Any, painted_in: bool) -> None:
+    panel, ui = finished_panel, finished_panel.ui
+    if painted_in:
+        target = panel.parameters.paintSegmentation
+    else:
+        target = panel.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "target")
+        target.SetReferenceImageGeometryParameterFromVolumeNode(panel.volume)
+        paint(panel.slicer, target, panel.volume, "large", panel.disc(3))
+    before = mask_of(panel, target, "large")
+    assert not ui.undoButton.enabled
+    ui.outputSegmentationSelector.setCurrentNode(target)
+    result = mask_of(panel, panel.parameters.preview, "large")
+    ui.acceptButton.click()
+    accepted = mask_of(panel, target, "large")
+    assert not np.array_equal(accepted, before)
+    assert ui.undoButton.enabled
+    ui.undoButton.click()
+    assert np.array_equal(mask_of(panel, target, "large"), before)
+    assert not ui.undoButton.enabled
+    assert np.array_equal(mask_of(panel, panel.parameters.preview, "large"), result)
+    ui.acceptButton.click()
+    assert np.array_equal(mask_of(panel, target, "large"), accepted)
+    assert panel.messages == []
+
+
+def test_what_was_painted_since_is_not_undone_with_the_acceptance(finished_panel: Any) -> None:
+    panel = finished_panel
+    target = panel.parameters.paintSegmentation
+    panel.ui.outputSegmentationSelector.setCurrentNode(target)
+    panel.ui.acceptButton.click()
+    assert panel.ui.undoButton.enabled
+    paint(panel.slicer, target, panel.volume, "third", panel.disc(3))
+    assert not panel.ui.undoButton.enabled
+    assert "changed since" in panel.ui.undoButton.toolTip
+
+
 def test_what_was_left_alone_being_completed_is_said(finished_panel: Any) -> None:
     panel = finished_panel
     target = panel.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "target")
@@ -306,6 +343,7 @@ def test_a_saved_scene_brings_back_examples_settings_and_preview(finished_panel:
     assert ui.refineStrengthSlider.value == pytest.approx(0.4)
     assert ui.deviceSelector.currentText == "cpu"
     assert ui.acceptButton.enabled
+    assert ui.confidenceCheckBox.enabled
     panel.volume = panel.parameters.queryVolume
     assert np.array_equal(mask_of(panel, panel.parameters.preview, "large"), result)
     assert ui.runButton.enabled, ui.runButton.toolTip

@@ -55,6 +55,10 @@ class PaintSection:
             return None
         return self._widget.saveStateForUndo
 
+    def undo(self) -> None:
+        """What the editor's undo button does."""
+        self._widget.undo()
+
     def enter(self) -> None:
         """Makes the effects follow the mouse in the views, as the embedding module has to."""
         if not self._shown:
@@ -80,7 +84,9 @@ class PaintSection:
         self._widget.setMRMLSegmentEditorNode(None)
 
     def _makeEditorNode(self) -> Any:
-        node = slicer.vtkMRMLSegmentEditorNode()
+        # Made by the scene, since that knows the defaults of the application's settings, such as the overwrite mode.
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.UnRegister(None)
         node.SetSingletonTag(self._NODE_TAG)
         node.SetName(self._NODE_TAG)
         return slicer.mrmlScene.AddNode(node)

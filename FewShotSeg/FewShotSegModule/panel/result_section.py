@@ -8,16 +8,18 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.confidence_overlay import ConfidenceOverlay
+from FewShotSegModule.scene.change_watch import ChangeWatch
 from FewShotSegModule.scene.segment_info import segmentNames
 
 
 class ResultSection:
     """Shows what a run gave, and carries out what the user decides about it.
 
-    :param ui: Has resultLabel, outputSegmentationSelector, acceptButton, discardButton, confidenceCheckBox and
-        confidenceOpacitySlider.
-    :param accept: Called with the preview; writes it where the user wants it and returns a sentence that says so.
+    :param ui: Has resultLabel, outputSegmentationSelector, acceptButton, discardButton, undoButton, confidenceCheckBox
+        and confidenceOpacitySlider.
+    :param accept: Called with the preview; writes it where the user wants it and tells where that was.
     :param discard: Called with the preview; throws it away.
     :param overlay: What shows the confidence.
     :param acceptShortcut: Keys that accept, for the tooltip.
@@ -27,7 +29,7 @@ class ResultSection:
         self,
         ui: Any,
         *,
-        accept: Callable[[Any], str],
+        accept: Callable[[Any], Acceptance],
         discard: Callable[[Any], None],
         overlay: ConfidenceOverlay | None = None,
         acceptShortcut: str = "",
@@ -38,9 +40,12 @@ class ResultSection:
         self._preview: Any = None
         self._confidence: Any = None
         self._said = ""
+        self._undo: Callable[[], None] | None = None
+        self._watch: ChangeWatch | None = None
         self._acceptShortcut = acceptShortcut
         ui.acceptButton.connect("clicked()", self.accept)
         ui.discardButton.connect("clicked()", self.discard)
+        ui.undoButton.connect("clicked()", self.undo)
         ui.confidenceCheckBox.connect("toggled(bool)", self._onConfidenceToggled)
         ui.confidenceOpacitySlider.connect("valueChanged(double)", self._overlay.setOpacity)
 
@@ -48,6 +53,7 @@ class ResultSection:
         """Takes a preview and its confidence volume; either may be None."""
         if preview is not self._preview:
             self._said = ""
+            self._forgetUndo()
         if confidence is not self._confidence and self._overlay.visible:
             self._overlay.hide()
         self._preview, self._confidence = preview, confidence
@@ -58,9 +64,22 @@ class ResultSection:
         if self._preview is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The result can't be accepted.")):
-            self._said = self._accept(self._preview)
+            accepted = self._accept(self._preview)
+            self._said, self._undo = accepted.said, accepted.undo
+            if self._undo is not None:
+                # Undoing after a later change would take that back, too.
+                self._watch = ChangeWatch(accepted.segmentation, self._onChangedSince)
         self._preview = None
         self.update()
+
+    def undo(self) -> None:
+        """Takes back the latest acceptance, as long as nothing else was changed since."""
+        undo = self._undo
+        if undo is not None:
+            self._forgetUndo()
+            undo()
+            self._said = self._said if self._preview is not None else _("The acceptance was undone.")
+            self.update()
 
     def discard(self) -> None:
         """Throws the preview away."""
@@ -96,6 +115,12 @@ class ResultSection:
             button.toolTip = tip if preview is not None else nothing
         if preview is not None and self._acceptShortcut:
             ui.acceptButton.toolTip = f"{ui.acceptButton.toolTip} ({self._acceptShortcut})"
+        ui.undoButton.enabled = self._undo is not None
+        ui.undoButton.toolTip = (
+            _("Take the latest Accept back.")
+            if self._undo is not None
+            else _("There is nothing to undo: nothing was accepted into a segmentation, or it was changed since.")
+        )
         available = self._confidence is not None
         ui.confidenceCheckBox.enabled = available
         ui.confidenceCheckBox.toolTip = (
@@ -106,6 +131,15 @@ class ResultSection:
         ui.confidenceOpacitySlider.enabled = available and self._overlay.visible
         if not available or not self._overlay.visible:
             ui.confidenceCheckBox.checked = False
+
+    def _onChangedSince(self) -> None:
+        self._forgetUndo()
+        self.update()
+
+    def _forgetUndo(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        self._undo = self._watch = None
 
     def _onConfidenceToggled(self, shown: bool) -> None:
         if shown and self._confidence is not None:

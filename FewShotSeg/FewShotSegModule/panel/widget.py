@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -12,6 +13,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.paint_section import PaintSection
 from FewShotSegModule.panel.painted_nodes import PaintedNodes
@@ -41,6 +43,8 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters: Any = None
         self._guiTag: Any = None
         self._entered = False
+        #: The run whose result is the preview, or was it.
+        self._finishedRun: Any = None
         # It readies the observations, too, and without a parent sets the panel up at once.
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -147,6 +151,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _letGoOfScene(self) -> None:
         self._run.cancel()
+        self._finishedRun = None
         self._result.hideOverlay()
         self._setParameters(None)
         self._painted.remember(None, None)
@@ -226,8 +231,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._discard(self._parameters.preview)
             self._parameters.confidenceVolume = self.logic.confidenceVolumeOf(run, self._parameters.confidenceVolume)
             self._parameters.preview = preview
+            self._finishedRun = run
 
-    def _accept(self, preview: Any) -> str:
+    def _accept(self, preview: Any) -> Acceptance:
         # The preview itself can be chosen, too, but goes when it is accepted.
         output = self._parameters.outputSegmentation if self._parameters.outputSegmentation is not preview else None
         completed = completedSegments(output).values() if output is not None else ()
@@ -240,7 +246,17 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             said += " " + _("Left as they were, being marked as completed: {segments}.").format(
                 segments=", ".join(kept)
             )
-        return said
+        if output is None:
+            return Acceptance(target, said)
+        run, undo = self._finishedRun, self.logic.undoAccept if saveState is None else self._painting.undo
+        return Acceptance(target, said, lambda: self._undoAccept(undo, run))
+
+    def _undoAccept(self, undo: Callable[[], None], run: Any) -> None:
+        undo()
+        # What was taken back waits for a decision again, unless it was computed before the scene was opened.
+        if run is not None and run is self._finishedRun and self._parameters.preview is None:
+            with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
+                self._parameters.preview = self.logic.previewOf(run)
 
     def _discard(self, preview: Any) -> None:
         if preview is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 from vtk.util.numpy_support import vtk_to_numpy
@@ -49,7 +50,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._unordered = True
         self._observing = False
         self._undoStates = 0
-        self._saved: list[Any] = []
+        self._history = slicer.vtkSlicerSegmentEditorLogic()
         self._visible: dict[str, bool] = {}
         self.setMinimumHeight(104)
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
@@ -101,7 +102,12 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._undoStates = count
 
     def saveStateForUndo(self) -> None:
-        self._saved.append(self.segmentationNode())
+        self._history.SetMRMLScene(self._scene)
+        self._history.SetSegmentEditorNode(self._editorNode)
+        self._history.SaveStateForUndo()
+
+    def undo(self) -> None:
+        self._history.Undo()
 
     def setupViewObservations(self) -> None:
         self._observing = True

@@ -40,6 +40,10 @@ class Manners:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in propertyNames(type(self)):
+            if type(value).__module__ == "numpy":
+                raise TypeError(
+                    f"PythonQt takes no {type(value).__name__} of numpy, as for {type(self).__name__}.{name}"
+                )
             if not _Object.setProperty(self, name, value):
                 raise TypeError(f"{type(self).__name__}.{name} doesn't take {value!r}")
         elif name == "name":

@@ -1,0 +1,21 @@
+"""What became of a preview that was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Where a preview went, and the way back.
+
+    :param segmentation: The segmentation that was written into.
+    :param said: A sentence about it for the user.
+    :param undo: Takes it back; None where that would leave nothing, as in a segmentation that was made for it.
+    """
+
+    segmentation: Any
+    said: str
+    undo: Callable[[], None] | None = None
