@@ -56,6 +56,21 @@ def test_entering_proposes_the_volume_and_makes_a_segmentation_on_its_grid(panel
     assert panel.ui.segmentEditorWidget.sourceVolumeNode() is panel.volume
 
 
+def test_entering_leaves_views_alone_that_show_the_volume(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = empty_panel
+    panel.exit()
+    panel.prepareScene()
+    panel.slicer.util.setSliceViewerLayers(background=panel.volume)
+    changed: list[Any] = []
+    monkeypatch.setattr(panel.slicer.util, "setSliceViewerLayers", lambda **layers: changed.append(layers))
+    panel.enter()
+    assert panel.parameters.queryVolume is panel.volume
+    assert changed == []
+    other = panel.addVolume("other patient")
+    panel.ui.paintVolumeSelector.setCurrentNode(other)
+    assert [layers["background"] for layers in changed] == [other]
+
+
 def test_entering_again_makes_nothing_new(panel: Any) -> None:
     before = panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
     panel.exit()

@@ -309,6 +309,19 @@ def test_a_run_goes_on_while_another_module_is_shown(ready_panel: Any) -> None:
     assert panel.parameters.preview is not None
 
 
+def test_in_a_run_volumes_can_be_renamed_and_examples_can_go(ready_panel: Any) -> None:
+    panel = ready_panel
+    panel.ui.runButton.click()
+    panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
+    panel.volume.SetName("renamed")
+    panel.slicer.mrmlScene.RemoveNode(panel.parameters.paintSegmentation)
+    panel.waitFor(lambda: panel.ui.acceptButton.enabled)
+    assert panel.parameters.preview.GetName() == "renamed preview"
+    assert dice(mask_of(panel, panel.parameters.preview, "large"), panel.truth["large"]) > 0.8
+    panel.ui.acceptButton.click()
+    assert panel.messages == []
+
+
 def test_declining_to_install_packages_starts_nothing(ready_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = ready_panel
     monkeypatch.setattr(panel.widget._run, "_prepare", lambda: False)

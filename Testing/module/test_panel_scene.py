@@ -41,6 +41,21 @@ def test_after_a_closed_scene_the_panel_works_again(painted_panel: Any) -> None:
     assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
 
 
+def test_without_the_segmentation_that_was_painted_in_the_panel_asks_for_another(painted_panel: Any) -> None:
+    panel = painted_panel
+    panel.ui.addAllButton.click()
+    panel.slicer.mrmlScene.RemoveNode(panel.parameters.paintSegmentation)
+    panel.settle()
+    assert panel.ui.exampleTable.rowCount == 0
+    assert not panel.ui.addSliceButton.enabled
+    assert "segmentation" in panel.ui.addSliceButton.toolTip
+    assert not panel.ui.segmentEditorWidget.enabled
+    made = panel.ui.paintSegmentationSelector.addNode()
+    assert panel.parameters.paintSegmentation is made
+    assert panel.ui.addSliceButton.enabled
+    assert panel.messages == []
+
+
 def test_a_scene_that_is_added_leaves_what_is_selected(painted_panel: Any) -> None:
     panel = painted_panel
     panel.ui.addAllButton.click()

@@ -35,7 +35,8 @@ class PaintedNodes:
         self._volume = volume
         if volume is None:
             return segmentation
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        if not _isInAllViews(volume):
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
         if segmentation is not None and _volumeOf(segmentation) in (None, volume):
             return segmentation
         found = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if _painted(node, volume)]
@@ -56,6 +57,12 @@ class PaintedNodes:
             volumeItem, item = tree.GetItemByDataNode(self._volume), tree.GetItemByDataNode(segmentation)
             if volumeItem and item:
                 tree.SetItemParent(item, tree.GetItemParent(volumeItem))
+
+
+def _isInAllViews(volume: Any) -> bool:
+    """Whether the views show a volume already, as the user may have zoomed it."""
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    return all(view.GetBackgroundVolumeID() == volume.GetID() for view in views)
 
 
 def _volumeOf(segmentation: Any) -> Any:
