@@ -11,12 +11,14 @@ import torch
 from .errors import DeviceError, SettingError
 from .example import Example, check_examples
 from .inference.components import in_one_piece, remove_islands
+from .inference.course import Course
 from .inference.feature_store import FeatureStore
 from .inference.layers import merge
 from .inference.pipeline import Pipeline
-from .inference.refinement import refiner
+from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
 from .result import Result
+from .stages import Stage
 from .volume import Volume
 from .weights import load_network
 
@@ -57,13 +59,15 @@ class Segmenter:
         tune: bool = True,
         smooth: bool = True,
         carry: bool = True,
+        overall: Callable[[float], None] | None = None,
     ) -> Result:
         """Segments a volume.
 
         Args:
             query: the volume.
             examples: 1 to 50 completely painted slices, of the query, of other volumes, or both.
-            progress: called with (stage, steps done, steps of the stage); what it raises stops the work.
+            progress: called with (stage, steps done, steps of the stage), often, at times without a new step; the
+                stages are those of `FewShotSegLib.stages`. What it raises stops the work.
             refine: whether boundaries are fitted to the query's own intensities, or how strongly, from 0 to 1.
             zoom: whether small structures get a closer look.
             again: whether slices as a first look saw them guide a second one.
@@ -71,6 +75,8 @@ class Segmenter:
             smooth: whether logits are smoothed through the slices.
             carry: whether examples of other volumes are registered to the query to say where structures are to be
                 expected; else places are compared relative to the bodies.
+            overall: called before each call of `progress` with the part of the whole work that is done: 0 to 1, as far
+                as it can be told ahead, never less than before.
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
@@ -83,22 +89,28 @@ class Segmenter:
         strength = float(refine)
         if not 0 <= strength <= 1:
             raise SettingError(f"The refinement's strength is {refine}, expected 0 (none) to 1 (full).")
+        course = Course(progress, overall)
+        tick = course.begin(Stage.PREPARING, 1)
         query.require_image()
         values = check_examples(examples)
         examples = list(examples)
         request = lay_out(query, examples, values)
-        report = progress or (lambda stage, done, total: None)
+        tick(1)
         # Filled through views in the order of the slices, so that large volumes exist once only.
         labels = np.zeros(query.shape, np.uint8 if max(values) < 256 else np.uint16)
         confidence = np.ones(query.shape, np.float32)
         axis = request.view.axis
         with torch.inference_mode():
             steps = (zoom, again, tune, self._store, smooth, carry)
-            layers = Pipeline(self.network, self.device, report, *steps).run(request)
-            refinement = refiner(request, layers[0].frame, strength) if strength > 0 else None
+            layers = Pipeline(self.network, self.device, course, *steps).run(request)
+            refinement = None
+            if strength > 0:
+                tick = course.begin(Stage.REFINING, trials(request))
+                refinement = refiner(request, layers[0].frame, strength, tick)
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
-            merge(layers, *stacks, values, refinement, tick=lambda done, total: report("joining", done, total))
-        remove_islands(*stacks, in_one_piece([e.mask for e in examples], values))
+            merge(layers, *stacks, values, refinement, tick=course.begin(Stage.JOINING, len(stacks[0])))
+        clean = in_one_piece([e.mask for e in examples], values)
+        remove_islands(*stacks, clean, course.begin(Stage.CLEANING, len(clean)))
         paste_painted(query, examples, labels, confidence)
         names = {v: n for e in examples for v, n in e.names.items() if v in values}
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}

@@ -19,6 +19,7 @@ from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.result import Result
 from FewShotSegLib.segmenter import Segmenter
+from FewShotSegLib.stages import Stage
 from FewShotSegLib.volume import Volume
 from FewShotSegLib.weights import BUNDLED, save_network
 
@@ -246,11 +247,18 @@ def test_refinement_of_half_strength_lies_between_none_and_full() -> None:
     assert np.abs(half - none).sum() < np.abs(full - none).sum()
 
 
-def test_progress_is_told_in_stages_that_end_complete(segmenter: Segmenter) -> None:
+@pytest.mark.parametrize("slices", [[8], [5, 11], None])
+def test_progress_is_told_in_stages_that_end_complete(segmenter: Segmenter, slices: list[int] | None) -> None:
     image, labels = two_balls()
+    other = image.with_array(image.array + 1)  # without slices, the examples are those of another volume
+    examples = Example.from_labelmap(other if slices is None else image, labels, slices or [7, 9])
     calls: list[tuple[str, int, int]] = []
-    segmenter.segment(image, Example.from_labelmap(image, labels, [7, 9]), lambda *call: calls.append(call))
-    assert calls
+    parts: list[float] = []
+    segmenter.segment(image, examples, lambda *call: calls.append(call), overall=parts.append)
+    assert len(parts) == len(calls)
+    assert parts[0] == 0
+    assert parts[-1] == pytest.approx(1)
+    assert all(before <= after for before, after in pairwise(parts))
     stages = [calls[0]]
     for before, call in pairwise(calls):
         stage, done, total = call
@@ -262,7 +270,11 @@ def test_progress_is_told_in_stages_that_end_complete(segmenter: Segmenter) -> N
         else:
             assert total == before[2]
     assert calls[-1][1] == calls[-1][2]
-    assert len({stage for stage, _, _ in stages}) >= 2
+    told = {stage for stage, _, _ in stages}
+    assert told <= set(Stage)
+    assert {Stage.PREPARING, Stage.SEGMENTING, Stage.JOINING, Stage.CLEANING} <= told
+    assert (Stage.TUNING in told) == (slices is not None and len(slices) > 1)
+    assert ({Stage.REGISTERING, Stage.SEARCHING} <= told) == (slices is None)
 
 
 @pytest.mark.parametrize("error", [Cancelled("enough"), KeyboardInterrupt()])

@@ -120,7 +120,7 @@ def test_many_segments_take_turns() -> None:
 def test_evidence_of_a_left_out_slice_is_that_of_the_whole_stack_where_shapes_are_concerned(work: FramePass) -> None:
     painted = the_painted(1, 5, 9)
     around = work.evidence_around(painted, 2, 7)
-    whole = work._evidence(painted, 2)([7])
+    whole = work.evidence(painted, 2)([7])
     torch.testing.assert_close(around[:, :, :4], whole[:, :, :4])
 
 

@@ -17,6 +17,7 @@ import pytest
 from FewShotSegLib.demo.sample_scan import SampleScan
 from FewShotSegLib.errors import DeviceError, ExampleError
 from FewShotSegLib.segmenter import Segmenter
+from FewShotSegLib.stages import Stage
 from FewShotSegLib.worker.service import Service, explain
 
 PART = (slice(72, 84, 2), slice(0, None, 2), slice(0, None, 2))
@@ -109,9 +110,14 @@ def test_a_request_is_answered_with_progress_and_arrays(worker: Worker, sample_s
     stages = list(dict.fromkeys(answer["stage"] for answer in before))
     assert stages[0] == "loading"
     assert "segmenting" in stages
+    assert set(stages) <= set(Stage)
+    assert before[-1]["stage"] == "cleaning"
+    parts = [answer["part"] for answer in before if answer["stage"] != "loading"]
+    assert parts == sorted(parts)
+    assert 0 <= parts[0] < parts[-1] <= 1
     # At most ten a second, and one for each new stage.
     assert len(before) <= 10 * (time.monotonic() - began) + 3 * len(stages)
-    assert sorted(file.name for file in worker.folder.iterdir()) == ["confidence-1.npy", "labels-1.npy"]
+    assert sorted(file.name for file in worker.folder.iterdir()) == ["1-confidence.npy", "1-labels.npy"]
     # The same process answers a bad request after a good one, and ends with its input, folder and all.
     worker.say(**request(worker.folder, sample_scan, 2, device="abacus"))
     answer, _before = worker.hear_end(2)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .geodesic import geodesic_channels, geodesic_distances, smooth_slices
+from .geodesic import Tick, geodesic_channels, geodesic_distances, smooth_slices, sweep_steps
 from .position import position_channels, position_map
 from .shape import ShapeInterpolation, beyond_reach, usual_reach
 
@@ -37,7 +37,13 @@ CARRIED_BLUR = 0.045
 
 
 def evidence_of_painted_slices(
-    image: Tensor, painted: Tensor, positions: list[int], segments: int, step: float, reach: float | None = None
+    image: Tensor,
+    painted: Tensor,
+    positions: list[int],
+    segments: int,
+    step: float,
+    reach: float | None = None,
+    tick: Tick = lambda _: None,
 ) -> Callable[[Sequence[int]], Tensor]:
     """Evidence for the slices of a stack, from its painted slices.
 
@@ -48,12 +54,13 @@ def evidence_of_painted_slices(
         segments: L.
         step: distance between neighbouring slices in units of the in-plane pixel.
         reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
+        tick: called with 1 for each of `sweep_steps`; may raise to cancel.
 
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
     interpolation = ShapeInterpolation(painted, positions, segments, step, reach)
-    distances = geodesic_distances(smooth_slices(image), painted, positions, segments + 1, step)
+    distances = geodesic_distances(smooth_slices(image), painted, positions, segments + 1, step, tick=tick)
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)
@@ -107,5 +114,6 @@ __all__ = [
     "evidence_of_other_volumes",
     "evidence_of_painted_slices",
     "position_map",
+    "sweep_steps",
     "usual_reach",
 ]

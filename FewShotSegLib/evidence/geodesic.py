@@ -8,17 +8,28 @@ vectorised rounds instead of a priority queue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+Tick = Callable[[int], None]
 
 _FAR = 100.0
 _STEP_PRICE = 0.001
 _MAX_STEP = 4.0
 _CLOSENESS = 3.0
+_ROUNDS = 2
 
 
 def geodesic_distances(
-    image: Tensor, painted: Tensor, positions: list[int], classes: int, step: float, rounds: int = 2
+    image: Tensor,
+    painted: Tensor,
+    positions: list[int],
+    classes: int,
+    step: float,
+    rounds: int = _ROUNDS,
+    tick: Tick = lambda _: None,
 ) -> Tensor:
     """Distance of every voxel to each class of the painted slices.
 
@@ -29,6 +40,7 @@ def geodesic_distances(
         classes: K, background included.
         step: slice distance in in-plane pixels.
         rounds: of six sweeps each.
+        tick: called with 1 for each of `sweep_steps`; may raise to cancel.
 
     Returns:
         (K, Z, h, w) float32; 0 on the class's painted pixels, 100 where it can't be reached.
@@ -39,10 +51,15 @@ def geodesic_distances(
             distance[label, position][painted[row] == label] = 0
     through = _STEP_PRICE * min(step, _MAX_STEP)
     for _ in range(rounds):
-        _sweep(distance, image, 0, through, reach=1)
-        _sweep(distance, image, 1, _STEP_PRICE, reach=0)
-        _sweep(distance, image, 2, _STEP_PRICE, reach=0)
+        _sweep(distance, image, 0, through, 1, tick)
+        _sweep(distance, image, 1, _STEP_PRICE, 0, tick)
+        _sweep(distance, image, 2, _STEP_PRICE, 0, tick)
     return distance
+
+
+def sweep_steps(shape: tuple[int, int, int], rounds: int = _ROUNDS) -> int:
+    """Number of planes that the sweeps over a (Z, h, w) stack go to."""
+    return rounds * 2 * sum(count - 1 for count in shape)
 
 
 def smooth_slices(image: Tensor) -> Tensor:
@@ -52,12 +69,13 @@ def smooth_slices(image: Tensor) -> Tensor:
     return 0.25 * (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:])
 
 
-def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int) -> None:
+def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int, tick: Tick) -> None:
     """One forward and one backward sweep along an axis, in place.
 
     Args:
         reach: how far along the plane's first axis the plane before is looked at (its second axis: always 1). Sweeps in
             the plane of a slice stay in that slice (the slice axis comes first); sweeps through the slices see 3 x 3.
+        tick: called with 1 after each plane.
     """
     planes = distance.movedim(axis + 1, 0)
     values = image.movedim(axis, 0)
@@ -79,6 +97,7 @@ def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int)
                 cost = (padded[before][window] - values[i]).abs_().add_(price)
                 torch.minimum(best, border[:, window[0], window[1]] + cost, out=best)
             planes[i].copy_(best)
+            tick(1)
 
 
 def geodesic_channels(distances: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ..evidence import CARRIED_BLUR
 from ..preprocessing.frame import body_bounds, body_size
 from ..preprocessing.registration import coarse_grid, register
 from ..preprocessing.views import SliceView
+from .course import Tick, no_tick
 from .request import ForeignSlice
 
 # Sizes as parts of the body's: of a cell, and how far a structure goes on beyond its last painted slice at least.
@@ -20,7 +21,9 @@ _FADE = 0.08
 _MOST_VOLUMES = 6
 
 
-def carried_positions(view: SliceView, foreign: list[ForeignSlice], segments: int) -> np.ndarray | None:
+def carried_positions(
+    view: SliceView, foreign: list[ForeignSlice], segments: int, tick: Tick = no_tick
+) -> np.ndarray | None:
     """Where in the query each segment is to be expected.
 
     The painted slices of each volume are completed (between them linearly, beyond them fading), blurred, and carried to
@@ -30,20 +33,19 @@ def carried_positions(view: SliceView, foreign: list[ForeignSlice], segments: in
         view: the query.
         foreign: painted slices of other volumes.
         segments: L.
+        tick: called with 1 for each of the `stacks_of`; may raise to cancel.
 
     Returns:
         (L, Z, rows, columns) float32 in [0, 1], over whole slices of the view, in coarse cells; None if no volume
         could be registered.
     """
-    sources: dict[tuple[int, int], list[ForeignSlice]] = {}
-    for item in foreign:
-        sources.setdefault((id(item.volume), item.axis), []).append(item)
     size = body_size(body_bounds(view.array), view.pixel)
     grid = coarse_grid(view.volume, _CELL * size, whole_axis=view.axis)
     total: np.ndarray | None = None
     number = 0
-    for painted in list(sources.values())[:_MOST_VOLUMES]:
+    for painted in stacks_of(foreign):
         transform = register(view.volume, painted[0].volume)
+        tick(1)
         if transform is None:
             continue
         carried = np.stack(
@@ -55,6 +57,14 @@ def carried_positions(view: SliceView, foreign: list[ForeignSlice], segments: in
         total = carried if total is None else total + carried
         number += 1
     return None if total is None else np.moveaxis(total / number, 1 + view.axis, 1)
+
+
+def stacks_of(foreign: list[ForeignSlice]) -> list[list[ForeignSlice]]:
+    """The painted slices of each volume and axis that is registered; of many volumes, the first ones."""
+    stacks: dict[tuple[int, int], list[ForeignSlice]] = {}
+    for item in foreign:
+        stacks.setdefault((id(item.volume), item.axis), []).append(item)
+    return list(stacks.values())[:_MOST_VOLUMES]
 
 
 def _completed(painted: list[ForeignSlice], segments: int, size: float) -> list[sitk.Image]:

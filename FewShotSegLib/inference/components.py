@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import find_objects, label
 
+from .course import Tick, no_tick
+
 # A piece smaller than this part of the largest one is an island.
 _ISLAND = 0.1
 # A structure counts as one piece if its painted slices hold so many pieces on average, at most.
@@ -26,7 +28,7 @@ def in_one_piece(masks: list[np.ndarray], values: list[int]) -> list[int]:
     return chosen
 
 
-def remove_islands(labels: np.ndarray, confidence: np.ndarray, values: list[int]) -> None:
+def remove_islands(labels: np.ndarray, confidence: np.ndarray, values: list[int], tick: Tick = no_tick) -> None:
     """Turns islands of some labels into background, in place.
 
     The confidence of what is turned is one minus that of the label: the more the network believed in the island, the
@@ -36,19 +38,23 @@ def remove_islands(labels: np.ndarray, confidence: np.ndarray, values: list[int]
         labels: (Z, rows, columns).
         confidence: the same shape, 0..1.
         values: labels to clean.
+        tick: called with 1 for each of them; may raise to cancel.
     """
     boxes = find_objects(labels)
     for value in values:
         box = boxes[value - 1] if value <= len(boxes) else None
-        if box is None:
-            continue
-        part, sureness = labels[box], confidence[box]
-        pieces, count = label(part == value, structure=np.ones((3, 3, 3)))
-        if count < 2:
-            continue
-        sizes = np.bincount(pieces.ravel())
-        small = sizes < _ISLAND * sizes[1:].max()
-        small[0] = False
-        island = small[pieces]
-        part[island] = 0
-        sureness[island] = 1 - sureness[island]
+        if box is not None:
+            _remove_islands_of(value, labels[box], confidence[box])
+        tick(1)
+
+
+def _remove_islands_of(value: int, part: np.ndarray, sureness: np.ndarray) -> None:
+    pieces, count = label(part == value, structure=np.ones((3, 3, 3)))
+    if count < 2:
+        return
+    sizes = np.bincount(pieces.ravel())
+    small = sizes < _ISLAND * sizes[1:].max()
+    small[0] = False
+    island = small[pieces]
+    part[island] = 0
+    sureness[island] = 1 - sureness[island]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import evidence_of_painted_slices
+from ..evidence import evidence_of_painted_slices, sweep_steps
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
 from ..preprocessing.frame import Frame
 from ..preprocessing.intensity import Window
+from .course import Tick, no_tick
 from .feature_store import FeatureStore
 
 OUTSIDE = -10.0
@@ -99,8 +100,8 @@ class FramePass:
         foreign: list[SupportSlice],
         segments: int,
         targets: list[int],
-        tick: Callable[[int], None] = lambda _: None,
-        elsewhere: Callable[[list[int]], Tensor] | None = None,
+        tick: Tick = no_tick,
+        hints: Callable[[Sequence[int]], Tensor] | None = None,
         only: list[int] | None = None,
     ) -> Tensor:
         """Logits of some segments in every slice.
@@ -111,8 +112,8 @@ class FramePass:
             segments: L.
             targets: segments 1..L to decode.
             tick: called with the number of slices done since the last call; may raise to cancel.
-            elsewhere: evidence of other volumes by slices, (Q, L, EVIDENCE_CHANNELS, h / 2, w / 2), where nothing is
-                painted.
+            hints: evidence by slices, (Q, L, EVIDENCE_CHANNELS, h / 2, w / 2): of the painted slices, where there are
+                any, else of other volumes.
             only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
 
         Returns:
@@ -120,8 +121,7 @@ class FramePass:
         """
         count = len(self.stack)
         result = torch.full((len(targets), count, *self.frame.half), OUTSIDE, dtype=torch.float16)
-        evidence = self._evidence(painted, segments) if painted.positions else None
-        own, others = self.encode_supports(painted, foreign, segments)
+        own, others = self.encode_supports(painted, foreign, segments, tick)
         known: dict[tuple[int, ...], SupportSet] = {}
         wanted = list(range(count)) if only is None else only
         for start in range(0, len(wanted), _CHUNK):
@@ -130,14 +130,12 @@ class FramePass:
             if nearest not in known:
                 known = {nearest: self.support([own[i] for i in nearest], others)}
             features = self._features(slices)
+            tick(0)
             match = self.network.match(features, known[nearest])
-            hint: Tensor | None = None
-            if evidence is not None:
-                hint = evidence(slices)
-            elif elsewhere is not None:
-                hint = elsewhere(slices)
-            boxes = self._boxes(match, hint if evidence is not None else None, targets)
+            hint = None if hints is None else hints(slices)
+            boxes = self._boxes(match, hint if painted.positions else None, targets)
             for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
+                tick(0)
                 if box is None:
                     continue
                 shown = None if hint is None else hint[:, segment - 1 : segment].to(self.device)
@@ -160,16 +158,24 @@ class FramePass:
         return self.frame.cut(planes)
 
     def encode_supports(
-        self, painted: Painted, foreign: list[SupportSlice], segments: int
+        self, painted: Painted, foreign: list[SupportSlice], segments: int, tick: Tick = no_tick
     ) -> tuple[list[tuple[Features, Tensor]], list[tuple[Features, Tensor]]]:
-        """Features and class fractions of each painted slice of the query, and of each of other volumes."""
-        own = []
+        """Features and class fractions of each painted slice of the query, and of each of other volumes.
+
+        Args:
+            painted: painted slices of this stack.
+            foreign: painted slices of other volumes.
+            segments: L.
+            tick: called with 0 before each slice; may raise to cancel.
+        """
+        own, others = [], []
         for position, mask in zip(painted.positions, painted.masks, strict=True):
+            tick(0)
             labels = self.frame.cut_labels(mask[None])
             own.append((self._features([position]), class_fractions(labels, segments, 8).to(self.device)))
-        others = [
-            (self.encode(s.image[None]), class_fractions(s.labels[None], segments, 8).to(self.device)) for s in foreign
-        ]
+        for s in foreign:
+            tick(0)
+            others.append((self.encode(s.image[None]), class_fractions(s.labels[None], segments, 8).to(self.device)))
         return own, others
 
     def support(self, own: list[tuple[Features, Tensor]], others: list[tuple[Features, Tensor]]) -> SupportSet:
@@ -178,25 +184,49 @@ class FramePass:
         features = Features.concatenate([f for f, _ in chosen])
         return self.network.build_support(features, torch.cat([m for _, m in chosen]))
 
-    def evidence_around(self, painted: Painted, segments: int, position: int) -> Tensor:
-        """Evidence for one slice, (1, L, EVIDENCE_CHANNELS, h / 2, w / 2), from between its painted neighbours."""
+    def evidence_around(self, painted: Painted, segments: int, position: int, tick: Tick = no_tick) -> Tensor:
+        """Evidence for one slice, (1, L, EVIDENCE_CHANNELS, h / 2, w / 2), from between its painted neighbours.
+
+        Args:
+            painted: painted slices of this stack.
+            segments: L.
+            position: number of the slice.
+            tick: called with 0 now and then; may raise to cancel.
+        """
         before = [p for p in painted.positions if p <= position] or [position]
         after = [p for p in painted.positions if p >= position] or [position]
         first, last = before[-1], after[0]
         here = [i for i, p in enumerate(painted.positions) if first <= p <= last]
         positions = [painted.positions[i] - first for i in here]
         near = replace(painted, positions=positions, masks=painted.masks[here], reach=None)
-        return self._evidence(near, segments, first, last + 1)([position - first])
+        return self.evidence(near, segments, lambda _: tick(0), first, last + 1)([position - first])
 
-    def _evidence(
-        self, painted: Painted, segments: int, first: int = 0, stop: int | None = None
-    ) -> Callable[[list[int]], Tensor]:
+    @property
+    def evidence_steps(self) -> int:
+        """Steps that `evidence` of the whole stack takes."""
+        return sweep_steps((len(self.stack), *self.frame.half))
+
+    def evidence(
+        self, painted: Painted, segments: int, tick: Tick = no_tick, first: int = 0, stop: int | None = None
+    ) -> Callable[[Sequence[int]], Tensor]:
+        """Evidence of painted slices.
+
+        Args:
+            painted: painted slices of the part of the stack from `first` to `stop`, counted from there.
+            segments: L.
+            tick: called with the number of steps done since the last call; may raise to cancel.
+            first: slice number of the part's first slice.
+            stop: slice number after its last one, None for the stack's end.
+
+        Returns:
+            function that maps Q slice numbers of the part to (Q, L, EVIDENCE_CHANNELS, h / 2, w / 2).
+        """
         height, width = self.frame.half
         stack = self.stack[first:stop]
         parts = [stack[i : i + 16] for i in range(0, len(stack), 16)]
         small = torch.cat([self.frame.cut(self.window(part), (height, width)) for part in parts])
         labels = self.frame.cut_labels(painted.masks, (height, width))
-        return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step, painted.reach)
+        return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step, painted.reach, tick)
 
     def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
         """Where the head runs for each target: around all places of this chunk where it may be, within the budget."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..preprocessing.frame import Frame
+from .course import Tick, no_tick
 from .frame_pass import OUTSIDE
 
 
@@ -54,7 +55,7 @@ def merge(
     values: Sequence[int],
     refine: Callable[[int, Tensor], Tensor] | None = None,
     slices: Sequence[int] | None = None,
-    tick: Callable[[int, int], None] = lambda done, total: None,
+    tick: Tick = no_tick,
 ) -> None:
     """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
@@ -65,7 +66,7 @@ def merge(
         values: label values of segments 1..L.
         refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
         slices: Z slice numbers to fill in, all if None.
-        tick: called with (slices done, slices); may raise to cancel.
+        tick: called with 1 for each slice; may raise to cancel.
     """
     count, *shape = labels.shape
     plane = (shape[0], shape[1])
@@ -86,4 +87,4 @@ def merge(
         best = probability.max(dim=0)
         labels[row] = table[best.indices.numpy()]
         confidence[row] = best.values.numpy()
-        tick(row + 1, count)
+        tick(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -14,15 +14,16 @@ from ..evidence import beyond_reach, evidence_of_carried_shapes, evidence_of_oth
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, is_whole, union, widen
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
-from .carried import carried_positions
+from ..stages import Stage
+from .carried import carried_positions, stacks_of
+from .course import Course
 from .feature_store import FeatureStore
 from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
+from .outlook import Looks, Outlook
 from .request import ForeignSlice, Request
 from .self_painted import halfway_slices, sure_slices, with_slices
 from .tuning import STEPS, tuned
-
-Ticker = Callable[[str, int, int], None]
 
 SIDE = 256
 _MARGIN = 0.3  # of a structure's extent, on each side
@@ -51,7 +52,7 @@ class Pipeline:
     Args:
         network: in evaluation mode.
         device: where it is.
-        progress: called with (stage, done, total).
+        course: is told what lies ahead, and of every step.
         zoom: whether small structures are looked at again in a frame of their own.
         again: whether slices of a first look guide a second one: across volumes its surest ones, within a volume those
             half-way between painted ones.
@@ -65,7 +66,7 @@ class Pipeline:
         self,
         network: FewShotNetwork,
         device: torch.device,
-        progress: Ticker,
+        course: Course,
         zoom: bool = True,
         again: bool = True,
         tune: bool = True,
@@ -73,7 +74,7 @@ class Pipeline:
         smooth: bool = True,
         carry: bool = True,
     ) -> None:
-        self.network, self.device, self.progress = network, device, progress
+        self.network, self.device, self.course = network, device, course
         self.zoom, self.again, self.tune = zoom, again, tune
         self.store = store or FeatureStore()
         self.smooth, self.carry = smooth, carry
@@ -81,11 +82,9 @@ class Pipeline:
     def run(self, request: Request) -> list[Layer]:
         """Layers of logits, to be merged in their order."""
         self.store.begin(request.view.array)
+        self._outlook = Outlook(request, self.device)
         self._guided_network = self.network
-        segments = len(request.values)
-        self._carried = cache(
-            lambda: carried_positions(request.view, request.foreign, segments) if self.carry else None
-        )
+        self._carried = cache(lambda: self._registered(request) if self.carry else None)
         if request.painted.positions:
             return self._within(request)
         return self._across(request)
@@ -93,11 +92,11 @@ class Pipeline:
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
     def _within(self, request: Request) -> list[Layer]:
-        self._guided_network = self._tuned(request) if self.tune else self.network
+        halfway = halfway_slices(request.painted) if self.again else []
+        self.course.expect(self._outlook.within(self._looks(request), len(halfway)))
+        tune = self.tune and len(request.painted.positions) > 1
+        self._guided_network = self._tuned(request) if tune else self.network
         layers = self._guided(request)
-        if not self.again:
-            return layers
-        halfway = halfway_slices(request.painted)
         if halfway:
             labels, _ = self._seen(request, layers, halfway)
             more = with_slices(request.painted, halfway, labels)
@@ -106,31 +105,33 @@ class Pipeline:
 
     def _tuned(self, request: Request) -> FewShotNetwork:
         segments = len(request.values)
-        known = [b for b in (self._painted_bounds(request, s + 1) for s in range(segments)) if b is not None]
-        frame = frame_around(union(known), request.view.pixel, SIDE)
+        frame = self._looks(request).frame
+        tick = self.course.begin(Stage.TUNING, STEPS)
         work = self._pass(request, frame, self.network)
         foreign = self._foreign(request, frame, work.window, list(range(1, segments + 1)))
-        return tuned(work, request.painted, foreign, segments, self._ticker("tuning", STEPS))
+        return tuned(work, request.painted, foreign, segments, tick)
+
+    def _looks(self, request: Request) -> Looks:
+        everything = range(1, len(request.values) + 1)
+        bounds = [self._painted_bounds(request, segment) for segment in everything]
+        frame = frame_around(union([b for b in bounds if b is not None]), request.view.pixel, SIDE)
+        present = [s for s, b in zip(everything, bounds, strict=True) if b is not None]
+        return Looks(frame, present, self._close_looks(request, frame, bounds) if self.zoom else [])
 
     def _guided(self, request: Request, search: bool = True) -> list[Layer]:
         """Layers guided by painted slices; with `search`, also of segments that only other volumes' examples have."""
-        segments = len(request.values)
-        everything = list(range(1, segments + 1))
-        bounds = [self._painted_bounds(request, segment) for segment in everything]
-        known = [b for b in bounds if b is not None]
-        region = union(known)
-        frame = frame_around(region, request.view.pixel, SIDE)
-        present = [s for s, b in zip(everything, bounds, strict=True) if b is not None]
-        elsewhere = [s for s in everything if s not in present]
+        looks = self._looks(request)
+        present = looks.present
+        elsewhere = [s for s in range(1, len(request.values) + 1) if s not in present]
         layers = []
         if elsewhere and search:
             wide = frame_around(self._search_region(request), request.view.pixel, SIDE)
-            layers.append(self._layer(request, wide, elsewhere, Painted(), "searching"))
-        main = self._layer(request, frame, present, request.painted, "segmenting")
+            layers.append(self._layer(request, wide, elsewhere, Painted(), Stage.SEARCHING))
+        main = self._layer(request, looks.frame, present, request.painted, Stage.SEGMENTING)
         layers.append(main)
-        for close, segment in self._close_looks(request, frame, bounds) if self.zoom else []:
+        for close, segment in looks.close:
             only = slices_with(main.logits[present.index(segment)])
-            layers.append(self._layer(request, close, [segment], request.painted, "looking closer", only))
+            layers.append(self._layer(request, close, [segment], request.painted, Stage.LOOKING_CLOSER, only))
         return layers
 
     def _painted_bounds(self, request: Request, segment: int) -> Bounds | None:
@@ -170,19 +171,22 @@ class Pipeline:
         segments = len(request.values)
         everything = list(range(1, segments + 1))
         frame = frame_around(self._search_region(request), request.view.pixel, SIDE)
-        first = self._layer(request, frame, everything, Painted(), "searching")
+        self.course.expect(self._outlook.across(frame, self.zoom, self.again))
+        first = self._layer(request, frame, everything, Painted(), Stage.SEARCHING)
         layers = [first]
         labels, confidence = self._seen(request, layers)
         if self.zoom:
             close = self._close_frame(request, labels)
             if close is not None and close.pixel(request.view.pixel) < _WORTH * frame.pixel(request.view.pixel):
                 only = sorted({z for segment in everything for z in slices_with(first.logits[segment - 1])})
-                layers.append(self._layer(request, close, everything, Painted(), "looking closer", only))
+                layers.append(self._layer(request, close, everything, Painted(), Stage.LOOKING_CLOSER, only))
                 labels, confidence = self._seen(request, layers)
         if self.again:
             sure = sure_slices(labels, confidence, segments)
             if sure.positions:
-                layers += self._half_believed(self._guided(replace(request, painted=sure), search=False))
+                guided = replace(request, painted=sure)
+                self.course.expect(self._outlook.again(self._looks(guided)))
+                layers += self._half_believed(self._guided(guided, search=False))
         return layers
 
     def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
@@ -217,8 +221,9 @@ class Pipeline:
 
     # --- both ----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _seen(request: Request, layers: list[Layer], slices: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _seen(
+        self, request: Request, layers: list[Layer], slices: list[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Labels (segment indices) and confidence of the layers so far, on some or all slices, (Z, rows, columns)."""
         segments = len(request.values)
         count, *plane = request.view.shape
@@ -226,7 +231,8 @@ class Pipeline:
         # small types, because these are whole volumes
         labels = np.zeros(shape, np.uint8 if segments < 256 else np.uint16)
         confidence = np.zeros(shape, np.float16)
-        merge(layers, labels, confidence, range(1, segments + 1), slices=slices)
+        tick = self.course.begin(Stage.REVIEWING, len(labels))
+        merge(layers, labels, confidence, range(1, segments + 1), slices=slices, tick=tick)
         return labels, confidence
 
     @staticmethod
@@ -239,16 +245,17 @@ class Pipeline:
         frame: Frame,
         targets: list[int],
         painted: Painted,
-        stage: str,
+        stage: Stage,
         only: list[int] | None = None,
     ) -> Layer:
         """One pass through a frame, for some segments; `only` on some slices."""
         count = len(request.view.array)
-        tick = self._ticker(stage, count if only is None else len(only))
         work = self._pass(request, frame, self._guided_network if painted.positions else self.network)
         foreign = self._foreign(request, frame, work.window, targets)
-        elsewhere = None if painted.positions else self._position(request, frame)
-        logits = work.run(painted, foreign, len(request.values), targets, tick, elsewhere, only)
+        hints = self._hints(request, work, painted)
+        slices = count if only is None else len(only)
+        tick = self.course.begin(stage, slices, self._outlook.look(slices, frame, len(targets)))
+        logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
         if painted.reach:
             doubt = _BEYOND * np.maximum(beyond_reach(painted.positions, count, painted.reach) - _USUAL, 0)
             logits -= torch.from_numpy(doubt)[:, None, None].half()
@@ -262,19 +269,19 @@ class Pipeline:
         window = window_of(frame.inside(view.array))
         return FramePass(network, view.array, view.gap, view.pixel, frame, window, self.device, self.store)
 
-    def _ticker(self, stage: str, total: int) -> Callable[[int], None]:
-        """Begins a stage; what it returns is told how many steps were done."""
-        done = 0
+    def _hints(self, request: Request, work: FramePass, painted: Painted) -> Callable[[Sequence[int]], Tensor]:
+        """Evidence by slices: of painted slices of the query, where there are any, else of other volumes."""
+        if not painted.positions:
+            return self._position(request, work.frame)
+        segments = len(request.values)
+        tick = self.course.begin(Stage.MEASURING, work.evidence_steps, self._outlook.measuring(work.frame))
+        return work.evidence(painted, segments, tick)
 
-        def tick(steps: int) -> None:
-            nonlocal done
-            done += steps
-            self.progress(stage, done, total)
+    def _registered(self, request: Request) -> np.ndarray | None:
+        tick = self.course.begin(Stage.REGISTERING, len(stacks_of(request.foreign)))
+        return carried_positions(request.view, request.foreign, len(request.values), tick)
 
-        self.progress(stage, 0, total)
-        return tick
-
-    def _position(self, request: Request, frame: Frame) -> Callable[[list[int]], Tensor]:
+    def _position(self, request: Request, frame: Frame) -> Callable[[Sequence[int]], Tensor]:
         """Evidence of where the examples had each segment, by slices."""
         height, width = frame.half
         rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ..preprocessing.frame import Frame, bounds_of
 from ..preprocessing.intensity import window_of
+from .course import Tick, no_tick
 from .request import Request
 
 _RADIUS = 2
@@ -90,7 +91,7 @@ def _box_mean(maps: Tensor, radius: int) -> Tensor:
 
 
 def segments_that_gain(
-    images: Sequence[Tensor], masks: Sequence[np.ndarray], segments: int, shrink: float
+    images: Sequence[Tensor], masks: Sequence[np.ndarray], segments: int, shrink: float, tick: Tick = no_tick
 ) -> list[int]:
     """Segments whose painted outlines the refinement restores better than plain interpolation does.
 
@@ -99,6 +100,7 @@ def segments_that_gain(
         masks: their (rows, columns) segment indices 0..L.
         segments: L.
         shrink: pixels of the network's logits per image pixel along one axis, at most 1.
+        tick: called with 1 for each slice, and with 0 in between; may raise to cancel.
 
     Returns:
         segments 1..L that gain.
@@ -116,16 +118,26 @@ def segments_that_gain(
             wrong = ((rough > 0.5) != (truth > 0.5)).sum()
             still_wrong = ((refined > 0.5) != (truth > 0.5)).sum()
             gain[segment - 1] += float(wrong - still_wrong) / max(float(truth.sum()), 1.0)
+            tick(0)
+        tick(1)
     return [int(s) + 1 for s in np.flatnonzero(gain > 0)]
 
 
-def refiner(request: Request, frame: Frame, strength: float = 1.0) -> Callable[[int, Tensor], Tensor] | None:
+def trials(request: Request) -> int:
+    """Number of painted slices on which `refiner` tries the refinement."""
+    return min(len(request.painted.positions or request.foreign), _TRIALS)
+
+
+def refiner(
+    request: Request, frame: Frame, strength: float = 1.0, tick: Tick = no_tick
+) -> Callable[[int, Tensor], Tensor] | None:
     """Refinement of a request's slices, for the segments that gain from it on the examples; None if there are none.
 
     Args:
         request: with painted slices of the query, or of other volumes.
         frame: the one the network saw the region of interest through.
         strength: 0 for none to 1.
+        tick: called with 1 for each of the `trials`, and with 0 in between; may raise to cancel.
     """
     stack = request.view.array
     window = window_of(frame.inside(stack))
@@ -136,7 +148,7 @@ def refiner(request: Request, frame: Frame, strength: float = 1.0) -> Callable[[
         images = [torch.from_numpy(window_of(f.image)(f.image)) for f in request.foreign]
         masks = [f.mask for f in request.foreign]
     shrink = min(frame.half[0] / frame.rows, 1.0)
-    chosen = segments_that_gain(images[:_TRIALS], masks[:_TRIALS], len(request.values), shrink)
+    chosen = segments_that_gain(images[:_TRIALS], masks[:_TRIALS], len(request.values), shrink, tick)
     if not chosen:
         return None
     refinement = Refinement(chosen, strength)

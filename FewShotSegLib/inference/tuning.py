@@ -9,7 +9,6 @@ and its fine-tuned self, Wortsman et al., CVPR 2022).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 from ..network.encoding_decoding import Features
 from ..network.matching import Match
 from ..network.model import FewShotNetwork
+from .course import Tick, no_tick
 from .frame_pass import FramePass, Painted, SupportSlice
 
 STEPS = 40
@@ -29,7 +29,7 @@ _BETAS = (0.9, 0.999)
 _MIX = 0.5
 _MOST_SLICES = 5
 # Segments of one step, which bound its memory.
-_MOST_SEGMENTS = 6
+MOST_SEGMENTS = 6
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class _Lesson:
     segments: list[int]
 
 
-def tuned(
-    work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, tick: Callable[[int], None]
-) -> FewShotNetwork:
+def tuned(work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, tick: Tick) -> FewShotNetwork:
     """The network with a head that is tuned to painted slices.
 
     Args:
@@ -64,8 +62,9 @@ def tuned(
     Returns:
         a copy, or the same network where fewer than two slices are painted. The same for the same input.
     """
-    lessons = _lessons(work, painted, foreign, segments) if len(painted.positions) > 1 else []
+    lessons = _lessons(work, painted, foreign, segments, tick) if len(painted.positions) > 1 else []
     if not lessons:
+        tick(STEPS)
         return work.network
     # What was made in inference mode can't be learned from: copies can.
     with torch.inference_mode(False), torch.enable_grad():
@@ -75,7 +74,7 @@ def tuned(
         lessons = [_cloned(lesson) for lesson in lessons]
         for step in range(STEPS):
             lesson = lessons[step % len(lessons)]
-            turn = step // len(lessons) * _MOST_SEGMENTS
+            turn = step // len(lessons) * MOST_SEGMENTS
             _loss(network, lesson, _some(lesson.segments, turn)).backward()
             descent.step()
             tick(1)
@@ -107,8 +106,10 @@ class _Adam:
             parameter.grad = None
 
 
-def _lessons(work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int) -> list[_Lesson]:
-    own, others = work.encode_supports(painted, foreign, segments)
+def _lessons(
+    work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, tick: Tick = no_tick
+) -> list[_Lesson]:
+    own, others = work.encode_supports(painted, foreign, segments, tick)
     count = len(painted.positions)
     lessons = []
     for left_out in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
@@ -123,7 +124,7 @@ def _lessons(work: FramePass, painted: Painted, foreign: list[SupportSlice], seg
             _Lesson(
                 features=own[left_out][0],
                 match=work.network.match(own[left_out][0], support),
-                evidence=work.evidence_around(others_only, segments, position),
+                evidence=work.evidence_around(others_only, segments, position, tick),
                 labels=work.frame.cut_labels(painted.masks[left_out][None], work.frame.half).to(work.device).long(),
                 segments=sorted(shown),
             )
@@ -136,10 +137,10 @@ def _near(left_out: int, rest: list[int], most: int = 5) -> list[int]:
 
 
 def _some(segments: list[int], turn: int) -> list[int]:
-    """At most `_MOST_SEGMENTS`, others at each turn."""
-    if len(segments) <= _MOST_SEGMENTS:
+    """At most `MOST_SEGMENTS`, others at each turn."""
+    if len(segments) <= MOST_SEGMENTS:
         return segments
-    return sorted(segments[(turn + i) % len(segments)] for i in range(_MOST_SEGMENTS))
+    return sorted(segments[(turn + i) % len(segments)] for i in range(MOST_SEGMENTS))
 
 
 def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tensor:

@@ -11,16 +11,19 @@ Requests:
   "name": TEXT}`, in LPS as `FewShotSegLib.Volume`; EXAMPLE is `{"volume": NUMBER, "axis": 0, "index": 12, "mask": FILE,
   "names": {"1": TEXT}}`. `refine` may be a strength between 0 and 1. Files are named relative to the folder, and are
   removed once read.
-* `{"do": "cancel", "run": 1}`: the run ends at its next step.
+* `{"do": "cancel", "run": 1}`: the run ends at its next step, mostly within a fraction of a second.
 
 Answers:
 
 * `{"is": "ready"}` once, after the start.
-* `{"is": "progress", "run": 1, "stage": TEXT, "done": 3, "total": 40}`, at most about ten times a second.
+* `{"is": "progress", "run": 1, "stage": TEXT, "done": 3, "total": 40, "part": 0.25}`, at most about ten times a second,
+  and for each new stage. The stages are those of `FewShotSegLib.stages`; `part` is the part of the whole run that is
+  done, null while the network is loaded.
 * `{"is": "finished", "run": 1, "labels": FILE, "confidence": FILE, "device": TEXT}`.
 * `{"is": "failed", "run": 1, "kind": KIND, "message": TEXT}`; KIND is "input" (the engine refused what it was given),
   "memory", "packages" (one is missing or broken) or "crash" (anything else; the traceback goes to standard error).
 * `{"is": "cancelled", "run": 1}`.
 
-Runs are done one after the other. The network, and what is known of the latest query, stay between runs.
+All answers' files have the run's number and a dash before their name. Every run that was asked for gets one of the last
+three answers. Runs are done one after the other. The network, and what is known of the latest query, stay between runs.
 """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from FewShotSegLib.errors import Cancelled, FewShotSegError
+from FewShotSegLib.stages import Stage
 from FewShotSegLib.worker.request import SegmentRequest
 
 if TYPE_CHECKING:
@@ -53,16 +54,18 @@ class Service:
 
     def _finished(self, run: int, message: dict[str, Any]) -> dict[str, Any]:
         report = _Progress(run, self._send, self._is_cancelled)
-        report("loading", 0, 0)
+        report(Stage.LOADING, 0, 0)
         request = SegmentRequest.read(message, self._folder)
         segmenter = self._segmenter(request.device)
-        report("loading", 1, 1)
-        result = segmenter.segment(request.query, request.examples, progress=report, refine=request.refine)
+        report(Stage.LOADING, 1, 1)
+        result = segmenter.segment(
+            request.query, request.examples, progress=report, refine=request.refine, overall=report.overall
+        )
+        report.check()
         answer: dict[str, Any] = {"is": "finished", "run": run, "device": str(segmenter.device)}
         for name, array in (("labels", result.labelmap.array), ("confidence", result.confidence.array)):
-            answer[name] = f"{name}-{run}.npy"
+            answer[name] = f"{run}-{name}.npy"
             np.save(self._folder / answer[name], array, allow_pickle=False)
-        report("loading", 1, 1)  # a cancellation that came late
         return answer
 
     def _segmenter(self, device: str) -> Segmenter:
@@ -87,14 +90,24 @@ class _Progress:
     def __init__(self, run: int, send: Send, is_cancelled: Callable[[int], bool]) -> None:
         self._run, self._send, self._is_cancelled = run, send, is_cancelled
         self._stage, self._told = "", 0.0
+        self._part: float | None = None
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if self._is_cancelled(self._run):
-            raise Cancelled("The run was cancelled.")
+        self.check()
         now = time.monotonic()
         if stage != self._stage or now - self._told >= _PROGRESS_INTERVAL:
             self._stage, self._told = stage, now
-            self._send({"is": "progress", "run": self._run, "stage": stage, "done": done, "total": total})
+            message = {"is": "progress", "run": self._run, "stage": stage, "done": done, "total": total}
+            self._send({**message, "part": self._part})
+
+    def overall(self, part: float) -> None:
+        """Takes note of the part of the whole that is done."""
+        self._part = part
+
+    def check(self) -> None:
+        """Stops a run that was cancelled."""
+        if self._is_cancelled(self._run):
+            raise Cancelled("The run was cancelled.")
 
 
 def explain(error: Exception) -> tuple[str, str]:

@@ -1,0 +1,134 @@
+"""What lies ahead of a run, and about how long it takes.
+
+Times are seconds of one CPU core, measured once, on one computer. Only their ratios matter, and those only to tell how
+far a run has got and how long it will still take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..preprocessing.frame import Frame
+from ..stages import Stage
+from .carried import stacks_of
+from .course import Leg
+from .request import Request
+from .tuning import MOST_SEGMENTS, STEPS
+
+_FULL = 256**2
+"""Pixels of a frame or of a plane that the next figures are for."""
+
+_ENCODE = 0.075
+_DECODE = 0.01
+_TUNE = 0.05
+_MEASURE = 0.0027
+_MERGE = 0.0025
+_REGISTER = 0.5
+_REFINE = 0.1
+_CLEAN = 0.1
+# How much of the network's time a graphics card takes; the rest is done on the CPU in any case.
+_CARD = 0.05
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is looked at, guided by painted slices.
+
+    Attributes:
+        frame: around everything that is painted.
+        present: segments 1..L that are painted.
+        close: frames of small structures, each with its segment.
+    """
+
+    frame: Frame
+    present: list[int]
+    close: list[tuple[Frame, int]]
+
+
+class Outlook:
+    """Estimates of a request's stages.
+
+    Args:
+        request: what is to be segmented.
+        device: where the network is.
+    """
+
+    def __init__(self, request: Request, device: torch.device) -> None:
+        self._count, *plane = request.view.shape
+        self._plane = plane[0] * plane[1] / _FULL
+        self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
+        self._network = 1.0 if device.type == "cpu" else _CARD
+
+    def within(self, looks: Looks, halfway: int) -> list[Leg]:
+        """A run with painted slices of the query.
+
+        Args:
+            looks: guided by them.
+            halfway: number of slices between them that guide a second look.
+        """
+        ahead = [self._tuning(looks.frame)]
+        if len(looks.present) < self._segments:
+            # Where to search is not known yet; the frame will not be much smaller than this one.
+            ahead += self._search(looks.frame, self._segments - len(looks.present))
+        guided = self._guided(looks)
+        ahead += guided
+        if halfway:
+            ahead += [self._review(halfway), *guided]
+        return ahead + self.end()
+
+    def across(self, frame: Frame, zoom: bool, again: bool) -> list[Leg]:
+        """A run with painted slices of other volumes only.
+
+        What will be found, and so looked at again, is not known yet: about as much as there is to search.
+
+        Args:
+            frame: of the search.
+            zoom, again: see Pipeline.
+        """
+        ahead = self._search(frame, self._segments)
+        if zoom:
+            closer = Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, frame, self._segments))
+            ahead += [self._review(self._count), closer]
+        if again:
+            everything = Looks(frame, list(range(1, self._segments + 1)), [])
+            ahead += [self._review(self._count), *self._guided(everything)]
+        return ahead + self.end()
+
+    def again(self, looks: Looks) -> list[Leg]:
+        """The rest of a run from a second look on."""
+        return self._guided(looks) + self.end()
+
+    def end(self) -> list[Leg]:
+        """What follows the last look."""
+        joining = self._plane * self._count * _MERGE * (self._segments + 1)
+        return [Leg(Stage.REFINING, _REFINE), Leg(Stage.JOINING, joining), Leg(Stage.CLEANING, _CLEAN)]
+
+    def look(self, slices: int, frame: Frame, targets: int) -> float:
+        """Work of finding some segments in slices seen through a frame."""
+        return self._network * slices * frame.area / _FULL * (_ENCODE + _DECODE * targets)
+
+    def measuring(self, frame: Frame) -> float:
+        """Work of measuring the distances of all slices to the painted ones."""
+        return self._count * frame.area / _FULL * _MEASURE * (self._segments + 1)
+
+    def _tuning(self, frame: Frame) -> Leg:
+        step = self._network * frame.area / _FULL * _TUNE * min(self._segments, MOST_SEGMENTS)
+        return Leg(Stage.TUNING, STEPS * step)
+
+    def _search(self, frame: Frame, targets: int) -> list[Leg]:
+        registering = Leg(Stage.REGISTERING, _REGISTER * self._registered)
+        return [registering, Leg(Stage.SEARCHING, self.look(self._count, frame, targets))]
+
+    def _guided(self, looks: Looks) -> list[Leg]:
+        segmenting = self.look(self._count, looks.frame, len(looks.present))
+        legs = [Leg(Stage.MEASURING, self.measuring(looks.frame)), Leg(Stage.SEGMENTING, segmenting)]
+        for close, _ in looks.close:
+            legs.append(Leg(Stage.MEASURING, self.measuring(close)))
+            # Small structures are mostly on some of the slices only.
+            legs.append(Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, close, 1)))
+        return legs
+
+    def _review(self, slices: int) -> Leg:
+        return Leg(Stage.REVIEWING, self._plane * slices * _MERGE * (self._segments + 1))
