@@ -44,7 +44,7 @@ class Manners:
                 raise TypeError(
                     f"PythonQt takes no {type(value).__name__} of numpy, as for {type(self).__name__}.{name}"
                 )
-            if not _Object.setProperty(self, name, value):
+            if not _Object.setProperty(self, name, list(value) if isinstance(value, tuple) else value):
                 raise TypeError(f"{type(self).__name__}.{name} doesn't take {value!r}")
         elif name == "name":
             _Object.setObjectName(self, value)
