@@ -72,8 +72,10 @@ def run_and_keep(panel: Any, results: list[Any]) -> None:
 
 
 def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, results: list[Any]) -> None:
+    from FewShotSegModule.panel.stage_text import titles
+
     panel, ui = ready_panel, ready_panel.ui
-    stages = set()
+    shown: list[tuple[str, int, int]] = []
     ui.runButton.click()
     run = panel.widget._run._run
     assert ui.runButton.text == "Cancel"
@@ -81,12 +83,22 @@ def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, r
     assert not ui.progressPanel.isHidden()
 
     def finished() -> bool:
-        stages.add(ui.stageLabel.text)
+        if not ui.acceptButton.enabled:
+            shown.append((ui.stageLabel.text, ui.progressBar.value, ui.progressBar.maximum))
         return ui.acceptButton.enabled
 
     panel.waitFor(finished)
     results.append(run.result)
-    assert any("of" in stage for stage in stages), stages
+    stages = list(dict.fromkeys(text.split(":")[0] for text, _value, _maximum in shown))
+    assert set(stages) <= set(titles().values())
+    assert stages[:2] == ["Starting the process that segments", "Loading the network"]
+    assert any("slice" in text and "of 12" in text for text, _value, _maximum in shown), stages
+    # First it is only shown that there is something going on, then how much of the whole is done.
+    busy = [maximum == 0 for _text, _value, maximum in shown]
+    assert busy == sorted(busy, reverse=True)
+    counted = [value for _text, value, maximum in shown if maximum]
+    assert counted == sorted(counted)
+    assert counted[-1] > 0.8 * shown[-1][2]
     assert ui.progressPanel.isHidden()
     assert ui.runButton.text == "Segment from examples"
     preview = panel.parameters.preview
@@ -280,6 +292,18 @@ def test_the_confidence_lies_over_the_views_and_what_was_there_comes_back(finish
     assert all(view.GetForegroundOpacity() == pytest.approx(0.25) for view in views)
     panel.ui.confidenceCheckBox.click()
     assert [(view.GetForegroundVolumeID(), view.GetForegroundOpacity()) for view in views] == before
+
+
+def test_a_run_that_is_done_while_a_scene_is_added_is_shown_afterwards(finished_panel: Any) -> None:
+    panel = finished_panel
+    run, scene = panel.widget._finishedRun, panel.slicer.mrmlScene
+    panel.ui.discardButton.click()
+    scene.StartState(scene.ImportState)
+    panel.widget._onRunFinished(run)
+    assert not panel.ui.acceptButton.enabled
+    scene.EndState(scene.ImportState)
+    assert panel.ui.acceptButton.enabled
+    assert panel.messages == []
 
 
 def test_a_preview_that_someone_deleted_is_no_longer_offered(finished_panel: Any) -> None:

@@ -128,7 +128,7 @@ def test_killing_a_worker_ends_what_it_started_too(slicer: Any) -> None:
     client = WorkerClient([sys.executable, "-c", code])
     answers: list[dict[str, Any]] = []
     while not answers:
-        answers = client.receive(1.0)
+        answers = client.receive(seconds=1.0)
     began = time.monotonic()
     client.kill()
     assert time.monotonic() - began < 0.5

@@ -10,10 +10,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from FewShotSegModule.panel.stage_text import stageText
 from FewShotSegModule.panel.time_left import timeLeftText
+from FewShotSegModule.runs.segmentation_run import STARTING
 
 #: Milliseconds between two looks at the worker process; short enough for Cancel to feel immediate.
 _INTERVAL = 100
+#: What the progress bar counts of a whole run.
+_WHOLE = 1000
 
 
 class RunController:
@@ -70,7 +74,6 @@ class RunController:
         run = self._run
         if run is None:
             return
-        self._ui.stageLabel.text = _("Cancelling...")
         run.cancel()
         # Runs report the end by a callback; one that had nothing left to report must not keep the button.
         if self._run is run:
@@ -95,7 +98,7 @@ class RunController:
     def _begin(self) -> None:
         if not self._prepare():
             return
-        self._onProgress(_("Starting"), 0, 0, None)
+        self._onProgress(STARTING, 0, 0, None)
         with slicer.util.tryWithErrorDisplay(_("The segmentation can't start."), waitCursor=False):
             self._run = self._start(
                 onProgress=self._onProgress,
@@ -112,14 +115,11 @@ class RunController:
             self._run.poll()
 
     def _onProgress(self, stage: str, done: int, total: int, secondsLeft: float | None) -> None:
-        bar = self._ui.progressBar
+        bar, part = self._ui.progressBar, self._run.part if self._run is not None else None
         # A range of nothing makes the bar show that there is something going on.
-        bar.maximum = max(0, total)
-        bar.value = min(done, total)
-        text = _STAGES.get(stage, stage)
-        if total > 0:
-            text = _("{stage}: {done} of {total}").format(stage=text, done=done, total=total)
-        self._ui.stageLabel.text = text
+        bar.maximum = 0 if part is None else _WHOLE
+        bar.value = 0 if part is None else round(_WHOLE * part)
+        self._ui.stageLabel.text = stageText(stage, done, total)
         self._ui.timeLabel.text = timeLeftText(secondsLeft)
 
     def _onRunFinished(self, run: Any) -> None:
@@ -138,13 +138,3 @@ class RunController:
         self._run = None
         self._ui.progressPanel.visible = False
         self.update()
-
-
-#: The engine's names of its stages, as users read them.
-_STAGES = {
-    "searching": _("Searching"),
-    "segmenting": _("Segmenting"),
-    "looking closer": _("Looking closer"),
-    "tuning": _("Learning from the painted slices"),
-    "joining": _("Joining"),
-}

@@ -1,4 +1,4 @@
-"""Polls a run that nobody waits for."""
+"""Polls what nobody waits for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RunTimer:
 
         RunTimer(run).start()
 
-    :param run: The SegmentationRun.
+    :param run: Has `poll()` and a `state` that is "running" until it is done, as a SegmentationRun.
     :param timer: A QTimer; made when it is started if None. Without Qt, the run's owner has to poll it.
     """
 
@@ -36,10 +36,15 @@ class RunTimer:
         self._timer.start()
         RunTimer._active.add(self)
 
+    def stop(self) -> None:
+        """Stops polling before the run is done."""
+        if self._timer is not None:
+            self._timer.stop()
+        RunTimer._active.discard(self)
+
     def _poll(self) -> None:
         try:
             self._run.poll()
         finally:
             if self._run.state != "running":
-                self._timer.stop()
-                RunTimer._active.discard(self)
+                self.stop()

@@ -33,8 +33,8 @@ class WorkerClient:
     Example::
 
         client = WorkerClient()
-        client.send({"do": "segment", ...})
-        for message in client.receive():
+        client.send({"do": "segment", "run": 1, ...})
+        for message in client.receive(1):
             ...
         client.close()
 
@@ -46,6 +46,9 @@ class WorkerClient:
         # Readable by this user only, as temporary folders made this way are.
         self.folder = Path(tempfile.mkdtemp(prefix="FewShotSeg-"))
         self._answers: queue.Queue[Message] = queue.Queue()
+        self._unread: list[Message] = []
+        # Once only: the system may give the number of a process that is gone to another one.
+        self._stopped = False
         # Python within Slicer runs other threads only now and then, so there is one only, for answers. What the worker
         # says otherwise goes to a file: a pipe that nobody empties would stop it.
         self._log = open(self.folder / _LOG, "wb")  # noqa: SIM115  # stays open as long as the process
@@ -85,16 +88,18 @@ class WorkerClient:
         except (OSError, ValueError) as error:
             raise RunError(_("The process that segments has ended.")) from error
 
-    def receive(self, seconds: float = 0.005) -> list[Message]:
-        """All answers that have come; waits a moment for the first, which also lets the reading thread work.
+    def receive(self, run: int | None = None, seconds: float = 0.005) -> list[Message]:
+        """The answers that have come since; waits a moment for the first, which also lets the reading thread work.
 
-        :param seconds: How long to wait for the first.
+        :param run: Of which run; the answers of others are kept until they are asked for. None for all.
+        :param seconds: How long to wait.
         """
-        found: list[Message] = []
         with contextlib.suppress(queue.Empty):
-            found.append(self._answers.get(timeout=seconds))
+            self._unread.append(self._answers.get(timeout=seconds))
             while True:
-                found.append(self._answers.get_nowait())
+                self._unread.append(self._answers.get_nowait())
+        found = [message for message in self._unread if run is None or message.get("run") == run]
+        self._unread = [message for message in self._unread if message not in found]
         return found
 
     def logTail(self) -> str:
@@ -104,9 +109,15 @@ class WorkerClient:
         except OSError:
             return ""
 
+    def stop(self) -> None:
+        """Ends the process at once, with all that it started; its folder stays."""
+        if not self._stopped:
+            self._stopped = True
+            _killTree(self._process)
+
     def kill(self) -> None:
-        """Ends the process at once, with all that it started."""
-        _killTree(self._process)
+        """Ends the process at once, with all that it started, and removes its folder."""
+        self.stop()
         self._tidy()
 
     def close(self, seconds: float = 1.0) -> None:
@@ -120,7 +131,7 @@ class WorkerClient:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            _killTree(self._process)
+            self.stop()
         self._tidy()
 
     def _start(self, line: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -1,0 +1,45 @@
+"""Says what a run is at, in words."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from FewShotSegLib.stages import Stage
+from FewShotSegModule.runs.segmentation_run import STARTING, WAITING
+
+
+def stageText(stage: str, done: int, total: int) -> str:
+    """What a run is at, with the count of slices where these are its steps.
+
+    :param stage: One of `FewShotSegLib.stages` or of a run's own.
+    :param done: Steps done.
+    :param total: Steps of the stage, 0 while unknown.
+    """
+    title = titles().get(stage, stage)
+    if stage in _OF_SLICES and total > 0:
+        return _("{stage}: slice {done} of {total}").format(stage=title, done=done, total=total)
+    return title
+
+
+def titles() -> dict[str, str]:
+    """All stages as users read them; the language is that of the application when this is called."""
+    return {
+        STARTING: _("Starting the process that segments"),
+        WAITING: _("Waiting for the cancelled run to stop"),
+        Stage.LOADING: _("Loading the network"),
+        Stage.PREPARING: _("Preparing images and examples"),
+        Stage.REGISTERING: _("Aligning the volumes"),
+        Stage.TUNING: _("Learning from the painted slices"),
+        Stage.MEASURING: _("Comparing with the painted slices"),
+        Stage.SEARCHING: _("Searching"),
+        Stage.SEGMENTING: _("Segmenting"),
+        Stage.LOOKING_CLOSER: _("Looking closer"),
+        Stage.REVIEWING: _("Reviewing what was found"),
+        Stage.REFINING: _("Trying how to refine boundaries"),
+        Stage.JOINING: _("Joining and refining"),
+        Stage.CLEANING: _("Removing islands"),
+    }
+
+
+#: Stages of which each step is a slice.
+_OF_SLICES = (Stage.SEARCHING, Stage.SEGMENTING, Stage.LOOKING_CLOSER, Stage.REVIEWING, Stage.JOINING)

@@ -1,0 +1,311 @@
+"""Runs that end before they are done, with processes that only talk like the engine's worker."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from FewShotSegLib.example import Example
+from FewShotSegLib.stages import Stage
+from FewShotSegLib.volume import Volume
+
+#: Answers a request like the engine; how it takes a cancellation is put in.
+WORKER = """
+import json, os, sys, time
+import numpy as np
+folder = sys.argv[1]
+def say(**message):
+    print(json.dumps(message), flush=True)
+def finish(run):
+    for name in os.listdir(folder):
+        if name.startswith(f"{run}-"):
+            os.remove(os.path.join(folder, name))
+    for name in ("labels", "confidence"):
+        np.save(os.path.join(folder, f"{run}-{name}.npy"), np.ones((2, 4, 4), "float32"))
+    say(**{"is": "finished", "run": run, "labels": f"{run}-labels.npy", "confidence": f"{run}-confidence.npy",
+           "device": "cpu"})
+say(**{"is": "ready"})
+for line in sys.stdin:
+    message = json.loads(line)
+    run = message["run"]
+    if message["do"] == "segment":
+        assert all(os.path.exists(os.path.join(folder, v["array"])) for v in message["volumes"])
+        say(**{"is": "progress", "run": run, "stage": "segmenting", "done": 1, "total": 2, "part": 0.5})
+        if message["device"] == "quick":
+            finish(run)
+    else:
+        CANCELLED
+os._exit(0)
+"""
+OBEYS = 'say(**{"is": "cancelled", "run": run})'
+OBEYS_LATE = "time.sleep(1.0); " + OBEYS
+IGNORES = "pass"
+CRASHES = "os._exit(3)"
+CRASHES_LATE = "time.sleep(1.0); " + CRASHES
+FINISHES = "finish(run)"
+
+
+class Workers:
+    """Starts one such process after the other, each with manners of its own; the last manners go on."""
+
+    def __init__(self, *manners: str) -> None:
+        self.manners = list(manners)
+        self.started: list[Any] = []
+
+    def __call__(self) -> Any:
+        from FewShotSegModule.runs.worker_client import WorkerClient
+
+        manner = self.manners[min(len(self.started), len(self.manners) - 1)]
+        self.started.append(WorkerClient([sys.executable, "-c", WORKER.replace("CANCELLED", manner)]))
+        return self.started[-1]
+
+
+@pytest.fixture
+def make_host(slicer: Any) -> Iterator[Callable[..., Any]]:
+    from FewShotSegModule.runs.worker_host import WorkerHost
+
+    made: list[Any] = []
+
+    def make(*manners: str, patience: float = 30.0) -> Any:
+        made.append(WorkerHost(Workers(*manners), patience))
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.close()
+
+
+def start(host: Any, device: str = "", **callbacks: Any) -> Any:
+    from FewShotSegModule.runs.run_input import RunInput
+    from FewShotSegModule.runs.segmentation_run import SegmentationRun
+
+    query = Volume.from_array(np.zeros((2, 4, 4), np.int16))
+    examples = [Example(query, 0, 0, np.ones((4, 4), np.uint8), {1: "liver"})]
+    box = ((0, 0, 0), (2, 4, 4))
+    return SegmentationRun(host, RunInput(query, (2, 4, 4), box, box, examples, [], device), **callbacks)
+
+
+def wait(thing: Any, condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, "that took too long"
+        thing.poll()
+        time.sleep(0.01)
+
+
+def cancel_at_work(host: Any) -> None:
+    """Starts a run and cancels it while the worker is at it."""
+    run = start(host)
+    wait(run, lambda: run.part)
+    run.cancel()
+
+
+def files_in(client: Any) -> list[str]:
+    return sorted(file.name for file in client.folder.glob("*.npy"))
+
+
+def test_cancelling_keeps_nobody_waiting_and_the_worker_alive(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS_LATE)
+    ended: list[str] = []
+    run = start(host, onCancelled=lambda: ended.append("cancelled"), onFinished=ended.append)
+    wait(run, lambda: run.part)
+    worker = host.client
+    began = time.monotonic()
+    run.cancel()
+    assert time.monotonic() - began < 0.3
+    assert (run.state, ended) == ("cancelled", ["cancelled"])
+    assert host.state == "running", "the worker has not stopped yet"
+    wait(host, lambda: host.state == "idle")
+    assert host.client is worker
+    assert worker.alive
+    assert files_in(worker) == []
+
+
+def test_a_run_that_is_started_meanwhile_waits_for_the_same_worker(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS_LATE)
+    cancel_at_work(host)
+    worker = host.client
+    stages: list[str] = []
+    again = start(host, "quick", onProgress=lambda stage, *_: stages.append(stage))
+    wait(again, lambda: again.state != "running")
+    assert again.state == "finished", again.error
+    assert host.client is worker
+    assert stages == ["waiting", "starting", "segmenting"] or stages == ["waiting", "segmenting"]
+    assert again.result.labels.shape == (2, 4, 4)
+    assert files_in(worker) == []
+
+
+def test_a_worker_that_does_not_stop_is_killed_and_the_next_run_gets_a_fresh_one(
+    make_host: Callable[..., Any],
+) -> None:
+    host = make_host(IGNORES, OBEYS, patience=0.5)
+    cancel_at_work(host)
+    stubborn = host.client
+    again = start(host, "quick")
+    assert files_in(stubborn), "it waits there"
+    wait(again, lambda: again.state != "running")
+    assert again.state == "finished", again.error
+    assert host.client is not stubborn
+    assert not stubborn.alive
+    assert not stubborn.folder.exists()
+    assert files_in(host.client) == []
+
+
+def test_a_worker_that_does_not_stop_is_killed_when_nothing_follows_too(make_host: Callable[..., Any]) -> None:
+    host = make_host(IGNORES, patience=0.2)
+    cancel_at_work(host)
+    stubborn = host.client
+    wait(host, lambda: host.state == "idle")
+    assert not stubborn.alive
+    assert not stubborn.folder.exists()
+    assert host.client is None
+
+
+def test_a_worker_that_crashes_while_it_stops_is_replaced(make_host: Callable[..., Any]) -> None:
+    host = make_host(CRASHES, OBEYS)
+    cancel_at_work(host)
+    crashed = host.client
+    again = start(host, "quick")
+    wait(again, lambda: again.state != "running")
+    assert again.state == "finished", again.error
+    assert not crashed.folder.exists()
+
+
+def test_a_result_that_comes_after_all_is_thrown_away(make_host: Callable[..., Any]) -> None:
+    host = make_host(FINISHES)
+    cancel_at_work(host)
+    wait(host, lambda: host.state == "idle")
+    assert host.client.alive
+    assert files_in(host.client) == []
+
+
+def test_a_run_can_be_cancelled_while_it_waits(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS_LATE)
+    cancel_at_work(host)
+    waiting = start(host, "quick")
+    waiting.cancel()
+    assert waiting.state == "cancelled"
+    third = start(host, "quick")
+    wait(third, lambda: third.state != "running")
+    assert third.state == "finished", third.error
+    assert len(host._start.started) == 1
+    assert files_in(host.client) == []
+
+
+def test_closing_while_a_run_stops_leaves_neither_process_nor_folder(make_host: Callable[..., Any]) -> None:
+    host = make_host(IGNORES)
+    cancel_at_work(host)
+    start(host, "quick")
+    worker = host.client
+    host.close()
+    assert host.state == "idle"
+    assert not worker.alive
+    assert not worker.folder.exists()
+
+
+def test_a_fresh_worker_that_can_not_be_started_is_told(make_host: Callable[..., Any]) -> None:
+    from FewShotSegModule.runs.errors import RunError
+
+    host = make_host(CRASHES_LATE)
+    cancel_at_work(host)
+    messages: list[str] = []
+    again = start(host, "quick", onFailed=messages.append)
+
+    def refuse() -> Any:
+        raise RunError("no more processes")
+
+    host._start = refuse
+    wait(again, lambda: again.state != "running")
+    assert messages == ["no more processes"]
+    assert isinstance(again.error, RunError)
+
+
+def test_a_callback_that_lets_the_application_go_on_is_not_called_within_itself(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS)
+    depth: list[int] = []
+    inside = 0
+
+    def progress(*_arguments: Any) -> None:
+        nonlocal inside
+        inside += 1
+        depth.append(inside)
+        run.poll()
+        inside -= 1
+
+    run = start(host, "quick", onProgress=progress)
+    wait(run, lambda: run.state != "running")
+    assert run.state == "finished"
+    assert set(depth) == {1}
+
+
+def test_no_stage_is_without_a_title(slicer: Any) -> None:
+    from FewShotSegModule.panel.stage_text import stageText, titles
+    from FewShotSegModule.runs.segmentation_run import STARTING, WAITING
+
+    told = titles()
+    assert set(told) == {*Stage, STARTING, WAITING}
+    assert len(set(told.values())) == len(told)
+    assert all(text and text != stage for stage, text in told.items())
+    assert stageText("segmenting", 3, 40) == "Segmenting: slice 3 of 40"
+    assert stageText("measuring", 3, 40) == "Comparing with the painted slices"
+    assert stageText("loading", 0, 0) == "Loading the network"
+
+
+class AClock:
+    """Tells the time that it is given."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_time_left_is_that_of_the_whole_run() -> None:
+    from FewShotSegModule.runs.time_estimate import TimeEstimate
+
+    clock = AClock()
+    estimate = TimeEstimate(clock)
+    assert estimate(None) is None, "loading is no part of it"
+    clock.now += 30
+    assert estimate(0.0) is None
+    clock.now += 1
+    assert estimate(0.1) is None, "too early to tell"
+    clock.now += 9
+    assert estimate(0.25) == pytest.approx(30)
+    clock.now += 10
+    assert estimate(0.5) == pytest.approx(20)
+    clock.now += 20
+    assert estimate(1.0) == pytest.approx(0)
+
+
+def test_the_time_left_counts_down_and_follows_another_pace_without_jumping() -> None:
+    from FewShotSegModule.runs.time_estimate import TimeEstimate
+
+    clock = AClock()
+    estimate = TimeEstimate(clock)
+    part, told = 0.0, []
+    for step in range(600):
+        told.append(estimate(min(part, 1.0)))
+        clock.now += 0.1
+        part += 0.002 if step < 200 else 0.004  # twice as fast after 20 seconds
+    known = [seconds for seconds in told if seconds is not None]
+    assert known[0] == pytest.approx(48, abs=1)
+    assert all(abs(after - before) < 0.5 for before, after in pairwise(known))
+    assert known[-1] == 0
+
+
+def test_files_of_one_run_are_told_from_those_of_another(make_host: Callable[..., Any], tmp_path: Path) -> None:
+    host = make_host(OBEYS)
+    start(host)
+    for name in ("11-labels.npy", "1-labels.npy"):
+        (host.client.folder / name).touch()
+    host.forget(1)
+    assert files_in(host.client) == ["11-labels.npy"]
