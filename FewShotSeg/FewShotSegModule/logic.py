@@ -28,6 +28,7 @@ from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather
 from FewShotSegModule.scene.given_examples import givenExamples
 from FewShotSegModule.scene.preview import makePreview, placeLike, queryOf, show
 
+_VOLUME, _SEGMENTATION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"
 #: Seconds between two looks at the worker while a caller waits.
 _WAITING_INTERVAL = 0.02
 
@@ -85,13 +86,29 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> Any:
         """Segments a volume from painted slices.
 
+        Slices are counted along the axes of `slicer.util.arrayFromVolume`: an array of shape (K, J, I) has K slices
+        along axis 0, J along axis 1, I along axis 2. A painted slice counts as completely painted.
+
+        While it waits, the application goes on: events are handled, so whoever closes the scene or removes the volume
+        ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.
+
+        With `wait=False` it returns at once, and a timer of the application looks after the run (without Qt, its owner
+        has to call `run.poll()` now and then). What was given is copied before, and may be changed; only the query has
+        to stay. Callbacks come in the main thread; one of `onFinished`, `onFailed` and `onCancelled` ends a run.
+        `run.state` is "running", "finished", "failed" or "cancelled"; `run.part` is how much of it is done, 0 to 1;
+        `run.cancel()` ends it at once::
+
+            run = logic.segmentFromExamples(
+                volume, painted, wait=False, onFinished=lambda run: logic.previewOf(run), onFailed=print
+            )
+
         :param queryVolume: The vtkMRMLScalarVolumeNode to segment.
         :param exampleSegmentation: The vtkMRMLSegmentationNode with painted slices.
         :param exampleVolume: The volume that was painted on; the query if None.
         :param sliceIndices: Numbers of the painted slices, from 0; None takes all slices with something on them.
-        :param axis: The axis of `slicer.util.arrayFromVolume` across those slices: 0, 1 or 2. None finds out.
-        :param outputSegmentation: The segmentation to write into; a new one if None. Segments of the same name are
-            replaced where the run looked, others are left alone.
+        :param axis: The axis across those slices: 0, 1 or 2. None finds out.
+        :param outputSegmentation: The vtkMRMLSegmentationNode to write into; a new one if None. Segments of the same
+            name are replaced where the run looked, others are left alone.
         :param device: "auto", "cpu", "cuda", "cuda:1".
         :param refine: Whether boundaries follow the intensities.
         :param wait: Whether to return only when it is done.
@@ -99,32 +116,46 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             or (volume, segmentation, axis, indices), where axis and indices may be None.
         :param refineStrength: How far boundaries follow the intensities, from 0 to 1.
         :param segmentNames: Which of the examples' segments to look for; None for all.
-        :param sliceRange: First and last slice to segment, along the axis of the examples; None for all.
+        :param sliceRange: First and last slice to segment, both included, along the axis of the examples; None for all.
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
-        :param confidenceVolume: A scalar volume to fill with how sure the result is, 0 to 1.
-        :param onProgress: Called with (stage, done, total, seconds left or None).
+        :param confidenceVolume: A vtkMRMLScalarVolumeNode to fill with how sure the result is: 0 to 1, on the query's
+            grid, 1 where the run didn't look.
+        :param onProgress: Called with (stage, done, total, seconds left of the whole run or None). Stages are those of
+            `FewShotSegLib.stages`, and "starting" and "waiting" before; a total of 0 means that nothing is counted.
         :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation
             of it then, unless an output segmentation was given, which is filled already.
-        :param onFailed: Called with a message.
+        :param onFailed: Called with a message; `run.error` is the exception.
         :param onCancelled: Called after `run.cancel()`.
-        :return: The segmentation; with `wait=False`, the run at once.
+        :return: The segmentation; with `wait=False`, the SegmentationRun.
         :raises FewShotSegError: Something is missing, doesn't fit or went wrong. Errors of what was given are
-            ValueErrors, those of the run RuntimeErrors.
+            ValueErrors (SceneError, InvalidInputError), those of the run are RuntimeErrors (RunError). With
+            `wait=False` only what is noticed before the run is raised; the rest is up to `onFailed`.
         """
+        _requireKind(queryVolume, _VOLUME, _("volume to segment"))
+        _requireKind(exampleSegmentation, _SEGMENTATION, _("example segmentation"), optional=True)
+        _requireKind(exampleVolume, _VOLUME, _("example volume"), optional=True)
+        _requireKind(outputSegmentation, _SEGMENTATION, _("output segmentation"), optional=True)
+        _requireKind(confidenceVolume, _VOLUME, _("confidence volume"), optional=True)
+        if confidenceVolume is not None and confidenceVolume in (queryVolume, exampleVolume):
+            raise SceneError(
+                _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
+            )
         rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
         settings = RunSettings(device, refine, refineStrength, segmentNames, sliceRange, roi)
         written: list[Any] = []
 
         def finished(run: SegmentationRun) -> None:
-            if wait or outputSegmentation is not None:
-                written.append(self._write(run, outputSegmentation))
-            if confidenceVolume is not None:
-                self.confidenceVolumeOf(run, confidenceVolume)
+            try:
+                if wait or outputSegmentation is not None:
+                    written.append(self._write(run, outputSegmentation))
+                if confidenceVolume is not None:
+                    self.confidenceVolumeOf(run, confidenceVolume)
+            except FewShotSegError as error:
+                run.fail(error)
+                return
             if onFinished is not None:
                 onFinished(run)
 
-        for node in (outputSegmentation, confidenceVolume):
-            _requireInScene(node)
         run = self.startRun(
             queryVolume,
             rows,
@@ -248,9 +279,10 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def shutdown(self) -> None:
         """Ends a run and the worker process; the next run starts a fresh one."""
+        # In this order, because the run needs not be stopped in a worker that ends.
+        self._host.close()
         if self._run is not None:
             self._run.cancel()
-        self._host.close()
 
     # The scene
 
@@ -300,6 +332,19 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
 def _inScene(node: Any) -> bool:
     return bool(slicer.mrmlScene.IsNodePresent(node))
+
+
+def _requireKind(node: Any, className: str, role: str, optional: bool = False) -> None:
+    """Raises SceneError unless something that a script gave is such a node, in the scene."""
+    if node is None and optional:
+        return
+    if not hasattr(node, "IsA") or not node.IsA(className):
+        raise SceneError(
+            _("The {role} is {what}, expected a {kind}.").format(
+                role=role, what=geometry.describe(node), kind=className
+            )
+        )
+    _requireInScene(node)
 
 
 def _requireInScene(node: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -135,13 +136,14 @@ def test_one_call_segments_with_all_segments_and_confidence(slicer: Any, logic: 
 
 
 def test_cancelling_takes_less_than_half_a_second_and_leaves_the_scene_as_it_was(
-    slicer: Any, logic: Any, case: Case
+    slicer: Any, logic: Any, case: Case, host: Any
 ) -> None:
     before = node_ids(slicer)
     stages: list[str] = []
     ended: list[str] = []
     run = start(logic, case, stages, onCancelled=lambda: ended.append("cancelled"), onFinished=ended.append)
     poll_until(run, lambda: "segmenting" in stages)
+    worker = host.client
     began = time.monotonic()
     run.cancel()
     assert time.monotonic() - began < 0.5
@@ -150,6 +152,16 @@ def test_cancelling_takes_less_than_half_a_second_and_leaves_the_scene_as_it_was
     run.cancel()
     assert ended == ["cancelled"]
     assert node_ids(slicer) == before
+    # The worker stops soon, and has kept the network for the run that waits for it.
+    again = start(logic, case, stages := [])
+    poll_until(again, lambda: "segmenting" in stages)
+    assert host.client is worker
+    assert worker.alive
+    assert stages.index("loading") < stages.index("preparing") < stages.index("tuning") < stages.index("segmenting")
+    again.cancel()
+    poll_until(host, lambda: host.state == "idle")
+    assert host.client is worker
+    assert list(worker.folder.glob("*.npy")) == []
 
 
 def test_a_killed_worker_is_explained_and_the_next_run_starts_a_fresh_one(
@@ -187,6 +199,70 @@ def test_a_second_run_at_the_same_time_is_refused(logic: Any, case: Case) -> Non
 def test_the_engines_own_words_reach_a_caller_who_waits(logic: Any, case: Case) -> None:
     with pytest.raises(ValueError, match=r"'cuda:7'.*choose cpu"):
         logic.segmentFromExamples(case.volume, case.segmentation, device="cuda:7")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"queryVolume": None}, "volume to segment is nothing, expected a vtkMRMLScalarVolumeNode"),
+        ({"queryVolume": "CT"}, "volume to segment is 'CT', expected"),
+        ({"exampleSegmentation": "painted"}, "example segmentation is 'painted', expected a vtkMRMLSegmentationNode"),
+        ({"outputSegmentation": 3}, "output segmentation is 3, expected"),
+        ({"confidenceVolume": "sure"}, "confidence volume is 'sure', expected"),
+    ],
+)
+def test_what_is_no_node_of_the_right_kind_is_told_by_its_role(
+    logic: Any, case: Case, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        logic.segmentFromExamples(**{"queryVolume": case.volume, "exampleSegmentation": case.segmentation} | arguments)
+
+
+def test_the_confidence_does_not_overwrite_the_image(logic: Any, case: Case) -> None:
+    with pytest.raises(ValueError, match="would overwrite CT"):
+        logic.segmentFromExamples(case.volume, case.segmentation, confidenceVolume=case.volume)
+
+
+def test_a_result_that_can_not_be_written_fails_the_run_of_a_caller_who_does_not_wait(
+    slicer: Any, logic: Any, case: Case, host: Any
+) -> None:
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "output")
+    messages: list[str] = []
+    run = start(logic, case, [], onFailed=messages.append, outputSegmentation=output, segmentNames=["left kidney"])
+    slicer.mrmlScene.RemoveNode(output)
+    poll_until(run, lambda: run.state != "running")
+    assert run.state == "failed"
+    assert messages == [str(run.error)]
+    assert "output segmentation was removed" in messages[0]
+
+
+def test_while_a_caller_waits_events_are_handled_and_no_second_run_starts(
+    slicer: Any, logic: Any, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+
+    def a_click() -> None:
+        if len(refused) < 2:
+            with pytest.raises(RuntimeError, match="A run is going on") as caught:
+                logic.segmentFromExamples(case.volume, case.segmentation, device="cpu")
+            refused.append(str(caught.value))
+        else:
+            slicer.mrmlScene.RemoveNode(case.volume)
+
+    monkeypatch.setattr(slicer.app, "processEvents", a_click)
+    with pytest.raises(RuntimeError, match="volume was removed"):
+        logic.segmentFromExamples(case.volume, case.segmentation, device="cpu")
+    assert len(refused) == 2
+
+
+def test_the_call_for_scripts_takes_its_arguments_in_the_promised_order(logic: Any) -> None:
+    parameters = list(inspect.signature(logic.segmentFromExamples).parameters.values())
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert [p.name for p in positional] == [
+        *("queryVolume", "exampleSegmentation", "exampleVolume", "sliceIndices", "axis"),
+        *("outputSegmentation", "device", "refine", "wait"),
+    ]
+    assert [p.default for p in positional[2:]] == [None, None, None, None, "auto", True, True]
 
 
 def test_what_is_wrong_with_the_volume_is_said_before_anything_starts(slicer: Any, logic: Any, case: Case) -> None:
@@ -323,19 +399,6 @@ def test_painted_slices_and_their_axis_are_found(case: Case) -> None:
 
     assert [(r.axis, r.index) for r in givenExamples(case.volume, case.segmentation)] == [(0, 1), (0, 4)]
     assert [(r.axis, r.index) for r in givenExamples(case.volume, case.segmentation, indices=[4])] == [(0, 4)]
-
-
-def test_the_time_left_follows_the_pace() -> None:
-    from FewShotSegModule.runs.time_estimate import TimeEstimate
-
-    now = [0.0]
-    estimate = TimeEstimate(lambda: now[0])
-    assert estimate("segmenting", 0, 40) is None
-    now[0] = 8.0
-    assert estimate("segmenting", 10, 40) == pytest.approx(24)
-    assert estimate("joining", 0, 40) is None
-    now[0] = 10.0
-    assert estimate("joining", 20, 40) == pytest.approx(2)
 
 
 def test_importing_the_module_imports_nothing_that_slicer_does_not_bring_along(repository: Path) -> None:
