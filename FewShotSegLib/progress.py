@@ -9,7 +9,9 @@ _WIDTH = 30
 
 
 class Progress:
-    """Shows progress: a bar on a terminal, one line a stage elsewhere, nothing if quiet.
+    """Shows progress: a bar on a terminal, a line for each new stage elsewhere, nothing if quiet.
+
+    Stages may come again; the bar starts anew then, in the same line.
 
     Example:
         >>> progress = Progress()
@@ -25,7 +27,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._bar = self._stream.isatty()
-        self._stage: str | None = None
+        self._named: set[str] = set()
         self._shown = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -33,15 +35,13 @@ class Progress:
         if self._quiet:
             return
         if self._bar:
-            if stage != self._stage:
-                self._end_line()
             fraction = min(1.0, done / total) if total > 0 else 0.0
             filled = round(_WIDTH * fraction)
             text = f"\r{stage:<24} [{'#' * filled}{'.' * (_WIDTH - filled)}] {fraction:4.0%}"
         else:
             # A log needs no more than that a stage has begun.
-            text = f"{stage} ...\n" if stage != self._stage else ""
-        self._stage = stage
+            text = f"{stage} ...\n" if stage not in self._named else ""
+            self._named.add(stage)
         if text and text != self._shown:
             self._stream.write(text)
             self._stream.flush()
@@ -49,9 +49,6 @@ class Progress:
 
     def close(self) -> None:
         """Ends the line of an unfinished bar, so that what is printed next starts on its own."""
-        self._end_line()
-
-    def _end_line(self) -> None:
         if self._bar and self._shown:
             self._stream.write("\n")
             self._stream.flush()

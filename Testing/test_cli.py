@@ -226,3 +226,12 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_a_stage_elsewhere(stream: io
     progress("reading", 1, 1)
     progress.close()
     assert stream.getvalue() == expected
+
+
+@pytest.mark.parametrize(("stream", "lines"), [(Terminal(), 1), (io.StringIO(), 2)])
+def test_stages_that_come_again_take_no_further_lines(stream: io.StringIO, lines: int) -> None:
+    progress = Progress(stream)
+    for stage in ("measuring", "segmenting", "measuring", "segmenting"):
+        progress(stage, 0, 1)
+    progress.close()
+    assert stream.getvalue().count("\n") == lines
