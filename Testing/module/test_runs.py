@@ -295,6 +295,21 @@ def test_closing_the_scene_stops_the_run_with_a_message(slicer: Any, logic: Any,
     assert "closed" in messages[0]
 
 
+def test_a_shutdown_in_mid_run_leaves_neither_process_nor_files(logic: Any, case: Case, host: Any) -> None:
+    stages: list[str] = []
+    ended: list[str] = []
+    run = start(logic, case, stages, onCancelled=lambda: ended.append("cancelled"))
+    poll_until(run, lambda: "tuning" in stages)
+    worker = host.client
+    began = time.monotonic()
+    logic.shutdown()
+    assert time.monotonic() - began < 2
+    assert (run.state, ended) == ("cancelled", ["cancelled"])
+    assert not worker.alive
+    assert not worker.folder.exists()
+    assert host.state == "idle"
+
+
 def test_the_worker_ends_with_its_application(repository: Path, tmp_path: Path) -> None:
     script = (
         "import sys, os; sys.path[:0] = sys.argv[1:]\n"
