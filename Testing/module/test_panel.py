@@ -309,6 +309,7 @@ def test_a_region_made_with_the_selector_surrounds_the_volume(panel: Any) -> Non
     roi = panel.ui.roiSelector.addNode()
     assert roi.IsA("vtkMRMLMarkupsROINode")
     assert panel.parameters.roi is roi
+    assert roi.GetName().startswith("Region to segment")
     bounds, whole = [0.0] * 6, [0.0] * 6
     roi.GetRASBounds(bounds)
     panel.volume.GetRASBounds(whole)

@@ -45,6 +45,8 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         #: The run whose result is the preview, or was it.
         self._finishedRun: Any = None
+        #: A run that was done while a scene was being added.
+        self._waitingRun: Any = None
         # It readies the observations, too, and without a parent sets the panel up at once.
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -148,10 +150,13 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # A wrapper remembers what it read, which during an import was not all of the scene: a new one reads again.
         self._setParameters(None)
         self._setParameters(self.logic.getParameterNode())
+        run, self._waitingRun = self._waitingRun, None
+        if run is not None:
+            self._onRunFinished(run)
 
     def _letGoOfScene(self) -> None:
         self._run.cancel()
-        self._finishedRun = None
+        self._finishedRun = self._waitingRun = None
         self._result.hideOverlay()
         self._setParameters(None)
         self._painted.remember(None, None)
@@ -226,6 +231,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
 
     def _onRunFinished(self, run: Any) -> None:
+        if self._parameters is None:
+            self._waitingRun = run
+            return
         with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
             preview = self.logic.previewOf(run)
             self._discard(self._parameters.preview)
