@@ -21,7 +21,7 @@ def module(slicer_with_qt: Any, repository: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_loader_finds_its_four_classes_and_a_described_module(module: Any) -> None:
     for name in ("FewShotSegWidget", "FewShotSegLogic", "FewShotSegTest"):
         assert isinstance(getattr(module, name), type)
-    parent = SimpleNamespace()
+    parent = SimpleNamespace(path=module.__file__)
     module.FewShotSeg(parent)
     assert parent.title == "Segment from Examples"
     assert parent.categories == ["Segmentation"]

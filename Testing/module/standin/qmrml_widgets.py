@@ -73,7 +73,9 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self.update()
 
     def segmentationNode(self) -> Any:
-        return self._editorNode.GetSegmentationNode() if self._editorNode is not None else None
+        # As Slicer's: its selector has no entry "None", so it shows the first one of the scene where none is selected.
+        selected = self._editorNode.GetSegmentationNode() if self._editorNode is not None else None
+        return selected or (self._scene.GetFirstNodeByClass("vtkMRMLSegmentationNode") if self._scene else None)
 
     def setSourceVolumeNode(self, node: Any) -> None:
         if self._editorNode is not None:
@@ -139,7 +141,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         painter.setPen(QtGui.QPen(QtGui.QColor(150, 150, 150), 1, QtCore.Qt.PenStyle.DashLine))
         painter.drawRect(area)
         painter.setPen(QtGui.QColor(110, 110, 110))
-        node = self.segmentationNode()
+        node = self._editorNode.GetSegmentationNode() if self._editorNode is not None else None
         painting = node.GetName() if node is not None else "no segmentation yet"
         text = f"Slicer's Segment Editor appears here ({painting})\n{', '.join(self._effectOrder)}\n"
         text += "placeholder: this picture was drawn without Slicer"
