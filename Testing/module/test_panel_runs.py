@@ -306,18 +306,6 @@ def test_a_run_that_is_done_while_a_scene_is_added_is_shown_afterwards(finished_
     assert panel.messages == []
 
 
-def test_a_run_that_is_done_while_a_scene_is_added_is_shown_afterwards(finished_panel: Any) -> None:
-    panel = finished_panel
-    run, scene = panel.widget._finishedRun, panel.slicer.mrmlScene
-    panel.ui.discardButton.click()
-    scene.StartState(scene.ImportState)
-    panel.widget._onRunFinished(run)
-    assert not panel.ui.acceptButton.enabled
-    scene.EndState(scene.ImportState)
-    assert panel.ui.acceptButton.enabled
-    assert panel.messages == []
-
-
 def test_a_preview_that_someone_deleted_is_no_longer_offered(finished_panel: Any) -> None:
     panel = finished_panel
     panel.slicer.mrmlScene.RemoveNode(panel.parameters.preview)
