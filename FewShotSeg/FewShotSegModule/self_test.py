@@ -7,12 +7,15 @@ import unittest
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.scene.errors import ObliqueViewError
+from FewShotSegModule.scene.slice_views import sliceOfView
 from FewShotSegModule.setup import dependencies
 
 SHAPE = (12, 64, 64)
@@ -23,7 +26,10 @@ _LONGEST_RUN_S = 300.0
 
 
 class FewShotSegTest(ScriptedLoadableModuleTest):
-    """Paints two structures of a made-up scan on three slices and expects to get them on the others."""
+    """Paints two structures of a made-up scan on three slices and expects to get them on the others.
+
+    What needs no Python packages beyond Slicer's own is tested in any case.
+    """
 
     def setUp(self) -> None:
         """Starts from an empty scene."""
@@ -31,13 +37,32 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
 
     def runTest(self, **_options: Any) -> None:
         """Runs all tests, as Slicer asks for."""
-        for test in (self.test_consoleCallSegments, self.test_panelSegmentsAndAccepts):
+        for test in (
+            self.test_panelKeepsExamplesAndSettings,
+            self.test_consoleCallSegments,
+            self.test_panelSegmentsAndAccepts,
+        ):
             self.setUp()
             try:
                 test()
             except unittest.SkipTest as skipped:
                 # Slicer's button "Reload and Test" would take it for a failure.
                 self.delayDisplay(_("Skipped: {reason}").format(reason=skipped), 2000)
+
+    def test_panelKeepsExamplesAndSettings(self) -> None:
+        """Rows, pictures, settings and the end of a scene; needs no packages."""
+        volume, segmentation, _truth = madeUpScan()
+        ui = self._panelFor(volume, segmentation)
+        self._checkRows(ui)
+        self._checkCurrentSlice(ui, volume)
+        self._checkSettings(ui, volume)
+        assert ui.runButton.enabled, ui.runButton.toolTip
+        slicer.mrmlScene.Clear(0)
+        slicer.app.processEvents()
+        assert ui.exampleTable.rowCount == 0
+        assert not ui.runButton.enabled
+        assert ui.queryVolumeSelector.currentNode() is None
+        self.delayDisplay(_("The panel keeps examples and settings."))
 
     def test_consoleCallSegments(self) -> None:
         """The one call that scripts use gives the structures."""
@@ -55,12 +80,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         """The panel does the same by its buttons, and an accepted result is a segmentation with the examples' names."""
         self._needPackages()
         volume, segmentation, truth = madeUpScan()
-        slicer.util.selectModule("FewShotSeg")
-        ui = slicer.util.getModuleWidget("FewShotSeg").ui
-        ui.queryVolumeSelector.setCurrentNode(volume)
-        ui.paintSegmentationSelector.setCurrentNode(segmentation)
-        slicer.app.processEvents()
-        assert not ui.runButton.enabled, "no examples, so there is nothing to run"
+        ui = self._panelFor(volume, segmentation)
         ui.addAllButton.click()
         slicer.app.processEvents()
         assert ui.exampleTable.rowCount == len(PAINTED)
@@ -77,6 +97,77 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert len(accepted) == 1
         self._checkResult(accepted[0], volume, truth)
         self.delayDisplay(_("The panel works."))
+
+    def _panelFor(self, volume: Any, segmentation: Any) -> Any:
+        slicer.util.selectModule("FewShotSeg")
+        ui = slicer.util.getModuleWidget("FewShotSeg").ui
+        ui.queryVolumeSelector.setCurrentNode(volume)
+        ui.paintSegmentationSelector.setCurrentNode(segmentation)
+        slicer.app.processEvents()
+        assert ui.segmentEditorWidget.segmentationNode() is segmentation
+        assert ui.segmentEditorWidget.sourceVolumeNode() is volume
+        assert not ui.runButton.enabled, "no examples, so there is nothing to run"
+        return ui
+
+    def _checkRows(self, ui: Any) -> None:
+        """Use, picture, place, segments and removal of each row."""
+        table = ui.exampleTable
+        ui.addAllButton.click()
+        slicer.app.processEvents()
+        assert table.rowCount == len(PAINTED)
+        for row in range(table.rowCount):
+            assert table.cellWidget(row, 1).pixmap.width() > 0, "each row shows its slice"
+            assert "mm" in table.cellWidget(row, 2).text
+            assert "large" in table.cellWidget(row, 3).text
+        for row in range(table.rowCount):
+            table.cellWidget(row, 0).click()
+        assert not ui.runButton.enabled, "no row is checked"
+        table.cellWidget(0, 0).click()
+        assert ui.runButton.enabled, ui.runButton.toolTip
+        table.cellWidget(2, 4).click()
+        self._waitFor(lambda: table.rowCount == len(PAINTED) - 1)
+
+    def _checkCurrentSlice(self, ui: Any, volume: Any) -> None:
+        """The slice of the Red view is added, and a tilted view is refused."""
+        view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+        if view is None:  # without a main window there are no views
+            return
+        rows = ui.exampleTable.rowCount
+        bounds = [0.0] * 6
+        volume.GetRASBounds(bounds)
+        middle = [(low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
+        view.SetOrientationToAxial()
+        view.JumpSliceByOffsetting(middle[0], middle[1], SPACING[2] * PAINTED[-1])
+        ui.viewSelector.currentIndex = 0
+        ui.addSliceButton.click()
+        assert ui.exampleTable.rowCount == rows + 1
+        view.SetSliceToRASByNTP(0.2, 0.3, 0.9, 1, 0, 0, *middle, 0)
+        try:
+            sliceOfView(view, volume)
+        except ObliqueViewError:
+            view.SetOrientationToAxial()
+        else:
+            raise AssertionError("a tilted view shows no single slice")
+
+    def _checkSettings(self, ui: Any, volume: Any) -> None:
+        """What is set in the panel is in the scene."""
+        logic = slicer.util.getModuleWidget("FewShotSeg").logic
+        ui.refineCheckBox.click()
+        assert logic.getParameterNode().refine is False
+        assert not ui.refineStrengthSlider.enabled
+        ui.deviceSelector.currentIndex = 1
+        assert logic.getParameterNode().device == "cpu"
+        ui.segmentList.item(0).setCheckState(qt.Qt.Unchecked)
+        assert list(logic.getParameterNode().leftOutSegments) == ["large"]
+        ui.sliceRangeCheckBox.click()
+        ui.sliceRangeWidget.setValues(3, 8)
+        assert list(logic.getParameterNode().sliceRange) == [3, 8]
+        roi = ui.roiSelector.addNode()
+        assert logic.getParameterNode().roi is roi
+        around, bounds = [0.0] * 6, [0.0] * 6
+        roi.GetRASBounds(around)
+        volume.GetRASBounds(bounds)
+        assert np.allclose(around, bounds), "a new region surrounds the volume"
 
     def _needPackages(self) -> None:
         missing = dependencies.missing()
