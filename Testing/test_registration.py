@@ -9,6 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from FewShotSegLib import Example, Segmenter, Volume
+from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.inference import pipeline
 from FewShotSegLib.inference.carried import carried_positions
 from FewShotSegLib.inference.request import Request, lay_out
@@ -137,6 +138,21 @@ def test_without_a_registration_there_is_nothing_to_carry(monkeypatch: pytest.Mo
     request = a_request(query, *a_patient(), [20])
     assert carried_positions(request.view, request.foreign, 2) is None
     assert carried_positions(request.view, [], 2) is None
+
+
+@pytest.mark.parametrize("calls", [2, 12])
+@pytest.mark.parametrize("error", [Cancelled("enough"), RuntimeError("enough"), KeyboardInterrupt("enough")])
+def test_a_registration_can_be_stopped_at_its_start_and_later(calls: int, error: BaseException) -> None:
+    done = []
+
+    def check() -> None:
+        done.append(1)
+        if len(done) == calls:
+            raise error
+
+    with pytest.raises(type(error), match="enough"):
+        register(a_patient((20, 8, -10))[0], a_patient()[0], check)
+    assert len(done) == calls
 
 
 def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_says_where(

@@ -33,7 +33,7 @@ def carried_positions(
         view: the query.
         foreign: painted slices of other volumes.
         segments: L.
-        tick: called with 1 for each of the `stacks_of`; may raise to cancel.
+        tick: called with 1 for each of the `stacks_of`, and with 0 in between; may raise to cancel.
 
     Returns:
         (L, Z, rows, columns) float32 in [0, 1], over whole slices of the view, in coarse cells; None if no volume
@@ -44,7 +44,7 @@ def carried_positions(
     total: np.ndarray | None = None
     number = 0
     for painted in stacks_of(foreign):
-        transform = register(view.volume, painted[0].volume)
+        transform = register(view.volume, painted[0].volume, lambda: tick(0))
         tick(1)
         if transform is None:
             continue

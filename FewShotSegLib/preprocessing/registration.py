@@ -7,6 +7,8 @@ structure is to be looked for; it does not have to be exact, and it takes about 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -25,12 +27,13 @@ _SHIFTS = (-0.45, -0.3, -0.15, 0.0, 0.15, 0.3, 0.45)
 _SOFT_TISSUE_HU = (-160.0, 240.0)
 
 
-def register(fixed: Volume, moving: Volume) -> sitk.Transform | None:
+def register(fixed: Volume, moving: Volume, check: Callable[[], None] = lambda: None) -> sitk.Transform | None:
     """Affine transform that takes points of one volume to the like points of another.
 
     Args:
         fixed: volume in whose space something is wanted.
         moving: volume that it is to be fetched from.
+        check: called often; what it raises stops the work.
 
     Returns:
         Transform from fixed to moving, both in mm of the patient; None if there is none to be found (a volume is
@@ -39,19 +42,35 @@ def register(fixed: Volume, moving: Volume) -> sitk.Transform | None:
     if fixed is moving:
         return sitk.Transform(3, sitk.sitkIdentity)
     target, source = _coarse(fixed), _coarse(moving)
+    raised: list[BaseException] = []
+
+    def go_on() -> bool:
+        # What is raised within ITK would come out as an error of ITK's, so it is kept until that is done.
+        try:
+            if not raised:
+                check()
+        except BaseException as error:
+            raised.append(error)
+        return not raised
+
+    method = _method()
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # sums of several threads would differ from run to run
     try:
         start = sitk.CenteredTransformInitializer(
             target, source, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.GEOMETRY
         )
-        method = _method()
-        method.SetInitialTransform(_best_shift(target, source, sitk.AffineTransform(start)), inPlace=False)
-        return method.Execute(target, source)
+        method.SetInitialTransform(_best_shift(target, source, sitk.AffineTransform(start), go_on), inPlace=False)
+        method.AddCommand(sitk.sitkIterationEvent, lambda: go_on() or method.StopRegistration())
+        found = method.Execute(target, source)
     except RuntimeError:  # ITK says so where too few points overlap, or a volume has too few slices
-        return None
+        found = None
     finally:
+        method.RemoveAllCommands()  # which hold on to it
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    if raised:
+        raise raised[0]
+    return found
 
 
 def _method() -> sitk.ImageRegistrationMethod:
@@ -70,13 +89,17 @@ def _method() -> sitk.ImageRegistrationMethod:
     return method
 
 
-def _best_shift(target: sitk.Image, source: sitk.Image, start: sitk.AffineTransform) -> sitk.AffineTransform:
+def _best_shift(
+    target: sitk.Image, source: sitk.Image, start: sitk.AffineTransform, go_on: Callable[[], bool]
+) -> sitk.AffineTransform:
     """The start, shifted along the patient to where the volumes are most alike."""
     length = np.ptp([target.TransformContinuousIndexToPhysicalPoint(c)[2] for c in _corners(target)])
     candidates = []
     for shift in _SHIFTS:
         candidate = sitk.AffineTransform(start)
         candidate.Translate((0.0, 0.0, float(shift * length)))
+        if not go_on():
+            break
         method = _method()
         method.SetInitialTransform(candidate)
         try:
