@@ -168,6 +168,16 @@ def test_a_worker_that_does_not_stop_is_killed_when_nothing_follows_too(make_hos
     assert host.client is None
 
 
+def test_a_worker_that_still_loads_has_more_time(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS_LATE, patience=0.3)
+    run = start(host)
+    run.cancel()
+    worker = host.client
+    wait(host, lambda: host.state == "idle")
+    assert worker.alive
+    assert host.client is worker
+
+
 def test_a_worker_that_crashes_while_it_stops_is_replaced(make_host: Callable[..., Any]) -> None:
     host = make_host(CRASHES, OBEYS)
     cancel_at_work(host)

@@ -96,7 +96,7 @@ class SegmentationRun:
         """Ends the run at once; what the scene holds stays as it is. The worker stops it a moment later."""
         if self.state == "running":
             self.state = "cancelled"
-            self._host.dismiss(self._number)
+            self._host.dismiss(self._number, loading=self.part is None)
             self.onCancelled()
 
     def abandon(self, message: str) -> None:
@@ -106,7 +106,7 @@ class SegmentationRun:
         """
         if self.state == "running":
             self.state = "failed"
-            self._host.dismiss(self._number)
+            self._host.dismiss(self._number, loading=self.part is None)
             self.error = RunError(message)
             self.onFailed(message)
 

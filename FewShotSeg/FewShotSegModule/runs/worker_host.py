@@ -16,6 +16,8 @@ from FewShotSegModule.runs.worker_client import Message, WorkerClient
 
 #: Seconds that a worker has to stop a run before it is killed, with all that it has loaded.
 _PATIENCE = 10.0
+#: How many times longer it has where it has only begun to load the network: a fresh one would have to do the same.
+_LOADING = 6
 
 
 class WorkerHost:
@@ -111,17 +113,17 @@ class WorkerHost:
         """What the worker has said of a run since this was asked last."""
         return [] if self._client is None else self._client.receive(run)
 
-    def dismiss(self, run: int) -> None:
-        """Lets a run stop that nobody wants any more; returns at once.
+    def dismiss(self, run: int, loading: bool = False) -> None:
+        """Lets a run stop that nobody wants any more; returns at once, and a timer looks after it.
 
-        What becomes of it is nobody's business: a timer looks after it.
+        :param loading: Whether the worker may still be starting or loading the network.
         """
         if self.isWaiting(run):
             self._waiting = None
             self.forget(run)
         elif self._client is not None:
             try:
-                self._dismissed = DismissedRun(self._client, run, self._patience)
+                self._dismissed = DismissedRun(self._client, run, self._patience * (_LOADING if loading else 1))
             except RunError:  # it is gone, which is as good
                 self.kill()
             else:
