@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
 from FewShotSegModule.scene.completed import completedSegments
+from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.region import fitRegion
 from FewShotSegModule.scene.segment_info import segmentNames
@@ -261,9 +263,10 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _undoAccept(self, undo: Callable[[], None], run: Any) -> None:
         undo()
-        # What was taken back waits for a decision again, unless it was computed before the scene was opened.
+        # What was taken back waits for a decision again. The logic knows the latest run only, and none of a scene that
+        # was saved and opened.
         if run is not None and run is self._finishedRun and self._parameters.preview is None:
-            with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
+            with contextlib.suppress(SceneError):
                 self._parameters.preview = self.logic.previewOf(run)
 
     def _discard(self, preview: Any) -> None:
