@@ -28,7 +28,7 @@ from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather
 from FewShotSegModule.scene.given_examples import givenExamples
 from FewShotSegModule.scene.preview import makePreview, placeLike, queryOf, show
 
-_VOLUME, _SEGMENTATION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"
+_VOLUME, _SEGMENTATION, _REGION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode"
 #: Seconds between two looks at the worker while a caller waits.
 _WAITING_INTERVAL = 0.02
 
@@ -136,6 +136,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         _requireKind(exampleVolume, _VOLUME, _("example volume"), optional=True)
         _requireKind(outputSegmentation, _SEGMENTATION, _("output segmentation"), optional=True)
         _requireKind(confidenceVolume, _VOLUME, _("confidence volume"), optional=True)
+        _requireKind(roi, _REGION, _("region of interest"), optional=True)
+        _requireList(segmentNames, _("segments' names"))
+        _requireList(sliceRange, _("slice range"), count=2)
         if confidenceVolume is not None and confidenceVolume in (queryVolume, exampleVolume):
             raise SceneError(
                 _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
@@ -345,6 +348,18 @@ def _requireKind(node: Any, className: str, role: str, optional: bool = False) -
             )
         )
     _requireInScene(node)
+
+
+def _requireList(values: Any, role: str, count: int | None = None) -> None:
+    """Raises SceneError unless something that a script gave is a list, of so many; or None."""
+    if values is None:
+        return
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise SceneError(_("{values!r} was given as {role}, expected a list.").format(role=role, values=values))
+    if count is not None and len(values) != count:
+        raise SceneError(
+            _("The {role} has {given} values, expected {count}.").format(role=role, given=len(values), count=count)
+        )
 
 
 def _requireInScene(node: Any) -> None:

@@ -209,9 +209,13 @@ def test_the_engines_own_words_reach_a_caller_who_waits(logic: Any, case: Case) 
         ({"exampleSegmentation": "painted"}, "example segmentation is 'painted', expected a vtkMRMLSegmentationNode"),
         ({"outputSegmentation": 3}, "output segmentation is 3, expected"),
         ({"confidenceVolume": "sure"}, "confidence volume is 'sure', expected"),
+        ({"roi": [1, 2]}, "region of interest is \\[1, 2\\], expected a vtkMRMLMarkupsROINode"),
+        ({"segmentNames": "liver"}, "'liver' was given as segments' names, expected a list"),
+        ({"sliceRange": 4}, "4 was given as slice range, expected a list"),
+        ({"sliceRange": (1, 2, 3)}, "slice range has 3 values, expected 2"),
     ],
 )
-def test_what_is_no_node_of_the_right_kind_is_told_by_its_role(
+def test_what_is_of_the_wrong_kind_is_told_by_its_role(
     logic: Any, case: Case, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
