@@ -71,6 +71,17 @@ def test_a_scene_that_is_added_leaves_what_is_selected(painted_panel: Any) -> No
     assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
 
 
+def test_the_panel_works_on_when_a_part_of_slicers_own_widgets_is_gone(painted_panel: Any) -> None:
+    import shiboken6
+
+    panel = painted_panel
+    shiboken6.delete(panel.ui.segmentEditorWidget._part)
+    panel.slicer.mrmlScene.Clear(0)
+    panel.prepareScene()
+    panel.ui.queryVolumeSelector.setCurrentNode(panel.volume)
+    assert panel.parameters.queryVolume is panel.volume
+
+
 def test_a_panel_that_is_reloaded_while_shown_works_and_the_old_one_is_gone(painted_panel: Any) -> None:
     panel = painted_panel
     panel.ui.addAllButton.click()

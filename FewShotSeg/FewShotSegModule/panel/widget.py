@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import SlicerParameterNamePropertyName
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
@@ -60,6 +62,14 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel = slicer.util.loadUI(self.resourcePath("UI/FewShotSeg.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
+        # The panel's widgets include all parts of Slicer's own ones, and binding trips over a part that is gone.
+        self._bound = SimpleNamespace(
+            **{
+                name: widget
+                for name, widget in vars(self.ui).items()
+                if widget.property(SlicerParameterNamePropertyName)
+            }
+        )
         panel.setMRMLScene(slicer.mrmlScene)
         for selector in (
             self.ui.queryVolumeSelector,
@@ -176,7 +186,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._result.show(None, None)
         elif self._parameters is None:
             self._parameters = parameters
-            self._guiTag = parameters.connectGui(self.ui)
+            self._guiTag = parameters.connectGui(self._bound)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._settings.bind(parameters)
             self._painted.remember(*self._paintedNodes())

@@ -24,7 +24,7 @@ def install() -> Any:
     slicer.app = mrml.Application(tempfile.gettempdir())
     slicer.app.mrmlScene = lambda: slicer.mrmlScene
     _module("slicer.i18n", tr=lambda text: text, translate=lambda _context, text: text)
-    names = ("Choice", "Default", "WithinRange", "parameterNodeWrapper")
+    names = ("Choice", "Default", "SlicerParameterNamePropertyName", "WithinRange", "parameterNodeWrapper")
     _module("slicer.parameterNodeWrapper", **{name: getattr(parameter_node, name) for name in names})
     classes = {name: value for name, value in vars(scripted).items() if name.startswith("ScriptedLoadableModule")}
     _module("slicer.ScriptedLoadableModule", **classes)

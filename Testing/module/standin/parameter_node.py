@@ -10,6 +10,9 @@ from typing import Any
 
 import vtk
 
+#: The dynamic property of a widget that says which attribute it shows.
+SlicerParameterNamePropertyName = "SlicerParameterName"
+
 
 class Default:
     """Annotation: the value of an attribute that was never set."""

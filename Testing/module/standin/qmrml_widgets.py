@@ -12,7 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from .qmrml_node_combo_box import qMRMLNodeComboBox
 from .qt_loader import UiLoader
-from .qt_manners import Manners
+from .qt_manners import Manners, withManners
 
 
 class qMRMLWidget(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
@@ -52,6 +52,9 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._undoStates = 0
         self._history = slicer.vtkSlicerSegmentEditorLogic()
         self._visible: dict[str, bool] = {}
+        # Slicer's has many parts with names, which are among a panel's widgets, too.
+        self._part = withManners(QtWidgets.QWidget)(self)
+        self._part.setObjectName("OptionsGroupBox")
         self.setMinimumHeight(104)
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
 

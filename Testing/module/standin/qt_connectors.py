@@ -12,7 +12,7 @@ import vtk
 
 from . import qt
 from .ctk_widgets import ctkSliderWidget
-from .parameter_node import Choice, WithinRange
+from .parameter_node import Choice, SlicerParameterNamePropertyName, WithinRange
 from .qmrml_node_combo_box import qMRMLNodeComboBox
 
 
@@ -54,7 +54,7 @@ class Connection:
         self._wrapper = wrapper
         self._bindings = []
         for widget in vars(gui).values():
-            name = widget.property("SlicerParameterName")
+            name = widget.property(SlicerParameterNamePropertyName)
             if name:
                 if name not in wrapper.fields:
                     raise ValueError(f"{widget.name} wants the parameter {name}, which there is not")
