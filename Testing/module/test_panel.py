@@ -317,6 +317,22 @@ def test_a_region_made_with_the_selector_surrounds_the_volume(panel: Any) -> Non
     assert roi.GetNumberOfDisplayNodes() == 1
 
 
+def test_a_region_that_is_moved_off_the_volume_is_told_at_once(painted_panel: Any) -> None:
+    panel = painted_panel
+    panel.ui.addAllButton.click()
+    roi = panel.ui.roiSelector.addNode()
+    assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
+    center = roi.GetCenterWorld()
+    roi.SetCenterWorld(center[0] + 1000, center[1], center[2])
+    assert not panel.ui.runButton.enabled
+    assert "nothing in common" in panel.ui.runButton.toolTip
+    roi.SetCenterWorld(*center)
+    assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
+    panel.slicer.mrmlScene.RemoveNode(roi)
+    assert panel.parameters.roi is None
+    assert panel.ui.runButton.enabled, panel.ui.runButton.toolTip
+
+
 def test_a_region_that_was_placed_stays_where_it_is(panel: Any) -> None:
     from FewShotSegModule.scene.region import fitRegion
 

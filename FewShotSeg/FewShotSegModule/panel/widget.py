@@ -49,6 +49,8 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         #: The run whose result is the preview, or was it.
         self._finishedRun: Any = None
+        #: The region that is observed.
+        self._region: Any = None
         #: A run that was done while a scene was being added.
         self._waitingRun: Any = None
         # It readies the observations, too, and without a parent sets the panel up at once.
@@ -183,6 +185,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._examples.setList(None)
             self._parameters = None
         if parameters is None:
+            self._watchRegion(None)
             self._result.show(None, None)
         elif self._parameters is None:
             self._parameters = parameters
@@ -201,6 +204,25 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             fitRegion(roi, self._parameters.queryVolume)
             self._update()
 
+    def _watchRegion(self, roi: Any) -> None:
+        """Notices when the region is moved, which may make it miss the volume; None to let go of it."""
+        if roi is self._region:
+            return
+        events = (
+            vtk.vtkCommand.ModifiedEvent,
+            slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
+            slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+        )
+        for event in events:
+            if self._region is not None:
+                self.removeObserver(self._region, event, self._onRegionModified)
+            if roi is not None:
+                self.addObserver(roi, event, self._onRegionModified)
+        self._region = roi
+
+    def _onRegionModified(self, _caller: Any, _event: Any) -> None:
+        self._run.update()
+
     def _onExamplesChanged(self) -> None:
         self._update()
 
@@ -215,6 +237,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 parameters.paintSegmentation = segmentation
         volume, segmentation = self._paintedNodes()
         self._painting.show(segmentation, volume)
+        self._watchRegion(parameters.roi)
         self._examples.update()
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
