@@ -119,9 +119,16 @@ def test_many_segments_take_turns() -> None:
 
 def test_evidence_of_a_left_out_slice_is_that_of_the_whole_stack_where_shapes_are_concerned(work: FramePass) -> None:
     painted = the_painted(1, 5, 9)
-    around = work.evidence_around(painted, 2, 7)
-    whole = work.evidence(painted, 2)([7])
+    around = work.evidence_around(painted, [1, 2], 7)
+    whole = work.evidence(painted, [1, 2])([7])
     torch.testing.assert_close(around[:, :, :4], whole[:, :, :4])
+
+
+def test_evidence_of_a_structure_is_the_same_whether_or_not_others_are_looked_for(work: FramePass) -> None:
+    painted = the_painted(1, 5, 9)
+    both = work.evidence(painted, [1, 2])([3, 7])
+    torch.testing.assert_close(work.evidence(painted, [2])([3, 7]), both[:, 1:])
+    torch.testing.assert_close(work.evidence(painted, [2, 1])([3, 7]), both[:, [1, 0]])
 
 
 def a_request_reach(positions: list[int], gap: float) -> float | None:

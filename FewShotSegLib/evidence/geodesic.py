@@ -77,27 +77,29 @@ def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int,
             the plane of a slice stay in that slice (the slice axis comes first); sweeps through the slices see 3 x 3.
         tick: called with 1 after each plane.
     """
-    planes = distance.movedim(axis + 1, 0)
-    values = image.movedim(axis, 0)
+    # copies, because strided planes would take twice as long
+    planes = distance.movedim(axis + 1, 0).contiguous()
+    values = image.movedim(axis, 0).contiguous()
     count, height, width = values.shape
     padded = torch.nn.functional.pad(values[:, None], (1, 1, reach, reach), mode="replicate")[:, 0]
-    border = torch.full(
-        (distance.shape[0], height + 2 * reach, width + 2), _FAR, dtype=distance.dtype, device=distance.device
-    )
+    border = distance.new_full((distance.shape[0], height + 2 * reach, width + 2), _FAR)
+    middle = border[:, reach : reach + height, 1:-1]
     windows = [
         (slice(row, row + height), slice(column, column + width)) for row in range(2 * reach + 1) for column in range(3)
     ]
+    steps = [border[:, rows, columns] for rows, columns in windows]
+    candidate = torch.empty_like(planes[0])
     # the cost of a step depends on the two intensities only, so it is the same for all classes and both directions
     for order in (range(1, count), range(count - 2, -1, -1)):
         for i in order:
             before = i + 1 if order.step < 0 else i - 1
-            border[:, reach : reach + height, 1:-1] = planes[before]
-            best = planes[i].clone()
-            for window in windows:
-                cost = (padded[before][window] - values[i]).abs_().add_(price)
-                torch.minimum(best, border[:, window[0], window[1]] + cost, out=best)
-            planes[i].copy_(best)
+            middle.copy_(planes[before])
+            costs = torch.stack([padded[before][window] for window in windows]).sub_(values[i]).abs_().add_(price)
+            for step, cost in zip(steps, costs, strict=True):
+                torch.add(step, cost, out=candidate)
+                torch.minimum(planes[i], candidate, out=planes[i])
             tick(1)
+    distance.copy_(planes.movedim(0, axis + 1))
 
 
 def geodesic_channels(distances: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ OUTSIDE = -10.0
 """Logit where the head was not run: surely not this segment."""
 
 _CHUNK = 8
+# Pixels encoded together on a CPU: more would not stay in its cache, and take longer.
+_ENCODED_AT_ONCE = 2 * 256 * 256
 _NEAREST = 5
 # Where the head runs: near the interpolated shape (at first within about 24 pixels of stride 2), or where matching
 # finds the segment. Later pairs are stricter, for when the boxes of all segments together would cost too much.
@@ -112,8 +114,8 @@ class FramePass:
             segments: L.
             targets: segments 1..L to decode.
             tick: called with the number of slices done since the last call; may raise to cancel.
-            hints: evidence by slices, (Q, L, EVIDENCE_CHANNELS, h / 2, w / 2): of the painted slices, where there are
-                any, else of other volumes.
+            hints: evidence of the targets by slices, (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2): of the painted slices,
+                where there are any, else of other volumes.
             only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
 
         Returns:
@@ -138,7 +140,7 @@ class FramePass:
                 tick(0)
                 if box is None:
                     continue
-                shown = None if hint is None else hint[:, segment - 1 : segment].to(self.device)
+                shown = None if hint is None else hint[:, row : row + 1].to(self.device)
                 logits, _ = self.network.decode(features, match, shown, segment - 1, box)
                 top, bottom, left, right = (4 * b for b in box)
                 result[row, slices, top:bottom, left:right] = logits[:, 0].half().cpu()
@@ -147,8 +149,12 @@ class FramePass:
 
     def encode(self, images: Tensor) -> Features:
         """(N, h, w) in [0, 1] -> features."""
-        x = (images[:, None] * 2 - 1).to(self.device)
-        return self.network.encode(x.contiguous(memory_format=torch.channels_last))
+        x = (images[:, None] * 2 - 1).to(self.device).contiguous(memory_format=torch.channels_last)
+        return Features.concatenate([self.network.encode(part) for part in x.split(self._batch)])
+
+    @property
+    def _batch(self) -> int:
+        return max(_ENCODED_AT_ONCE // self.frame.area, 1) if self.device.type == "cpu" else _CHUNK
 
     def _features(self, slices: list[int]) -> Features:
         return self.store.features((self.frame, self.window), slices, lambda z: self.encode(self._images(z)))
@@ -184,12 +190,12 @@ class FramePass:
         features = Features.concatenate([f for f, _ in chosen])
         return self.network.build_support(features, torch.cat([m for _, m in chosen]))
 
-    def evidence_around(self, painted: Painted, segments: int, position: int, tick: Tick = no_tick) -> Tensor:
-        """Evidence for one slice, (1, L, EVIDENCE_CHANNELS, h / 2, w / 2), from between its painted neighbours.
+    def evidence_around(self, painted: Painted, targets: list[int], position: int, tick: Tick = no_tick) -> Tensor:
+        """Evidence for one slice, (1, T, EVIDENCE_CHANNELS, h / 2, w / 2), from between its painted neighbours.
 
         Args:
             painted: painted slices of this stack.
-            segments: L.
+            targets: T segments.
             position: number of the slice.
             tick: called with 0 now and then; may raise to cancel.
         """
@@ -199,7 +205,7 @@ class FramePass:
         here = [i for i, p in enumerate(painted.positions) if first <= p <= last]
         positions = [painted.positions[i] - first for i in here]
         near = replace(painted, positions=positions, masks=painted.masks[here], reach=None)
-        return self.evidence(near, segments, lambda _: tick(0), first, last + 1)([position - first])
+        return self.evidence(near, targets, lambda _: tick(0), first, last + 1)([position - first])
 
     @property
     def evidence_steps(self) -> int:
@@ -207,26 +213,29 @@ class FramePass:
         return sweep_steps((len(self.stack), *self.frame.half))
 
     def evidence(
-        self, painted: Painted, segments: int, tick: Tick = no_tick, first: int = 0, stop: int | None = None
+        self, painted: Painted, targets: list[int], tick: Tick = no_tick, first: int = 0, stop: int | None = None
     ) -> Callable[[Sequence[int]], Tensor]:
         """Evidence of painted slices.
 
         Args:
             painted: painted slices of the part of the stack from `first` to `stop`, counted from there.
-            segments: L.
+            targets: T segments; to each of them all others are background, as they are to one that is not looked for.
             tick: called with the number of steps done since the last call; may raise to cancel.
             first: slice number of the part's first slice.
             stop: slice number after its last one, None for the stack's end.
 
         Returns:
-            function that maps Q slice numbers of the part to (Q, L, EVIDENCE_CHANNELS, h / 2, w / 2).
+            function that maps Q slice numbers of the part to (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2).
         """
         height, width = self.frame.half
         stack = self.stack[first:stop]
         parts = [stack[i : i + 16] for i in range(0, len(stack), 16)]
         small = torch.cat([self.frame.cut(self.window(part), (height, width)) for part in parts])
-        labels = self.frame.cut_labels(painted.masks, (height, width))
-        return evidence_of_painted_slices(small, labels, painted.positions, segments, self.step, painted.reach, tick)
+        table = torch.zeros(max(int(painted.masks.max(initial=0)), *targets) + 1, dtype=torch.long)
+        table[targets] = torch.arange(1, len(targets) + 1)
+        labels = table[self.frame.cut_labels(painted.masks, (height, width))]
+        steps = len(targets), self.step, painted.reach
+        return evidence_of_painted_slices(small, labels, painted.positions, *steps, tick)
 
     def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
         """Where the head runs for each target: around all places of this chunk where it may be, within the budget."""
@@ -235,12 +244,12 @@ class FramePass:
         boxes: list[Box | None] = []
         for shape_limit, share_limit in _WHERE:
             boxes = []
-            for segment in targets:
+            for row, segment in enumerate(targets):
                 if near is None:
                     possible = share[segment] > share_limit
                 else:
                     # Matching alone may look alike anywhere; within a volume it counts only where it is strong.
-                    possible = (near[segment - 1] > shape_limit) | (share[segment] > 0.5)
+                    possible = (near[row] > shape_limit) | (share[segment] > 0.5)
                 boxes.append(_around(possible))
             area = sum((b[1] - b[0]) * (b[3] - b[2]) for b in boxes if b is not None)
             if area <= _BUDGET * share.shape[-2] * share.shape[-1]:

@@ -252,7 +252,7 @@ class Pipeline:
         count = len(request.view.array)
         work = self._pass(request, frame, self._guided_network if painted.positions else self.network)
         foreign = self._foreign(request, frame, work.window, targets)
-        hints = self._hints(request, work, painted)
+        hints = self._hints(request, work, painted, targets)
         slices = count if only is None else len(only)
         tick = self.course.begin(stage, slices, self._outlook.look(slices, frame, len(targets)))
         logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
@@ -269,13 +269,15 @@ class Pipeline:
         window = window_of(frame.inside(view.array))
         return FramePass(network, view.array, view.gap, view.pixel, frame, window, self.device, self.store)
 
-    def _hints(self, request: Request, work: FramePass, painted: Painted) -> Callable[[Sequence[int]], Tensor]:
+    def _hints(
+        self, request: Request, work: FramePass, painted: Painted, targets: list[int]
+    ) -> Callable[[Sequence[int]], Tensor]:
         """Evidence by slices: of painted slices of the query, where there are any, else of other volumes."""
         if not painted.positions:
-            return self._position(request, work.frame)
-        segments = len(request.values)
+            position, which = self._position(request, work.frame), torch.tensor(targets) - 1
+            return lambda slices: position(slices)[:, which]
         tick = self.course.begin(Stage.MEASURING, work.evidence_steps, self._outlook.measuring(work.frame))
-        return work.evidence(painted, segments, tick)
+        return work.evidence(painted, targets, tick)
 
     def _registered(self, request: Request) -> np.ndarray | None:
         tick = self.course.begin(Stage.REGISTERING, len(stacks_of(request.foreign)))

@@ -124,8 +124,8 @@ def _lessons(
             _Lesson(
                 features=own[left_out][0],
                 match=work.network.match(own[left_out][0], support),
-                evidence=work.evidence_around(others_only, segments, position, tick),
-                labels=work.frame.cut_labels(painted.masks[left_out][None], work.frame.half).to(work.device).long(),
+                evidence=work.evidence_around(others_only, list(range(1, segments + 1)), position, tick),
+                labels=work.frame.cut_labels(painted.masks[left_out][None], work.frame.half).to(work.device),
                 segments=sorted(shown),
             )
         )
