@@ -188,6 +188,20 @@ def test_a_killed_worker_is_explained_and_the_next_run_starts_a_fresh_one(
     again.cancel()
 
 
+def test_a_worker_that_slicers_launcher_saw_killed_is_explained_alike(slicer: Any) -> None:
+    from types import SimpleNamespace
+
+    from FewShotSegModule.runs.segmentation_run import SegmentationRun
+
+    def cause(code: int, log: str) -> str:
+        client = SimpleNamespace(exitCode=code, logTail=lambda: log)
+        run = SimpleNamespace(_host=SimpleNamespace(client=client, kill=lambda: None))
+        return SegmentationRun._causeOfDeath(run)  # type: ignore[arg-type]
+
+    assert "memory" in cause(1, "error: [PythonSlicer] exit abnormally - Report the problem.")
+    assert "exit code 1" in cause(1, "ImportError: broken installation")
+
+
 def test_a_second_run_at_the_same_time_is_refused(logic: Any, case: Case) -> None:
     run = start(logic, case, [])
     with pytest.raises(RuntimeError, match="A run is going on"):

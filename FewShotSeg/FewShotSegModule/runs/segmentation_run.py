@@ -18,6 +18,9 @@ from FewShotSegModule.runs.worker_host import WorkerHost
 #: Stages before the worker is at the run; the others are the engine's, `FewShotSegLib.stages`.
 STARTING, WAITING = "starting", "waiting"
 
+#: Slicer's launcher says so of a Python that was killed; its own exit code is 1 then.
+_LAUNCHER_SAYS = "exit abnormally"
+
 
 def _nothing(*_arguments: Any) -> None:
     pass
@@ -177,7 +180,7 @@ class SegmentationRun:
         client = self._host.client
         code, said = (None, "") if client is None else (client.exitCode, client.logTail())
         self._host.kill()
-        if code == -9 or code == 137:
+        if code in (-9, 137) or _LAUNCHER_SAYS in said:
             message = _(
                 "The process that segments was ended by the system, most likely because the computer ran out of memory."
                 " Close other programs, restrict the slices or the region, or crop the volume."
