@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 from scipy.ndimage import gaussian_filter
 
 from FewShotSegLib import Example, Segmenter, Volume
@@ -13,7 +15,9 @@ from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.inference import pipeline
 from FewShotSegLib.inference.carried import carried_positions
 from FewShotSegLib.inference.request import Request, lay_out
+from FewShotSegLib.inference.slice_alignment import DescribedStack, SliceAlignment, lay_over
 from FewShotSegLib.preprocessing.registration import coarse_grid, register
+from FewShotSegLib.weights import load_network
 
 SPACING = (2.0, 2.0, 4.0)
 
@@ -53,19 +57,37 @@ def center_of(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (14.0, 6.0, -8.0), (-30.0, 0.0, 4.0)])
-def test_a_patient_who_lies_elsewhere_in_the_scan_is_found(shift: tuple[float, float, float]) -> None:
-    fixed, moving = a_patient(shift)[0], a_patient()[0]
-    transform = register(fixed, moving)
+def a_start(shift: tuple[float, float, float] = (0, 0, 0)) -> sitk.AffineTransform:
+    """From points of a patient moved by (k, j, i) mm to those of one who was not, as a registration finds it."""
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter((66.0, 92.0, 90.0))
+    transform.SetTranslation([-s for s in shift[::-1]])
+    return transform
+
+
+def aligned(request: Request) -> SliceAlignment:
+    return SliceAlignment(load_network(), torch.device("cpu"), request.view)
+
+
+POINTS = ((66.0, 92.0, 90.0), (36.0, 82.0, 110.0), (96.0, 102.0, 70.0))
+
+
+def error_of(transform: sitk.Transform | None, shift: tuple[float, float, float]) -> float:
+    """By how many mm, along any axis, a transform misses a patient who was moved."""
     assert transform is not None
-    for point in ((66.0, 92.0, 90.0), (36.0, 82.0, 110.0), (96.0, 102.0, 70.0)):
-        wanted = np.asarray(point) - np.asarray(shift[::-1])
-        assert np.abs(np.asarray(transform.TransformPoint(point)) - wanted).max() < 9
+    return max(np.abs(np.asarray(transform.TransformPoint(p)) - p + np.asarray(shift[::-1])).max() for p in POINTS)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (14.0, 6.0, -8.0), (-30.0, 0.0, 4.0)])
+def test_a_registration_goes_from_about_the_right_place_to_the_right_one(shift: tuple[float, float, float]) -> None:
+    fixed, moving = a_patient(shift)[0], a_patient()[0]
+    start = a_start((shift[0] + 12, shift[1] - 9, shift[2] + 9))
+    assert error_of(register(fixed, moving, start), shift) < 6 < error_of(start, shift)
 
 
 def test_the_same_volumes_are_registered_the_same_way_every_time() -> None:
     fixed, moving = a_patient((14, 6, -8))[0], a_patient()[0]
-    one, other = register(fixed, moving), register(fixed, moving)
+    one, other = register(fixed, moving, a_start()), register(fixed, moving, a_start())
     assert one is not None
     assert other is not None
     assert one.TransformPoint((40, 80, 100)) == other.TransformPoint((40, 80, 100))
@@ -73,7 +95,7 @@ def test_the_same_volumes_are_registered_the_same_way_every_time() -> None:
 
 def test_a_volume_lies_in_itself_without_being_registered() -> None:
     volume = Volume.from_array(np.zeros((1, 4, 4), np.int16))
-    transform = register(volume, volume)
+    transform = register(volume, volume, a_start())
     assert transform is not None
     assert transform.TransformPoint((1, 2, 3)) == (1, 2, 3)
 
@@ -83,7 +105,7 @@ def test_a_few_slices_are_registered_or_refused_but_never_crash(count: int) -> N
     moving = a_patient()[0]
     fixed = replace(moving, array=moving.array[18 : 18 + count])
     for pair in ((fixed, moving), (moving, fixed)):
-        transform = register(*pair)
+        transform = register(*pair, a_start())
         assert transform is None or np.isfinite(transform.TransformPoint((66, 92, 90))).all()
 
 
@@ -91,8 +113,58 @@ def test_a_few_slices_are_registered_or_refused_but_never_crash(count: int) -> N
 def test_constant_volumes_give_no_nonsense(value: int) -> None:
     moving = a_patient()[0]
     flat = moving.with_array(np.full(moving.shape, value, np.float32))
-    transform = register(flat, moving)
+    transform = register(flat, moving, a_start())
     assert transform is None or np.isfinite(transform.TransformPoint((66, 92, 90))).all()
+
+
+def a_described(slices: np.ndarray, gap: float = 4.0) -> DescribedStack:
+    """A stack of slices that stand for heights of one body, each described by what only it shows."""
+    return DescribedStack(np.eye(200)[slices], gap, (0, 10, 0, 10))
+
+
+def test_stacks_are_laid_over_each_other_where_their_slices_are_alike() -> None:
+    scale, shift = lay_over(a_described(np.arange(40, 80)), a_described(np.arange(30, 90)))
+    assert scale == 1.0
+    assert abs(shift - 10 * 4.0) < 2.5
+
+
+def test_a_larger_patient_is_laid_over_a_smaller_one() -> None:
+    tall = a_described(np.repeat(np.arange(100), 5)[::4], 1.0)  # 1.25 slices a height
+    scale, shift = lay_over(tall, a_described(np.arange(100), 1.0))
+    assert scale == 0.8
+    assert abs(shift) < 2
+
+
+def test_stacks_that_nothing_tells_of_are_laid_with_their_middles_on_each_other() -> None:
+    nothing = DescribedStack(np.zeros((10, 4)), 2.0, (0, 9, 0, 9))
+    assert lay_over(nothing, DescribedStack(np.zeros((20, 4)), 3.0, (0, 9, 0, 9))) == (1.0, 0.5 * (57 - 18))
+    assert lay_over(DescribedStack(np.zeros((1, 4)), 2.0, (0, 9, 0, 9)), nothing) == (1.0, 9.0)
+
+
+@pytest.mark.parametrize("shift", [(32.0, 6.0, -8.0), (-30.0, 0.0, 4.0)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_network_tells_how_another_patient_lies_however_the_scan_is_stored(
+    shift: tuple[float, float, float], turned: bool
+) -> None:
+    query, (image, labels) = a_patient(shift)[0], a_patient()
+    slices = [18, 22]
+    if turned:  # from feet to head instead, and with rows and columns swapped and mirrored
+        image, labels = (turned_about(v) for v in (image, labels))
+        slices = [image.shape[0] - 1 - z for z in slices]
+    request = a_request(query, image, labels, slices)
+    assert error_of(aligned(request)(request.foreign[0]), shift) < 18
+
+
+def turned_about(volume: Volume) -> Volume:
+    """The same patient stored the other way round: the first slice last, columns as mirrored rows."""
+    array = volume.array[::-1].swapaxes(1, 2)[:, ::-1]
+    count, _, columns = volume.shape
+    along, across, down = np.asarray(volume.spacing)[::-1]
+    origin = np.add(volume.origin, ((columns - 1) * down, 0, (count - 1) * along))
+    direction = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, -1]])
+    return Volume.from_array(
+        np.ascontiguousarray(array), (across, down, along), origin.tolist(), direction.ravel().tolist()
+    )
 
 
 def test_a_coarse_grid_covers_its_volume_and_can_keep_an_axis() -> None:
@@ -108,7 +180,7 @@ def test_carried_shapes_lie_on_the_structures_of_another_patient() -> None:
     query, truth = a_patient((20, 8, -10))
     image, labels = a_patient(spacing=(1.6, 1.6, 5.0), count=45)
     request = a_request(query, image, labels, [12, 14, 16, 18, 20])
-    carried = carried_positions(request.view, request.foreign, 2)
+    carried = carried_positions(request.view, request.foreign, 2, aligned(request))
     assert carried is not None
     assert carried.shape[:2] == (2, query.shape[0])
     assert (carried >= 0).all()
@@ -125,7 +197,7 @@ def test_shapes_painted_along_other_axes_are_carried_too(axis: int) -> None:
     slices = {1: [33, 37, 41], 2: [29, 33, 65]}[axis]
     request = a_request(query, image, labels, slices, axis)
     assert request.view.axis == axis
-    carried = carried_positions(request.view, request.foreign, 2)
+    carried = carried_positions(request.view, request.foreign, 2, aligned(request))
     assert carried is not None
     assert carried.shape[1] == query.shape[axis]
     wanted = np.moveaxis(truth.array == 1, axis, 0)
@@ -136,8 +208,8 @@ def test_without_a_registration_there_is_nothing_to_carry(monkeypatch: pytest.Mo
     monkeypatch.setattr("FewShotSegLib.inference.carried.register", lambda *_: None)
     query, _ = a_patient((20, 8, -10))
     request = a_request(query, *a_patient(), [20])
-    assert carried_positions(request.view, request.foreign, 2) is None
-    assert carried_positions(request.view, [], 2) is None
+    assert carried_positions(request.view, request.foreign, 2, aligned(request)) is None
+    assert carried_positions(request.view, [], 2, aligned(request)) is None
 
 
 @pytest.mark.parametrize("calls", [2, 12])
@@ -151,7 +223,7 @@ def test_a_registration_can_be_stopped_at_its_start_and_later(calls: int, error:
             raise error
 
     with pytest.raises(type(error), match="enough"):
-        register(a_patient((20, 8, -10))[0], a_patient()[0], check)
+        register(a_patient((20, 8, -10))[0], a_patient()[0], a_start(), check)
     assert len(done) == calls
 
 

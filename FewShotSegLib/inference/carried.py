@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -22,7 +24,11 @@ _MOST_VOLUMES = 6
 
 
 def carried_positions(
-    view: SliceView, foreign: list[ForeignSlice], segments: int, tick: Tick = no_tick
+    view: SliceView,
+    foreign: list[ForeignSlice],
+    segments: int,
+    start: Callable[[ForeignSlice], sitk.AffineTransform],
+    tick: Tick = no_tick,
 ) -> np.ndarray | None:
     """Where in the query each segment is to be expected.
 
@@ -33,6 +39,7 @@ def carried_positions(
         view: the query.
         foreign: painted slices of other volumes.
         segments: L.
+        start: about how points of the query lie in the volume of a painted slice.
         tick: called with 1 for each of the `stacks_of`, and with 0 in between; may raise to cancel.
 
     Returns:
@@ -44,7 +51,7 @@ def carried_positions(
     total: np.ndarray | None = None
     number = 0
     for painted in stacks_of(foreign):
-        transform = register(view.volume, painted[0].volume, lambda: tick(0))
+        transform = register(view.volume, painted[0].volume, start(painted[0]), lambda: tick(0))
         tick(1)
         if transform is None:
             continue

@@ -25,7 +25,7 @@ _DECODE = 0.01
 _TUNE = 0.05
 _MEASURE = 0.0027
 _MERGE = 0.0025
-_REGISTER = 0.5
+_REGISTER = 1.5
 _REFINE = 0.1
 _CLEAN = 0.1
 # How much of the network's time a graphics card takes; the rest is done on the CPU in any case.
@@ -109,9 +109,9 @@ class Outlook:
         """Work of finding some segments in slices seen through a frame."""
         return self._network * slices * frame.area / _FULL * (_ENCODE + _DECODE * targets)
 
-    def measuring(self, frame: Frame) -> float:
-        """Work of measuring the distances of all slices to the painted ones."""
-        return self._count * frame.area / _FULL * _MEASURE * (self._segments + 1)
+    def measuring(self, frame: Frame, targets: int) -> float:
+        """Work of measuring the distances of all slices to some segments and to what is none of them."""
+        return self._count * frame.area / _FULL * _MEASURE * (targets + 1)
 
     def _tuning(self, frame: Frame) -> Leg:
         step = self._network * frame.area / _FULL * _TUNE * min(self._segments, MOST_SEGMENTS)
@@ -123,9 +123,10 @@ class Outlook:
 
     def _guided(self, looks: Looks) -> list[Leg]:
         segmenting = self.look(self._count, looks.frame, len(looks.present))
-        legs = [Leg(Stage.MEASURING, self.measuring(looks.frame)), Leg(Stage.SEGMENTING, segmenting)]
+        measuring = self.measuring(looks.frame, len(looks.present))
+        legs = [Leg(Stage.MEASURING, measuring), Leg(Stage.SEGMENTING, segmenting)]
         for close, _ in looks.close:
-            legs.append(Leg(Stage.MEASURING, self.measuring(close)))
+            legs.append(Leg(Stage.MEASURING, self.measuring(close, 1)))
             # Small structures are mostly on some of the slices only.
             legs.append(Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, close, 1)))
         return legs

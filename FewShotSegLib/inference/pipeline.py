@@ -23,6 +23,7 @@ from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
 from .request import ForeignSlice, Request
 from .self_painted import halfway_slices, sure_slices, with_slices
+from .slice_alignment import SliceAlignment
 from .tuning import STEPS, tuned
 
 SIDE = 256
@@ -276,12 +277,14 @@ class Pipeline:
         if not painted.positions:
             position, which = self._position(request, work.frame), torch.tensor(targets) - 1
             return lambda slices: position(slices)[:, which]
-        tick = self.course.begin(Stage.MEASURING, work.evidence_steps, self._outlook.measuring(work.frame))
+        measuring = self._outlook.measuring(work.frame, len(targets))
+        tick = self.course.begin(Stage.MEASURING, work.evidence_steps, measuring)
         return work.evidence(painted, targets, tick)
 
     def _registered(self, request: Request) -> np.ndarray | None:
         tick = self.course.begin(Stage.REGISTERING, len(stacks_of(request.foreign)))
-        return carried_positions(request.view, request.foreign, len(request.values), tick)
+        start = SliceAlignment(self.network, self.device, request.view, lambda: tick(0))
+        return carried_positions(request.view, request.foreign, len(request.values), start, tick)
 
     def _position(self, request: Request, frame: Frame) -> Callable[[Sequence[int]], Tensor]:
         """Evidence of where the examples had each segment, by slices."""

@@ -1,8 +1,7 @@
 """How one patient's scan lies in another's: a coarse affine registration.
 
-By mutual information (Mattes et al., IEEE TMI 22(1), 2003), on voxels of some millimetres, from the best of several
-shifts along the patient, because scans of one region begin and end at different heights. It tells roughly where a
-structure is to be looked for; it does not have to be exact, and it takes about a second.
+By mutual information (Mattes et al., IEEE TMI 22(1), 2003), on voxels of some millimetres, from about the right place.
+It tells roughly where a structure is to be looked for; it does not have to be exact, and it takes about a second.
 """
 
 from __future__ import annotations
@@ -22,17 +21,18 @@ _LEAST_VOXELS = 8
 _BINS = 32
 _SAMPLED = 0.2
 _SEED = 1
-# Shifts along the patient that are tried first, as parts of the fixed volume's extent.
-_SHIFTS = (-0.45, -0.3, -0.15, 0.0, 0.15, 0.3, 0.45)
 _SOFT_TISSUE_HU = (-160.0, 240.0)
 
 
-def register(fixed: Volume, moving: Volume, check: Callable[[], None] = lambda: None) -> sitk.Transform | None:
+def register(
+    fixed: Volume, moving: Volume, start: sitk.AffineTransform, check: Callable[[], None] = lambda: None
+) -> sitk.Transform | None:
     """Affine transform that takes points of one volume to the like points of another.
 
     Args:
         fixed: volume in whose space something is wanted.
         moving: volume that it is to be fetched from.
+        start: about such a transform; the registration moves a little from it.
         check: called often; what it raises stops the work.
 
     Returns:
@@ -57,10 +57,7 @@ def register(fixed: Volume, moving: Volume, check: Callable[[], None] = lambda: 
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # sums of several threads would differ from run to run
     try:
-        start = sitk.CenteredTransformInitializer(
-            target, source, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.GEOMETRY
-        )
-        method.SetInitialTransform(_best_shift(target, source, sitk.AffineTransform(start), go_on), inPlace=False)
+        method.SetInitialTransform(start, inPlace=False)
         method.AddCommand(sitk.sitkIterationEvent, lambda: go_on() or method.StopRegistration())
         found = method.Execute(target, source)
     except RuntimeError:  # ITK says so where too few points overlap, or a volume has too few slices
@@ -79,39 +76,14 @@ def _method() -> sitk.ImageRegistrationMethod:
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel([4, 2, 1])
-    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    method.SetShrinkFactorsPerLevel([2, 1])
+    method.SetSmoothingSigmasPerLevel([1, 0])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=0.05, numberOfIterations=60, gradientMagnitudeTolerance=1e-5
+        learningRate=1.0, minStep=0.05, numberOfIterations=30, gradientMagnitudeTolerance=1e-5
     )
     method.SetOptimizerScalesFromPhysicalShift()
     return method
-
-
-def _best_shift(
-    target: sitk.Image, source: sitk.Image, start: sitk.AffineTransform, go_on: Callable[[], bool]
-) -> sitk.AffineTransform:
-    """The start, shifted along the patient to where the volumes are most alike."""
-    length = np.ptp([target.TransformContinuousIndexToPhysicalPoint(c)[2] for c in _corners(target)])
-    candidates = []
-    for shift in _SHIFTS:
-        candidate = sitk.AffineTransform(start)
-        candidate.Translate((0.0, 0.0, float(shift * length)))
-        if not go_on():
-            break
-        method = _method()
-        method.SetInitialTransform(candidate)
-        try:
-            candidates.append((method.MetricEvaluate(target, source), abs(shift), candidate))
-        except RuntimeError:
-            continue
-    return min(candidates, key=lambda c: c[:2])[2] if candidates else start
-
-
-def _corners(image: sitk.Image) -> list[list[float]]:
-    sizes = image.GetSize()
-    return [[float((corner >> axis & 1) * sizes[axis]) for axis in range(3)] for corner in range(8)]
 
 
 def _coarse(volume: Volume) -> sitk.Image:

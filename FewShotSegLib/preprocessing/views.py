@@ -85,6 +85,15 @@ class PlaneTurn:
             left, right = columns - right, columns - left
         return top, bottom, left, right
 
+    def back(self, row: float, column: float, shape: tuple[int, ...]) -> tuple[float, float]:
+        """Where a point of the turned plane lies on the (rows, columns) plane before it was turned."""
+        rows, columns = shape[::-1] if self.transpose else shape
+        if self.flip_rows:
+            row = rows - 1 - row
+        if self.flip_columns:
+            column = columns - 1 - column
+        return (column, row) if self.transpose else (row, column)
+
     def pixel(self, size: tuple[float, float]) -> tuple[float, float]:
         """(row, column) pixel size of the turned plane."""
         return (size[1], size[0]) if self.transpose else size
