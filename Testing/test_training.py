@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +279,25 @@ def test_training_goes_on_where_it_stopped(plan: TrainingPlan) -> None:
         learner._learn(group, np.random.default_rng(2))
     theirs = first.network.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in again.network.state_dict().items())
+
+
+def test_processes_that_share_a_step_use_the_mean_of_their_gradients(
+    plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Trainer(plan, 0)
+    learner.plan = replace(plan, processes=2)
+    for number, parameter in enumerate(learner.parameters):
+        parameter.grad = torch.full_like(parameter, float(number)) if number else None
+
+    def add_another_process(flat: torch.Tensor) -> None:  # whose gradients are larger by 2, of 5 episodes
+        flat[:-1] += flat[:-1] + 2
+        flat[-1] += 5
+
+    monkeypatch.setattr("torch.distributed.all_reduce", add_another_process)
+    assert learner._average_gradients(7) == 12
+    for number, parameter in enumerate(learner.parameters):
+        assert parameter.grad is not None
+        assert parameter.grad.unique().tolist() == [number + 1.0]
 
 
 def test_a_run_ends_with_checkpoint_and_weights_that_load(

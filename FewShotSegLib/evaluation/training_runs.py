@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, episodes: int) -> None:
     add("--episodes", type=positive, default=episodes, help="episodes of each training (default %(default)s)")
     add("--minutes", type=float, default=0.0, help="stop after so many minutes in all, to go on later (default: never)")
     add("--seed", type=int, default=1, help="of weights and episodes, the same for all (default %(default)s)")
-    add("--processes", type=positive, default=2, help="CPU processes (default %(default)s; 1 on CUDA)")
+    add("--processes", type=positive, default=2, help="that share the work, or the card (default %(default)s)")
     add("--device", default="cpu", help="cpu or cuda (default %(default)s)")
 
 
@@ -70,7 +70,7 @@ def in_turn(args: argparse.Namespace, caches: Mapping[str, Path]) -> Iterator[tu
             run=str(args.run / name),
             episodes=args.episodes,
             seed=args.seed,
-            processes=args.processes if args.device == "cpu" else 1,
+            processes=args.processes,
             device=args.device,
             minutes=max(left, 0.01) if args.minutes else 0.0,
         )

@@ -15,7 +15,7 @@ _EPILOG = """\
 examples:
   fewshotseg train --data ../shared/data --run runs/main
   fewshotseg train --data ../shared/data --run runs/main --episodes 400000     # goes on from the last checkpoint
-  fewshotseg train --data ../shared/data --run runs/gpu --device cuda --processes 1
+  fewshotseg train --data ../shared/data --run runs/gpu --device cuda --processes 12 --minutes 9
 
 The run's folder gets the checkpoint (every few minutes; the same command goes on from it), the log, the learning curves
 (curves.png) and the weights (ipl_sl.safetensors with checksum). Nothing in it belongs into version control.
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=0, help="stop after so many minutes, to go on later")
     parser.add_argument("--seed", type=int, default=plan.seed)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, default=plan.processes, help="CPU processes (1 on CUDA)")
+    text = "that share the work, or the card (default %(default)s)"
+    parser.add_argument("--processes", type=int, default=plan.processes, help=text)
     parser.add_argument("--within", type=float, default=plan.within, help="share of groups within one volume")
     parser.add_argument("--rate", type=float, default=plan.rate, help="learning rate of the new layers")
     parser.add_argument("--cooldown", type=float, default=plan.cooldown, help="part of the run in which the rate falls")
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
                 run=str(args.run),
                 episodes=args.episodes,
                 seed=args.seed,
-                processes=args.processes if args.device == "cpu" else 1,
+                processes=args.processes,
                 device=args.device,
                 rate=args.rate,
                 cooldown=args.cooldown,

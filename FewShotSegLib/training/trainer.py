@@ -36,7 +36,8 @@ class TrainingPlan:
         run: folder of checkpoint and log.
         episodes: total number of episodes; the learning rate falls over the last `cooldown` of them.
         seed: of weights and episodes.
-        processes: CPU processes, each with `threads` threads; on CUDA 1.
+        processes: that learn from a group each in every step, with `threads` threads; they share a graphics card, which
+            one process alone would leave waiting for its episodes.
         rate: learning rate of the new layers; the encoder's is a seventh of it.
         within: share of groups within one volume.
         minutes: stop (resumable) after so many minutes; 0 for no limit.
@@ -192,7 +193,8 @@ class Trainer:
         for p in self.parameters:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.flatten() for p in self.parameters] + [torch.tensor([float(episodes)])])  # type: ignore[union-attr]
+        gradients = torch.cat([p.grad.flatten() for p in self.parameters]).cpu()  # type: ignore[union-attr]
+        flat = torch.cat([gradients, torch.tensor([float(episodes)])])
         dist.all_reduce(flat)
         offset = 0
         for p in self.parameters:
