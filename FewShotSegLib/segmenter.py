@@ -89,11 +89,11 @@ class Segmenter:
         strength = float(refine)
         if not 0 <= strength <= 1:
             raise SettingError(f"The refinement's strength is {refine}, expected 0 (none) to 1 (full).")
-        course = Course(progress, overall)
-        tick = course.begin(Stage.PREPARING, 1)
         query.require_image()
         values = check_examples(examples)
         examples = list(examples)
+        course = Course(progress, overall)
+        tick = course.begin(Stage.PREPARING, 1)
         request = lay_out(query, examples, values)
         tick(1)
         # Filled through views in the order of the slices, so that large volumes exist once only.
