@@ -87,7 +87,7 @@ def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int,
     windows = [
         (slice(row, row + height), slice(column, column + width)) for row in range(2 * reach + 1) for column in range(3)
     ]
-    steps = [border[:, rows, columns] for rows, columns in windows]
+    neighbours = [border[:, rows, columns] for rows, columns in windows]
     candidate = torch.empty_like(planes[0])
     # the cost of a step depends on the two intensities only, so it is the same for all classes and both directions
     for order in (range(1, count), range(count - 2, -1, -1)):
@@ -95,8 +95,8 @@ def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int,
             before = i + 1 if order.step < 0 else i - 1
             middle.copy_(planes[before])
             costs = torch.stack([padded[before][window] for window in windows]).sub_(values[i]).abs_().add_(price)
-            for step, cost in zip(steps, costs, strict=True):
-                torch.add(step, cost, out=candidate)
+            for neighbour, cost in zip(neighbours, costs, strict=True):
+                torch.add(neighbour, cost, out=candidate)
                 torch.minimum(planes[i], candidate, out=planes[i])
             tick(1)
     distance.copy_(planes.movedim(0, axis + 1))

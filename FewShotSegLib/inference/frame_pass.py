@@ -219,7 +219,7 @@ class FramePass:
 
         Args:
             painted: painted slices of the part of the stack from `first` to `stop`, counted from there.
-            targets: T segments; to each of them all others are background, as they are to one that is not looked for.
+            targets: T segments; what is painted as any other counts as background.
             tick: called with the number of steps done since the last call; may raise to cancel.
             first: slice number of the part's first slice.
             stop: slice number after its last one, None for the stack's end.
@@ -234,8 +234,9 @@ class FramePass:
         table = torch.zeros(max(int(painted.masks.max(initial=0)), *targets) + 1, dtype=torch.long)
         table[targets] = torch.arange(1, len(targets) + 1)
         labels = table[self.frame.cut_labels(painted.masks, (height, width))]
-        steps = len(targets), self.step, painted.reach
-        return evidence_of_painted_slices(small, labels, painted.positions, *steps, tick)
+        return evidence_of_painted_slices(
+            small, labels, painted.positions, len(targets), self.step, painted.reach, tick
+        )
 
     def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
         """Where the head runs for each target: around all places of this chunk where it may be, within the budget."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -132,11 +133,14 @@ class SliceAlignment:
         self, network: FewShotNetwork, device: torch.device, view: SliceView, check: Callable[[], None] = lambda: None
     ) -> None:
         self._network, self._device, self._view, self._check = network, device, view, check
-        self._query = describe(network, device, view.array, view.gap, view.pixel, check)
+
+    @cached_property
+    def _query(self) -> DescribedStack:
+        return describe(self._network, self._device, self._view.array, self._view.gap, self._view.pixel, self._check)
 
     def __call__(self, item: ForeignSlice) -> sitk.AffineTransform:
         """Affine transform from points of the query to those of the volume that a painted slice is from, in mm."""
-        if item.volume is self._view.volume:
+        if item.volume is self._view.volume:  # painted across other slices of the query itself
             return sitk.AffineTransform(3)
         source = SliceView(item.volume, item.axis)
         turn = turn_between(source, self._view)
