@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from FewShotSegLib import Volume
-from FewShotSegLib.evaluation import manifests, plots, run_info, sheets, tables
+from FewShotSegLib.evaluation import comparison, manifests, plots, publish, run_info, sheets
 from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.datasets import open_dataset
 
@@ -112,12 +112,71 @@ def test_runs_of_an_engine_with_other_code_are_known(tmp_path):
     assert run_info.runs_of_other_engines(tmp_path) == {"older", "oldest"}
 
 
-def test_tables_are_made_again_from_raw_results_alone(a_finished_run, capsys):
-    capsys.readouterr()
-    files = [str(a_finished_run / name) for name in ("results.jsonl", "runs.jsonl")]
-    assert tables.main([*files, "--reference", "nearest"]) == 0
-    assert capsys.readouterr().out == (a_finished_run / "results.md").read_text()
-    assert tables.main(files[1:]) == 1
+def test_runs_are_gathered_into_one_folder_that_is_kept(a_finished_run, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    assert publish.main([str(a_finished_run), "--output", str(kept)]) == 0
+    made = {file.name for file in kept.iterdir()}
+    assert {"README.md", "results.jsonl", "runs.jsonl", "dice_against_slices.png", "dice_against_time.png"} <= made
+    assert "sheet_CHAOS_T2_W-1_worst.png" in made
+    text = (kept / "README.md").read_text()
+    assert "(sheet_CHAOS_T2_W-1_worst.png)" in text
+    assert "| CHAOS_T2 | W-3 | nearest | 4 |" in text
+    (run_id,) = (json.loads(line)["run"] for line in (kept / "runs.jsonl").read_text().splitlines())
+    assert f"`{run_id}`" in text
+    before = (kept / "results.jsonl").read_text()
+    assert len(before.splitlines()) == len((a_finished_run / "results.jsonl").read_text().splitlines())
+    # From what is kept alone, everything is made again as it was.
+    assert publish.main(["--output", str(kept)]) == 0
+    assert (kept / "results.jsonl").read_text() == before
+    assert (kept / "README.md").read_text() == text
+
+
+def test_gathering_without_results_or_folder_is_refused(tmp_path, capsys):
+    assert publish.main(["--output", str(tmp_path / "none")]) == 1
     assert "no results" in capsys.readouterr().err
-    assert tables.main([str(a_finished_run / "none.jsonl")]) == 1
-    assert "no file" in capsys.readouterr().err
+    assert publish.main([str(tmp_path / "none"), "--output", str(tmp_path)]) == 1
+    assert "no folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def a_record(method: str, episode: str, dice: float, weights: str = "", run: str = "r", protocol: str = "W-3") -> dict:
+    labels = {"1": {"name": "liver", "dice": dice, "hd95_mm": 1.0, "mean_distance_mm": 1 / 3}}
+    record = {"dataset": "CHAOS_T2", "protocol": protocol, "method": method, "query": episode, "episode": episode}
+    record |= {"options": {}, "weights": weights, "labels": labels, "seconds": 1.0, "confidence": None, "run": run}
+    return record | {"key": "|".join([method, weights, protocol, episode])}
+
+
+def write_records(folder, records: list) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_of_a_network_only_the_last_weights_are_kept(tmp_path):
+    write_records(tmp_path / "a", [a_record("model", "x", 0.1, "old"), a_record("grow", "x", 0.3)])
+    write_records(tmp_path / "b", [a_record("model", "x", 0.2, "new"), a_record("model-without-zoom", "x", 0.1, "old")])
+    records, _ = publish.gather([tmp_path / "a", tmp_path / "b"])
+    assert [(r["method"], r["labels"]["1"]["dice"]) for r in records] == [("model", 0.2), ("grow", 0.3)]
+    assert records[0]["labels"]["1"]["mean_distance_mm"] == 0.33333
+
+
+def test_the_ablation_compares_on_the_same_episodes(tmp_path):
+    model = [a_record("model", case, dice, "w") for case, dice in zip("abc", (0.5, 0.6, 0.9), strict=True)]
+    model.append(a_record("model", "a", 0.4, "w", protocol="A-1"))
+    variant = [a_record("model-without-zoom", case, dice, "w") for case, dice in zip("ab", (0.4, 0.4), strict=True)]
+    section = comparison.matrix_section([*model, *variant], "model", "Parts")
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    assert lines[0] == "| Method | CHAOS_T2, W-3 |"
+    assert lines[2:] == ["| cases | 2 |", "| model w | 0.550 |", "| model-without-zoom w | -0.150 |"]
+    assert comparison.matrix_section(model, "model", "Parts") == ""
+    write_records(tmp_path / "run", [*model, *variant])
+    assert publish.main([str(tmp_path / "run"), "--output", str(tmp_path / "kept")]) == 0
+    assert {"ablation.md", "ablation.jsonl"} <= {file.name for file in (tmp_path / "kept").iterdir()}
+    assert "| model-without-zoom w | -0.150 |" in (tmp_path / "kept" / "ablation.md").read_text()
+    assert "without-zoom" not in (tmp_path / "kept" / "README.md").read_text()
+
+
+def test_a_difference_that_all_cases_share_is_marked():
+    cases = "abcdefgh"
+    records = [a_record("model", case, 0.5, "w") for case in cases]
+    records += [a_record("model-without-zoom", case, 0.4 - n / 100, "w") for n, case in enumerate(cases)]
+    assert "| model-without-zoom w | **-0.135** |" in comparison.matrix_section(records, "model", "Parts")

@@ -7,7 +7,16 @@ from itertools import groupby
 
 from FewShotSegLib.evaluation.protocols import BLIND, HINTED
 from FewShotSegLib.evaluation.published import EP1, SET_COLUMNS
-from FewShotSegLib.evaluation.report import Group, case_dice, dice_by_label, grouped, interval, number, table
+from FewShotSegLib.evaluation.report import (
+    Group,
+    case_dice,
+    dice_by_case,
+    dice_by_label,
+    grouped,
+    interval,
+    number,
+    table,
+)
 from FewShotSegLib.evaluation.results import Record
 from FewShotSegLib.evaluation.statistics import paired_difference
 
@@ -15,6 +24,11 @@ DIFFERENCE_NOTES = """\
 Mean over cases of the first method's Dice minus the other's on the same cases, its 95 % bootstrap interval over cases,
 and the two-sided p of Wilcoxon's signed-rank test; p is not corrected for the number of comparisons.
 """
+MATRIX_NOTES = """\
+Mean Dice over cases of the first method; below it what each other has more or less on the same cases. In bold where
+Wilcoxon's signed-rank test over cases has p < 0.05 (two-sided, not corrected for the number of comparisons).
+"""
+SIGNIFICANT = 0.05
 PUBLISHED_NOTES = """\
 Mean Dice in percent, over cases, then over labels. Published figures are quoted from their papers, not measured here;
 those methods were trained on images of the same data set, and tested on all of its cases in turn. EP1 tells which third
@@ -57,6 +71,48 @@ def _difference(first: Group, other: Group) -> list[str]:
     ends = None if found.low is None or found.high is None else (found.low, found.high)
     p = "–" if found.p is None else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
     return [*names, str(found.cases), f"{found.mean:+.3f}", interval(ends), p]
+
+
+def matrix_section(records: Iterable[Record], reference: str, title: str) -> str:
+    """Table with a row a method and a column a protocol of a set: differences to the first row, at a glance.
+
+    Args:
+        records: Results of the methods to compare; of the reference only episodes that another has, too, are counted.
+        reference: Name of the method that the others are compared with.
+        title: Heading.
+
+    Returns:
+        Markdown, "" where there is nothing to compare.
+    """
+    members = list(records)
+    shared = {_place(record) for record in members if record["method"] != reference}
+    groups = grouped(r for r in members if r["method"] != reference or _place(r) in shared)
+    firsts = {group[0][:2]: group for group in groups if group[1][0]["method"] == reference}
+    others = [group for group in groups if group[1][0]["method"] != reference and group[0][:2] in firsts]
+    if not others:
+        return ""
+    columns = [place for place in firsts if any(group[0][:2] == place for group in others)]
+    cells = {(group[0][2], group[0][:2]): _gain(group, firsts[group[0][:2]]) for group in others}
+    first_row = [number(dice_by_case(firsts[place][1])) for place in columns]
+    cases = [str(len(case_dice(firsts[place][1]))) for place in columns]
+    rows = [["cases", *cases], [firsts[columns[0]][0][2], *first_row]]
+    for name in dict.fromkeys(group[0][2] for group in others):
+        rows.append([name, *(cells.get((name, place), "–") for place in columns)])
+    header = ("Method", *(f"{dataset}, {protocol}" for dataset, protocol in columns))
+    return f"## {title}\n\n{MATRIX_NOTES}\n{table(header, rows)}"
+
+
+def _place(record: Record) -> tuple[str, str, str]:
+    return record["dataset"], record["protocol"], record["episode"]
+
+
+def _gain(group: Group, first: Group) -> str:
+    """A cell with a method's Dice minus the reference's."""
+    found = paired_difference(case_dice(group[1]), case_dice(first[1]))
+    if found is None:
+        return "–"
+    sure = found.p is not None and found.p < SIGNIFICANT
+    return f"**{found.mean:+.3f}**" if sure else f"{found.mean:+.3f}"
 
 
 def published_section(records: Iterable[Record]) -> str:
