@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from FewShotSegLib import Example, Segmenter, Volume
+from FewShotSegLib.evidence import POSITION
 from FewShotSegLib.inference import tuning
 from FewShotSegLib.inference.feature_store import FeatureStore
-from FewShotSegLib.inference.frame_pass import FramePass, Painted
+from FewShotSegLib.inference.frame_pass import FramePass, Painted, SupportSlice
 from FewShotSegLib.inference.request import lay_out
 from FewShotSegLib.inference.tuning import STEPS, tuned
 from FewShotSegLib.network.model import FewShotNetwork
@@ -17,6 +18,7 @@ from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.preprocessing.intensity import window_of
 
 SIZE = 64
+BODY = 80.0
 
 
 def a_stack() -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +60,7 @@ def test_a_tuned_head_finds_left_out_slices_better_and_the_bundled_one_stays_as_
     painted = the_painted(1, 5, 9)
     before = {name: value.clone() for name, value in work.network.state_dict().items()}
     ticks: list[int] = []
-    network = tuned(work, painted, [], 2, ticks.append)
+    network = tuned(work, painted, [], 2, BODY, ticks.append)
     assert sum(ticks) == STEPS
     assert loss_on_painted(network, work, painted) < 0.9 * loss_on_painted(work.network, work, painted)
     after = work.network.state_dict()
@@ -71,19 +73,67 @@ def test_a_tuned_head_finds_left_out_slices_better_and_the_bundled_one_stays_as_
 
 @torch.inference_mode()
 def test_tuning_gives_the_same_for_the_same(work: FramePass) -> None:
-    first, second = (tuned(work, the_painted(1, 5, 9), [], 2, lambda _: None).state_dict() for _ in range(2))
+    first, second = (tuned(work, the_painted(1, 5, 9), [], 2, BODY, lambda _: None).state_dict() for _ in range(2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @torch.inference_mode()
 def test_one_painted_slice_teaches_nothing(work: FramePass) -> None:
-    assert tuned(work, the_painted(4), [], 2, lambda _: None) is work.network
+    assert tuned(work, the_painted(4), [], 2, BODY, lambda _: None) is work.network
+
+
+def slices_of_others(work: FramePass, *positions: int, volume: int = 0) -> list[SupportSlice]:
+    stack, labels = a_stack()
+    images = torch.from_numpy(work.window(stack))
+    return [SupportSlice(images[z], torch.from_numpy(labels[z]).long(), volume) for z in positions]
+
+
+@torch.inference_mode()
+def test_other_volumes_are_learned_from_where_nothing_is_painted_in_the_query(work: FramePass) -> None:
+    foreign = slices_of_others(work, 1, 5, 9)
+    ticks: list[int] = []
+    network = tuned(work, Painted(), foreign, 2, BODY, ticks.append)
+    assert sum(ticks) == STEPS
+    lessons = tuning._lessons_of_others(work, foreign, 2, BODY, lambda _: None)
+    before, after = (
+        np.mean([float(tuning._loss(net, lesson, lesson.segments)) for lesson in lessons])
+        for net in (work.network, network)
+    )
+    assert after < 0.9 * before
+    assert tuned(work, Painted(), foreign[:1], 2, BODY, lambda _: None) is work.network
+
+
+@torch.inference_mode()
+def test_a_slice_of_another_volume_is_found_from_further_volumes(
+    work: FramePass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supports: list[int] = []
+    real = work.support
+    monkeypatch.setattr(work, "support", lambda own, others: supports.append(len(others)) or real(own, others))
+    one, two = slices_of_others(work, 1, 5, 9), slices_of_others(work, 3, 7, volume=1)
+    tuning._lessons_of_others(work, one, 2, BODY, lambda _: None)
+    assert supports == [2, 2, 2]
+    supports.clear()
+    tuning._lessons_of_others(work, one + two, 2, BODY, lambda _: None)
+    assert supports == [2, 2, 2, 3, 3]
+
+
+@torch.inference_mode()
+def test_where_a_lesson_expects_structures_is_not_exact(work: FramePass) -> None:
+    lesson = tuning._lessons_of_others(work, slices_of_others(work, 1, 5), 2, BODY, lambda _: None)[0]
+    expected = lesson.evidence[0, :, POSITION.start]
+    assert 0.9 < float(expected.max()) <= 1
+    inside = torch.stack([lesson.labels[0] == segment for segment in (1, 2)])
+    assert all(float(e[i].mean()) > 3 * float(e[~i].mean()) for e, i in zip(expected, inside, strict=True))
+    moved = [tuning._moved(lesson, step).evidence for step in range(6)]
+    assert all(not torch.equal(m, lesson.evidence) for m in moved)
+    assert not torch.equal(moved[1], moved[2])
 
 
 @torch.inference_mode()
 def test_slices_without_a_segment_in_common_teach_nothing(work: FramePass) -> None:
     empty = Painted([2, 6], np.zeros((2, SIZE, SIZE), np.int32))
-    assert tuned(work, empty, [], 2, lambda _: None) is work.network
+    assert tuned(work, empty, [], 2, BODY, lambda _: None) is work.network
 
 
 @torch.inference_mode()
@@ -92,7 +142,7 @@ def test_tuning_can_be_cancelled_at_every_step(work: FramePass) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tuned(work, the_painted(1, 5, 9), [], 2, stop)
+        tuned(work, the_painted(1, 5, 9), [], 2, BODY, stop)
 
 
 def test_steps_are_those_of_adam() -> None:

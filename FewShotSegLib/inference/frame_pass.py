@@ -41,10 +41,12 @@ class SupportSlice:
     Attributes:
         image: (h, w) in [0, 1].
         labels: (h, w) segment indices 0..L.
+        volume: which volume it is from; equal for slices of the same one.
     """
 
     image: Tensor
     labels: Tensor
+    volume: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class FramePass:
         window: of the intensities.
         device: where the network is.
         store: keeps the features of the stack's slices.
+
+    Attributes:
+        half_pixel: mm between points of the logits and of the evidence, at stride 2.
+        step: slice distance, in such points.
     """
 
     def __init__(
@@ -94,7 +100,8 @@ class FramePass:
     ) -> None:
         self.network, self.stack, self.frame, self.window, self.device = network, stack, frame, window, device
         self.store = store
-        self.step = gap / (2 * frame.pixel(pixel))
+        self.half_pixel = 2 * frame.pixel(pixel)
+        self.step = gap / self.half_pixel
 
     def run(
         self,

@@ -78,16 +78,17 @@ class Outlook:
             ahead += [self._review(halfway), *guided]
         return ahead + self.end()
 
-    def across(self, frame: Frame, zoom: bool, again: bool) -> list[Leg]:
+    def across(self, frame: Frame, tune: bool, zoom: bool, again: bool) -> list[Leg]:
         """A run with painted slices of other volumes only.
 
         What will be found, and so looked at again, is not known yet: about as much as there is to search.
 
         Args:
             frame: of the search.
-            zoom, again: see Pipeline.
+            tune, zoom, again: see Pipeline.
         """
-        ahead = self._search(frame, self._segments)
+        ahead = [self._tuning(frame)] if tune else []
+        ahead += self._search(frame, self._segments)
         if zoom:
             closer = Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, frame, self._segments))
             ahead += [self._review(self._count), closer]

@@ -12,7 +12,18 @@ from torch import Tensor
 
 from ..evidence import beyond_reach, evidence_of_carried_shapes, evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
-from ..preprocessing.frame import GRAIN, Bounds, Frame, body_bounds, bounds_of, frame_around, is_whole, union, widen
+from ..preprocessing.frame import (
+    GRAIN,
+    Bounds,
+    Frame,
+    body_bounds,
+    body_size,
+    bounds_of,
+    frame_around,
+    is_whole,
+    union,
+    widen,
+)
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
 from ..stages import Stage
 from .carried import carried_positions, stacks_of
@@ -57,7 +68,7 @@ class Pipeline:
         zoom: whether small structures are looked at again in a frame of their own.
         again: whether slices of a first look guide a second one: across volumes its surest ones, within a volume those
             half-way between painted ones.
-        tune: whether the segment head is tuned to the painted slices of the query.
+        tune: whether the segment head is tuned to the painted slices, of the query or else of other volumes.
         store: keeps the features of the query's slices.
         smooth: whether logits are smoothed through the slices.
         carry: whether other volumes' structures are brought by a registration, not relative to the bodies only.
@@ -84,7 +95,7 @@ class Pipeline:
         """Layers of logits, to be merged in their order."""
         self.store.begin(request.view.array)
         self._outlook = Outlook(request, self.device)
-        self._guided_network = self.network
+        self._tuned_network = self.network
         self._carried = cache(lambda: self._registered(request) if self.carry else None)
         if request.painted.positions:
             return self._within(request)
@@ -95,8 +106,8 @@ class Pipeline:
     def _within(self, request: Request) -> list[Layer]:
         halfway = halfway_slices(request.painted) if self.again else []
         self.course.expect(self._outlook.within(self._looks(request), len(halfway)))
-        tune = self.tune and len(request.painted.positions) > 1
-        self._guided_network = self._tuned(request) if tune else self.network
+        if self.tune and len(request.painted.positions) > 1:
+            self._tuned_network = self._tuned(request, self._looks(request).frame)
         layers = self._guided(request)
         if halfway:
             labels, _ = self._seen(request, layers, halfway)
@@ -104,13 +115,13 @@ class Pipeline:
             layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
         return layers
 
-    def _tuned(self, request: Request) -> FewShotNetwork:
+    def _tuned(self, request: Request, frame: Frame) -> FewShotNetwork:
         segments = len(request.values)
-        frame = self._looks(request).frame
         tick = self.course.begin(Stage.TUNING, STEPS)
         work = self._pass(request, frame, self.network)
         foreign = self._foreign(request, frame, work.window, list(range(1, segments + 1)))
-        return tuned(work, request.painted, foreign, segments, tick)
+        size = body_size(body_bounds(request.view.array), request.view.pixel)
+        return tuned(work, request.painted, foreign, segments, size, tick)
 
     def _looks(self, request: Request) -> Looks:
         everything = range(1, len(request.values) + 1)
@@ -172,7 +183,10 @@ class Pipeline:
         segments = len(request.values)
         everything = list(range(1, segments + 1))
         frame = frame_around(self._search_region(request), request.view.pixel, SIDE)
-        self.course.expect(self._outlook.across(frame, self.zoom, self.again))
+        tune = self.tune and len(request.foreign) > 1
+        self.course.expect(self._outlook.across(frame, tune, self.zoom, self.again))
+        if tune:
+            self._tuned_network = self._tuned(request, frame)
         first = self._layer(request, frame, everything, Painted(), Stage.SEARCHING)
         layers = [first]
         labels, confidence = self._seen(request, layers)
@@ -251,7 +265,9 @@ class Pipeline:
     ) -> Layer:
         """One pass through a frame, for some segments; `only` on some slices."""
         count = len(request.view.array)
-        work = self._pass(request, frame, self._guided_network if painted.positions else self.network)
+        # The query's own slices, where there are any, teach nothing of what only other volumes show.
+        untaught = request.painted.positions and not painted.positions
+        work = self._pass(request, frame, self.network if untaught else self._tuned_network)
         foreign = self._foreign(request, frame, work.window, targets)
         hints = self._hints(request, work, painted, targets)
         slices = count if only is None else len(only)
@@ -321,7 +337,8 @@ class Pipeline:
                 windows[key] = window_of(source.inside(item.stack))
             fill = float(item.image.min())
             image = source.cut(item.image[None], fill=fill).numpy()
-            result.append(SupportSlice(torch.from_numpy(windows[key](image))[0], source.cut_labels(item.mask[None])[0]))
+            shown = torch.from_numpy(windows[key](image))[0]
+            result.append(SupportSlice(shown, source.cut_labels(item.mask[None])[0], key))
         return result
 
 

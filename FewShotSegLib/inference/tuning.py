@@ -2,21 +2,24 @@
 
 Each painted slice in turn is taken for a query, and the others for its support and its evidence; the segment head
 learns to find what was painted there, from features that stay as they are. The slices left in are further apart than
-they will be, so the head is not taken over as learned but mixed with the bundled one (weight-space ensembles of a model
-and its fine-tuned self, Wortsman et al., CVPR 2022).
+they will be (or of the same patient, where another's will be segmented), so the head is not taken over as learned but
+mixed with the bundled one (weight-space ensembles of a model and its fine-tuned self, Wortsman et al., CVPR 2022).
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F
 
+from ..evidence import CARRIED_BLUR, EVIDENCE_CHANNELS, POSITION
 from ..network.encoding_decoding import Features
 from ..network.matching import Match
 from ..network.model import FewShotNetwork
@@ -30,6 +33,10 @@ _MIX = 0.5
 _MOST_SLICES = 5
 # Segments of one step, which bound its memory.
 MOST_SEGMENTS = 6
+# How far a lesson's position is off, as part of the body's size, and by which part of a turn its direction changes with
+# every step: what a registration will bring is not exact either.
+_OFF = 0.04
+_TURN = 0.618
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class _Lesson:
         features, match, evidence: what the head gets; see FewShotNetwork.decode.
         labels: (1, h / 2, w / 2) segments 0..L.
         segments: those that the other slices show, 1..L.
+        off: pixels that the evidence is moved by in the plane, each time in another direction.
     """
 
     features: Features
@@ -47,22 +55,29 @@ class _Lesson:
     evidence: Tensor
     labels: Tensor
     segments: list[int]
+    off: float = 0.0
 
 
-def tuned(work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, tick: Tick) -> FewShotNetwork:
-    """The network with a head that is tuned to painted slices.
+def tuned(
+    work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, body: float, tick: Tick
+) -> FewShotNetwork:
+    """The network with a head that is tuned to painted slices: of the query, or else of other volumes.
 
     Args:
         work: pass through the frame to tune in; its network is left as it is.
         painted: painted slices of the query.
-        foreign: painted slices of other volumes, which support all of them.
+        foreign: painted slices of other volumes; they support all of the query, or are the lessons where it has none.
         segments: L.
+        body: size of the body in mm.
         tick: called with the number of steps done since the last call, `STEPS` in all; may raise to cancel.
 
     Returns:
-        a copy, or the same network where fewer than two slices are painted. The same for the same input.
+        a copy, or the same network where there are fewer than two slices to learn from. The same for the same input.
     """
-    lessons = _lessons(work, painted, foreign, segments, tick) if len(painted.positions) > 1 else []
+    if painted.positions:
+        lessons = _lessons(work, painted, foreign, segments, tick) if len(painted.positions) > 1 else []
+    else:
+        lessons = _lessons_of_others(work, foreign, segments, body / work.half_pixel, tick)
     if not lessons:
         tick(STEPS)
         return work.network
@@ -73,7 +88,7 @@ def tuned(work: FramePass, painted: Painted, foreign: list[SupportSlice], segmen
         descent = _Adam(list(network.head.parameters()))
         lessons = [_cloned(lesson) for lesson in lessons]
         for step in range(STEPS):
-            lesson = lessons[step % len(lessons)]
+            lesson = _moved(lessons[step % len(lessons)], step)
             turn = step // len(lessons) * MOST_SEGMENTS
             _loss(network, lesson, _some(lesson.segments, turn)).backward()
             descent.step()
@@ -130,6 +145,62 @@ def _lessons(
             )
         )
     return lessons
+
+
+def _lessons_of_others(
+    work: FramePass, foreign: list[SupportSlice], segments: int, body: float, tick: Tick
+) -> list[_Lesson]:
+    """Lessons of other volumes' slices, each to be found from further volumes, or else from its own volume's others.
+
+    Args:
+        work, foreign, segments, tick: see `tuned`.
+        body: size of the body in pixels of stride 2.
+    """
+    _, encoded = work.encode_supports(Painted(), foreign, segments, tick)
+    blurred = torch.stack([_blurred_shapes(s.labels, segments, CARRIED_BLUR * body) for s in foreign])
+    peak = blurred.amax(dim=(0, 2, 3)).clamp(min=1e-3)
+    lessons = []
+    for left_out in sorted({int((i + 0.5) * len(foreign) / _MOST_SLICES) for i in range(_MOST_SLICES)}):
+        rest = [i for i, s in enumerate(foreign) if s.volume != foreign[left_out].volume]
+        rest = rest or [i for i in range(len(foreign)) if i != left_out]
+        shown = {int(v) for i in rest for v in foreign[i].labels.unique()} - {0}
+        if not shown:
+            continue
+        features = encoded[left_out][0]
+        evidence = torch.zeros(1, segments, EVIDENCE_CHANNELS, *blurred.shape[-2:])
+        expected = (blurred[left_out] / peak[:, None, None]).sqrt()
+        evidence[0, :, POSITION] = torch.stack([expected, torch.ones_like(expected)], dim=1)
+        lessons.append(
+            _Lesson(
+                features=features,
+                match=work.network.match(features, work.support([], [encoded[i] for i in rest])),
+                evidence=evidence.to(work.device),
+                labels=_halved(foreign[left_out].labels)[None].to(work.device),
+                segments=sorted(shown),
+                off=_OFF * body,
+            )
+        )
+    return lessons
+
+
+def _blurred_shapes(labels: Tensor, segments: int, sigma: float) -> Tensor:
+    """(h, w) labels -> (L, h / 2, w / 2) shape of each segment, blurred by so many pixels of the result."""
+    half = _halved(labels)
+    shapes = torch.stack([half == segment for segment in range(1, segments + 1)]).float()
+    return torch.from_numpy(gaussian_filter(shapes.numpy(), (0, sigma, sigma)))
+
+
+def _halved(labels: Tensor) -> Tensor:
+    return labels[1::2, 1::2]
+
+
+def _moved(lesson: _Lesson, step: int) -> _Lesson:
+    """A lesson with its evidence off in a direction of the step's own."""
+    if not lesson.off:
+        return lesson
+    angle = 2 * math.pi * _TURN * step
+    shift = round(lesson.off * math.sin(angle)), round(lesson.off * math.cos(angle))
+    return replace(lesson, evidence=torch.roll(lesson.evidence, shift, dims=(-2, -1)))
 
 
 def _near(left_out: int, rest: list[int], most: int = 5) -> list[int]:
