@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..evidence import usual_reach
 from .frame_pass import Painted
 
 _PER_SEGMENT = 3
@@ -19,6 +20,8 @@ _MOST = 10
 _LEAST_PIXELS = 8
 _SURE = 0.6
 _WIDE_GAP = 4
+# A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
+_FURTHER = 2.0
 
 
 def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Painted:
@@ -33,7 +36,8 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Pa
         segments: L.
 
     Returns:
-        the chosen slices with all labels the first look gave them; none where it was sure of nothing.
+        the chosen slices with all labels the first look gave them, and how far structures may go on beyond them; none
+        where it was sure of nothing.
     """
     scores: dict[int, float] = {}
     trusted = set()
@@ -55,7 +59,8 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Pa
     if not chosen:
         return Painted()
     masks = np.where(np.isin(labels[chosen], sorted(trusted)), labels[chosen], 0).astype(np.int32)
-    return Painted(chosen, masks)
+    reach = usual_reach(chosen)
+    return Painted(chosen, masks, None if reach is None else _FURTHER * reach)
 
 
 def halfway_slices(painted: Painted) -> list[int]:
