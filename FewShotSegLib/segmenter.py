@@ -71,8 +71,8 @@ class Segmenter:
             refine: whether boundaries are fitted to the query's own intensities, or how strongly, from 0 to 1.
             zoom: whether small structures get a closer look.
             again: whether slices as a first look saw them guide a second one.
-            tune: whether the segment head is tuned to the query's painted slices, or where it has none to those of other
-                volumes; there must be two or more.
+            tune: whether the segment head is tuned to the query's painted slices, or where it has none to those of
+                other volumes; there must be two or more.
             smooth: whether logits are smoothed through the slices.
             carry: whether examples of other volumes are registered to the query to say where structures are to be
                 expected; else places are compared relative to the bodies.
