@@ -14,7 +14,7 @@ from FewShotSegLib.inference.layers import Layer, merge
 from FewShotSegLib.inference.pipeline import choose_support, slices_with
 from FewShotSegLib.inference.refinement import Refinement, guided_filter, segments_that_gain
 from FewShotSegLib.inference.request import ForeignSlice
-from FewShotSegLib.inference.self_painted import halfway_slices, sure_slices, with_slices
+from FewShotSegLib.inference.self_painted import halfway_slices, sure_slices, with_slices, with_sure_slices
 from FewShotSegLib.network.matching import Match
 from FewShotSegLib.preprocessing.frame import Frame, body_bounds, frame_around, is_whole
 from FewShotSegLib.preprocessing.intensity import in_hounsfield_units, window_of
@@ -68,6 +68,16 @@ def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> No
     assert len(sure.positions) == 3
     assert all(12 <= z < 22 for z in sure.positions)
     assert (sure.masks == labels[sure.positions]).all()
+
+
+def test_sure_slices_join_those_that_are_painted_and_lie_together() -> None:
+    painted = Painted([8], np.full((1, 4, 4), 1, np.int32))
+    sure = Painted([2, 8, 14], np.full((3, 4, 4), 2, np.int32), 6.0)
+    joined = with_sure_slices(painted, sure)
+    assert joined.positions == [2, 8, 14]
+    assert joined.masks[:, 0, 0].tolist() == [2, 1, 2]  # what is painted counts
+    assert joined.reach == pytest.approx(12)
+    assert with_sure_slices(painted, Painted()) is painted
 
 
 def test_nothing_sure_gives_no_slices() -> None:

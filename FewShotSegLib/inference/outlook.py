@@ -61,12 +61,12 @@ class Outlook:
         self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
         self._network = 1.0 if device.type == "cpu" else _CARD
 
-    def within(self, looks: Looks, halfway: int) -> list[Leg]:
+    def within(self, looks: Looks, further: int) -> list[Leg]:
         """A run with painted slices of the query.
 
         Args:
             looks: guided by them.
-            halfway: number of slices between them that guide a second look.
+            further: number of slices that are reviewed for a second look.
         """
         ahead = [self._tuning(looks.frame)]
         if len(looks.present) < self._segments:
@@ -74,8 +74,8 @@ class Outlook:
             ahead += self._search(looks.frame, self._segments - len(looks.present))
         guided = self._guided(looks)
         ahead += guided
-        if halfway:
-            ahead += [self._review(halfway), *guided]
+        if further:
+            ahead += [self._review(further), *guided]
         return ahead + self.end()
 
     def across(self, frame: Frame, tune: bool, zoom: bool, again: bool) -> list[Leg]:

@@ -33,7 +33,7 @@ from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
 from .request import ForeignSlice, Request
-from .self_painted import halfway_slices, sure_slices, with_slices
+from .self_painted import halfway_slices, sure_slices, with_slices, with_sure_slices
 from .slice_alignment import SliceAlignment
 from .tuning import STEPS, tuned
 
@@ -66,8 +66,8 @@ class Pipeline:
         device: where it is.
         course: is told what lies ahead, and of every step.
         zoom: whether small structures are looked at again in a frame of their own.
-        again: whether slices of a first look guide a second one: across volumes its surest ones, within a volume those
-            half-way between painted ones.
+        again: whether slices of a first look guide a second one: its surest ones where none or only neighbouring ones
+            are painted, else those half-way between painted ones.
         tune: whether the segment head is tuned to the painted slices, of the query or else of other volumes.
         store: keeps the features of the query's slices.
         smooth: whether logits are smoothed through the slices.
@@ -104,16 +104,26 @@ class Pipeline:
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
     def _within(self, request: Request) -> list[Layer]:
-        halfway = halfway_slices(request.painted) if self.again else []
-        self.course.expect(self._outlook.within(self._looks(request), len(halfway)))
+        further = self._further_slices(request) if self.again else []
+        self.course.expect(self._outlook.within(self._looks(request), len(further)))
         if self.tune and len(request.painted.positions) > 1:
             self._tuned_network = self._tuned(request, self._looks(request).frame)
         layers = self._guided(request)
-        if halfway:
-            labels, _ = self._seen(request, layers, halfway)
-            more = with_slices(request.painted, halfway, labels)
+        if further:
+            labels, confidence = self._seen(request, layers, further)
+            if request.painted.reach is None:
+                more = with_sure_slices(request.painted, sure_slices(labels, confidence, len(request.values)))
+            else:
+                more = with_slices(request.painted, further, labels)
             layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
         return layers
+
+    @staticmethod
+    def _further_slices(request: Request) -> list[int]:
+        """Slices that a first look is to show: of the middle between painted ones, or all where these lie together."""
+        if request.painted.reach is None:
+            return list(range(request.view.shape[0]))
+        return halfway_slices(request.painted)
 
     def _tuned(self, request: Request, frame: Frame) -> FewShotNetwork:
         segments = len(request.values)

@@ -3,11 +3,13 @@
 Across volumes nothing in the query is known, so the first look judges every slice by itself. Its surest slices then
 take the place of painted ones: they say where each structure is, and bring the query's own appearance (the idea of
 predicted frames as further support, as in video segmentation memories). Within a volume, shapes interpolated over many
-slices are poor in the middle; there the first look, which has seen the image, says better where a structure is.
+slices are poor in the middle; there the first look, which has seen the image, says better where a structure is. So it
+does far from a single painted slice.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +24,8 @@ _SURE = 0.6
 _WIDE_GAP = 4
 # A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
 _FURTHER = 2.0
+# Far from a single painted slice it misses more.
+_FURTHEST = 4.0
 
 
 def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Painted:
@@ -79,6 +83,21 @@ def with_slices(painted: Painted, positions: list[int], labels: np.ndarray) -> P
     """
     masks = dict(zip(painted.positions, painted.masks, strict=True)) | dict(zip(positions, labels, strict=True))
     return Painted(sorted(masks), np.stack([masks[z] for z in sorted(masks)]).astype(np.int32), painted.reach)
+
+
+def with_sure_slices(painted: Painted, sure: Painted) -> Painted:
+    """Painted slices that lie together, and the surest ones of a first look far from them.
+
+    Args:
+        painted: slices of the query.
+        sure: of :func:`sure_slices`; where one is painted, what was painted counts.
+    """
+    new = [i for i, z in enumerate(sure.positions) if z not in painted.positions]
+    if not new:
+        return painted
+    more = with_slices(painted, [sure.positions[i] for i in new], sure.masks[new])
+    reach = usual_reach(more.positions)
+    return replace(more, reach=None if reach is None else _FURTHEST * reach)
 
 
 def _longest_run(wanted: np.ndarray) -> tuple[int, int]:
