@@ -39,10 +39,10 @@ class CrossBlock(nn.Module):
     def forward(self, query: Tensor, support: Tensor) -> tuple[Tensor, Tensor]:
         """Exchanges."""
         pairs = self.of_support(support.flatten(0, 1)).unflatten(0, support.shape[:2])
-        pairs = F.relu(self.of_query(query)[:, None] + pairs)
-        query = F.relu(self.next_query(pairs.mean(dim=1)))
+        pairs = F.leaky_relu(self.of_query(query)[:, None] + pairs)
+        query = F.leaky_relu(self.next_query(pairs.mean(dim=1)))
         if self.next_support is not None:
-            support = F.relu(self.next_support(pairs.flatten(0, 1))).unflatten(0, support.shape[:2])
+            support = F.leaky_relu(self.next_support(pairs.flatten(0, 1))).unflatten(0, support.shape[:2])
         return query, support
 
 
@@ -54,7 +54,9 @@ class UniverSeg(Baseline):
         c2, c4, c8, c16, c32 = LiteEncoder.channels
         deep = (c32, c16, c8)
         self.query_in = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in deep)
-        self.support_in = nn.ModuleList(nn.Conv2d(c + 1, CHANNELS, 1) for c in deep)
+        self.support_in = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in deep)
+        # Joined with hundreds of maps in one convolution, the one mask would weigh too little to be learned from.
+        self.mask_in = nn.ModuleList(nn.Conv2d(1, CHANNELS, 1, bias=False) for _ in deep)
         self.blocks = nn.ModuleList(CrossBlock(last=c == c8) for c in deep)
         self.fuse4 = nn.Conv2d(CHANNELS + c4, FINE[0], 3, padding=1)
         self.fuse2 = nn.Conv2d(FINE[0] + c2, FINE[1], 3, padding=1)
@@ -74,17 +76,22 @@ class UniverSeg(Baseline):
             (features.high, painted.high),
             (features.mid, painted.mid),
         )
-        for (own, other), query_in, support_in, block in zip(
-            levels, self.query_in, self.support_in, self.blocks, strict=True
+        for (own, other), query_in, support_in, mask_in, block in zip(
+            levels, self.query_in, self.support_in, self.mask_in, self.blocks, strict=True
         ):
             small = F.adaptive_avg_pool2d(mask[:, None], (other.shape[-2], other.shape[-1]))
-            q = query_in(own)
-            s = support_in(torch.cat([other, small], dim=1))[None].expand(len(own), -1, -1, -1, -1)
+            q = query_in(standardized(own))
+            s = (support_in(standardized(other)) + mask_in(small))[None].expand(len(own), -1, -1, -1, -1)
             if query is not None and support is not None:
                 q = q + upsample(query, q.shape)
                 s = s + upsample(support.flatten(0, 1), s.shape).unflatten(0, support.shape[:2])
             query, support = block(q, s)
         assert query is not None
-        x = F.relu(self.fuse4(torch.cat([upsample(query, features.low4.shape), features.low4], dim=1)))
-        x = F.relu(self.fuse2(torch.cat([upsample(x, features.low2.shape), features.low2], dim=1)))
+        x = F.leaky_relu(self.fuse4(torch.cat([upsample(query, features.low4.shape), features.low4], dim=1)))
+        x = F.leaky_relu(self.fuse2(torch.cat([upsample(x, features.low2.shape), features.low2], dim=1)))
         return self.out(x)[:, 0]
+
+
+def standardized(maps: Tensor) -> Tensor:
+    """Each image's maps (N, C, h, w) with mean 0 and deviation 1 over all of them."""
+    return F.layer_norm(maps, maps.shape[1:])
