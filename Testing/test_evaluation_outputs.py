@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,12 +142,12 @@ def test_gathering_without_results_or_folder_is_refused(tmp_path, capsys):
 
 def a_record(method: str, episode: str, dice: float, weights: str = "", run: str = "r", protocol: str = "W-3") -> dict:
     labels = {"1": {"name": "liver", "dice": dice, "hd95_mm": 1.0, "mean_distance_mm": 1 / 3}}
-    record = {"dataset": "CHAOS_T2", "protocol": protocol, "method": method, "query": episode, "episode": episode}
+    record: dict = {"dataset": "CHAOS_T2", "protocol": protocol, "method": method, "query": episode, "episode": episode}
     record |= {"options": {}, "weights": weights, "labels": labels, "seconds": 1.0, "confidence": None, "run": run}
     return record | {"key": "|".join([method, weights, protocol, episode])}
 
 
-def write_records(folder, records: list) -> None:
+def write_records(folder: Path, records: list) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 

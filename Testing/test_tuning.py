@@ -13,6 +13,7 @@ from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.inference.frame_pass import FramePass, Painted, SupportSlice
 from FewShotSegLib.inference.request import lay_out
 from FewShotSegLib.inference.tuning import STEPS, tuned
+from FewShotSegLib.network.matching import SupportSet
 from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.preprocessing.intensity import window_of
@@ -109,7 +110,12 @@ def test_a_slice_of_another_volume_is_found_from_further_volumes(
 ) -> None:
     supports: list[int] = []
     real = work.support
-    monkeypatch.setattr(work, "support", lambda own, others: supports.append(len(others)) or real(own, others))
+
+    def counted(own: list, others: list) -> SupportSet:
+        supports.append(len(others))
+        return real(own, others)
+
+    monkeypatch.setattr(work, "support", counted)
     one, two = slices_of_others(work, 1, 5, 9), slices_of_others(work, 3, 7, volume=1)
     tuning._lessons_of_others(work, one, 2, BODY, lambda _: None)
     assert supports == [2, 2, 2]
