@@ -107,16 +107,31 @@ def test_a_cross_block_does_not_care_about_the_order_of_the_support() -> None:
 
 
 def test_a_cross_block_is_the_convolution_of_each_joined_pair() -> None:
+    conv2d, leaky_relu = torch.nn.functional.conv2d, torch.nn.functional.leaky_relu
     torch.manual_seed(0)
     block = CrossBlock(4)
     query, support = torch.randn(1, 4, 6, 6), torch.randn(1, 2, 4, 6, 6)
     weight = torch.cat([block.of_query.weight, block.of_support.weight], dim=1)
     joined = torch.cat([query.expand(2, -1, -1, -1), support[0]], dim=1)
-    pairs = torch.relu(torch.nn.functional.conv2d(joined, weight, block.of_query.bias, padding=1))
+    pairs = leaky_relu(conv2d(joined, weight, block.of_query.bias, padding=1))
     out, kept = block(query, support)
-    torch.testing.assert_close(out, torch.relu(block.next_query(pairs.mean(dim=0, keepdim=True))))
+    torch.testing.assert_close(out, leaky_relu(block.next_query(pairs.mean(dim=0, keepdim=True))))
     assert block.next_support is not None
-    torch.testing.assert_close(kept[0], torch.relu(block.next_support(pairs)))
+    torch.testing.assert_close(kept[0], leaky_relu(block.next_support(pairs)))
+
+
+def test_the_cross_convolution_network_answers_what_is_painted() -> None:
+    torch.manual_seed(0)
+    network = BASELINES["universeg"]()
+    with torch.no_grad():
+        features = network.encode(torch.rand(2, 1, 64, 64) * 2 - 1)
+        masks = torch.zeros(1, 2, 8, 8)
+        masks[:, 0], masks[:, 1, 2:6, 2:6] = 1, 0
+        empty = network.compare(features[1:], network.build_support(features[:1], masks))
+        masks[:, 1, 2:6, 2:6] = 1
+        painted = network.compare(features[1:], network.build_support(features[:1], masks))
+    # From the start what is painted changes the answer by a fair part, or it would never be learned from.
+    assert float((painted - empty).abs().mean()) > 0.08 * float(empty.std())
 
 
 @pytest.fixture(scope="module")
