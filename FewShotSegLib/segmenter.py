@@ -13,7 +13,7 @@ from .example import Example, check_examples
 from .inference.components import in_one_piece, remove_islands
 from .inference.course import Course
 from .inference.feature_store import FeatureStore
-from .inference.layers import merge
+from .inference.layers import CONFIDENCE_TEMPERATURE, merge
 from .inference.pipeline import Pipeline
 from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
@@ -109,7 +109,8 @@ class Segmenter:
                 tick = course.begin(Stage.REFINING, trials(request))
                 refinement = refiner(request, layers[0].frame, strength, tick)
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
-            merge(layers, *stacks, values, refinement, tick=course.begin(Stage.JOINING, len(stacks[0])))
+            tick = course.begin(Stage.JOINING, len(stacks[0]))
+            merge(layers, *stacks, values, refinement, tick=tick, temperature=CONFIDENCE_TEMPERATURE)
         clean = in_one_piece([e.mask for e in examples], values)
         remove_islands(*stacks, clean, course.begin(Stage.CLEANING, len(clean)))
         paste_painted(query, examples, labels, confidence)

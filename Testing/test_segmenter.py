@@ -15,6 +15,10 @@ from torch import nn
 
 from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.example import Example
+from FewShotSegLib.inference import pipeline
+from FewShotSegLib.inference.frame_pass import Painted
+from FewShotSegLib.inference.layers import Layer
+from FewShotSegLib.inference.request import Request
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.result import Result
@@ -365,3 +369,25 @@ def test_negative_slices_keep_a_structure_from_spreading(trained: Segmenter) -> 
     found = trained.segment(image, examples).labelmap.array
     assert not found[[0, 1, 14, 15]].any()
     assert dice(found, labels.array, 3) > 0.75
+
+
+def test_one_painted_slice_gets_a_second_look_only_if_the_first_was_sure_of_another(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, labelmap = two_balls()
+    examples = Example.from_labelmap(image, labelmap, slices=[8])
+    looks: list[list[int]] = []
+    guided = pipeline.Pipeline._guided
+
+    def noted(self: pipeline.Pipeline, request: Request, search: bool = True) -> list[Layer]:
+        looks.append(request.painted.positions)
+        return guided(self, request, search)
+
+    monkeypatch.setattr(pipeline.Pipeline, "_guided", noted)
+    monkeypatch.setattr(pipeline, "sure_slices", lambda *_: Painted())
+    segmenter.segment(image, examples)
+    assert looks == [[8]]
+    mask = np.stack([labelmap.array[8] > 0]).astype(np.int32)
+    monkeypatch.setattr(pipeline, "sure_slices", lambda *_: Painted([10], mask))
+    segmenter.segment(image, examples)
+    assert looks == [[8], [8], [8, 10]]

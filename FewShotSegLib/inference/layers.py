@@ -14,6 +14,9 @@ from ..preprocessing.frame import Frame
 from .course import Tick, no_tick
 from .frame_pass import OUTSIDE
 
+CONFIDENCE_TEMPERATURE = 2.0
+"""What makes the confidence of the bundled weights right on open volumes; see `training.calibration`."""
+
 
 @dataclass
 class Layer:
@@ -56,6 +59,7 @@ def merge(
     refine: Callable[[int, Tensor], Tensor] | None = None,
     slices: Sequence[int] | None = None,
     tick: Tick = no_tick,
+    temperature: float = 1.0,
 ) -> None:
     """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
@@ -67,6 +71,7 @@ def merge(
         refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
         slices: Z slice numbers to fill in, all if None.
         tick: called with 1 for each slice; may raise to cancel.
+        temperature: of the confidence; above 1 it is less sure. Labels stay.
     """
     count, *shape = labels.shape
     plane = (shape[0], shape[1])
@@ -86,5 +91,13 @@ def merge(
             probability = refine(z, probability)
         best = probability.max(dim=0)
         labels[row] = table[best.indices.numpy()]
-        confidence[row] = best.values.numpy()
+        confidence[row] = _tempered(best.values, temperature).numpy()
         tick(1)
+
+
+def _tempered(probability: Tensor, temperature: float) -> Tensor:
+    """Probabilities, log-odds divided by a temperature (Guo et al., ICML 2017, section 4.2); their order stays."""
+    if temperature == 1:
+        return probability
+    odds = torch.logit(probability.clamp(max=1 - 1e-6))
+    return torch.sigmoid(odds / temperature)

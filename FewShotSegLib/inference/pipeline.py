@@ -113,6 +113,9 @@ class Pipeline:
             labels, confidence = self._seen(request, layers, further)
             if request.painted.reach is None:
                 more = with_sure_slices(request.painted, sure_slices(labels, confidence, len(request.values)))
+                if more is request.painted:  # a second look would only repeat the first
+                    self.course.expect(self._outlook.end())
+                    return layers
             else:
                 more = with_slices(request.painted, further, labels)
             layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
