@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from FewShotSegLib.evaluation import manifests, peers, plots, speed, speed_cases, speed_worker
+from FewShotSegLib.evaluation import manifests, peers, plots, publish, speed, speed_cases, speed_worker
 from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.fillers import UNKNOWN, grow_filter, grow_from_seeds
+from FewShotSegLib.evaluation.results import ResultsFile
 from FewShotSegLib.evaluation.speed_cases import SpeedCase
 
 SMALL = SpeedCase("small", 2, shape=(12, 32, 32), segments=2, curve="slices", at=12)
@@ -58,6 +59,23 @@ def test_ratios_are_taken_in_each_repeat_and_their_median_is_told():
     assert speed.middle(ours, "peak_mib") == 200.0
     text = speed.to_markdown([*ours, *theirs])
     assert "| c | 3 | 2.00 | 2.00 | – | 1.00 | 2.00 | – | 200 | 200 | – | 1.00 | – | 0.50 | – |" in text
+
+
+def test_all_measurements_that_a_folder_holds_stand_in_its_published_table(tmp_path):
+    file = ResultsFile(tmp_path, speed.FILE)
+    for number, repeats in ((40, 1), (20, 3)):
+        for repeat in range(repeats):
+            record = a_record("model", repeat, 2.0 + repeat, 1.0, "slices", number)
+            file.append(record | {"key": f"{number}-{repeat}", "case": f"slices {number}"})
+    file.append(a_record("grow", 0, 5.0, 1.0) | {"key": "real", "case": "a real case"})
+    publish.write_speed(tmp_path)
+    text = (tmp_path / "speed.md").read_text()
+    assert "| slices 40 | 1 | 2.00 |" in text
+    assert "| slices 20 | 3 | 3.00 |" in text
+    assert text.index("a real case") < text.index("slices 40")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    publish.write_speed(tmp_path / "nothing here")
+    assert not (tmp_path / "nothing here" / "speed.md").exists()
 
 
 def test_growth_points_are_medians_in_the_order_of_the_curve(tmp_path):

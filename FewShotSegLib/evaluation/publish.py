@@ -32,7 +32,7 @@ FAMILIES = {
 README = "README.md"
 TIMED = "W-3"
 """Protocol of the plot of accuracy against time."""
-TAKEN_OVER = ("sheet_*.png", "growth.png", speed.FILE, speed.TABLES)
+TAKEN_OVER = ("sheet_*.png", speed.FILE)
 """What is taken over from the runs' folders as it is; of several the last one's."""
 
 
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for pattern in TAKEN_OVER:
             for file in sorted(folder.glob(pattern)):
                 shutil.copyfile(file, args.output / file.name)
+    write_speed(args.output)
     write(records, runs, args.output)
     return 0
 
@@ -137,6 +138,19 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
     except MissingPackageError as error:
         print(f"no plots: {error}", file=sys.stderr)
     _replace(folder / README, f"{contents(folder)}\n{main_page}")
+
+
+def write_speed(folder: Path) -> None:
+    """Writes the table and the growth curves of all measurements of speed that a folder holds, of whichever repeat."""
+    measured = list(ResultsFile(folder, speed.FILE).finished().values())
+    if not measured:
+        return
+    measured.sort(key=lambda record: bool(record["curve"]))  # real cases first, else as they were measured
+    _replace(folder / speed.TABLES, speed.to_markdown(measured))
+    try:
+        plots.draw_growth(measured, folder / "growth.png")
+    except MissingPackageError as error:
+        print(f"no plot of growth: {error}", file=sys.stderr)
 
 
 def _same_episodes(records: Iterable[Record], others: Iterable[Record]) -> list[Record]:
