@@ -105,6 +105,8 @@ def draw_growth(records: Iterable[Record], path: Path) -> bool:
         return False
     methods = sorted({method for _, method in points})
     figure, panels = _panels(2 * len(curves), columns=len(curves))
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
     for number, curve in enumerate(curves):
         for row, what in enumerate(("first result, s", "peak memory, MiB")):
             panel = panels[row * len(curves) + number]
@@ -114,6 +116,9 @@ def draw_growth(records: Iterable[Record], path: Path) -> bool:
                     panel.plot(*zip(*line, strict=True), label=method, **_style(method, methods))
             panel.set(xlabel=AXES[curve], ylabel=what, xscale="log", yscale="log")
             panel.set_xticks(GROWTH[curve], [str(at) for at in GROWTH[curve]])
+            # Of less than a decade matplotlib would label nothing.
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             panel.minorticks_off()
     _finish(figure, panels, path)
     return True
