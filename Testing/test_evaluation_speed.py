@@ -63,11 +63,13 @@ def test_ratios_are_taken_in_each_repeat_and_their_median_is_told():
 
 def test_all_measurements_that_a_folder_holds_stand_in_its_published_table(tmp_path):
     file = ResultsFile(tmp_path, speed.FILE)
+    old = a_record("model", 0, 99.0, 1.0, "slices", 20)
+    file.append(old | {"key": "model|old|cpu|2|{20}|0", "case": "slices 20"})
     for number, repeats in ((40, 1), (20, 3)):
         for repeat in range(repeats):
             record = a_record("model", repeat, 2.0 + repeat, 1.0, "slices", number)
-            file.append(record | {"key": f"{number}-{repeat}", "case": f"slices {number}"})
-    file.append(a_record("grow", 0, 5.0, 1.0) | {"key": "real", "case": "a real case"})
+            file.append(record | {"key": f"model|new|cpu|2|{{{number}}}|{repeat}", "case": f"slices {number}"})
+    file.append(a_record("grow", 0, 5.0, 1.0) | {"key": "grow||cpu|2|{real}|0", "case": "a real case"})
     publish.write_speed(tmp_path)
     text = (tmp_path / "speed.md").read_text()
     assert "| slices 40 | 1 | 2.00 |" in text

@@ -142,7 +142,7 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
 
 def write_speed(folder: Path) -> None:
     """Writes the table and the growth curves of all measurements of speed that a folder holds, of whichever repeat."""
-    measured = list(ResultsFile(folder, speed.FILE).finished().values())
+    measured = speed.measured_alike(folder)
     if not measured:
         return
     measured.sort(key=lambda record: bool(record["curve"]))  # real cases first, else as they were measured

@@ -96,6 +96,14 @@ def measure_all(plan: SpeedPlan, fresh: bool = False) -> tuple[list[Record], int
     return [record for key, record in results.finished().items() if key in wanted], failed
 
 
+def measured_alike(folder: Path) -> list[Record]:
+    """Good measurements in a folder; of a method only those with the weights, device and threads of its last one."""
+    found = ResultsFile(folder, FILE).finished()
+    conditions = {key: key.split("|{", 1)[0] for key in found}
+    last = {record["method"]: conditions[key] for key, record in found.items()}
+    return [record for key, record in found.items() if conditions[key] == last[record["method"]]]
+
+
 def _in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
     """One measurement; "error" with the process's last words where it failed."""
     weights = None if plan.weights is None else str(plan.weights)

@@ -16,7 +16,7 @@ from .frame_pass import OUTSIDE
 
 CONFIDENCE_TEMPERATURE = 2.0
 """What log-odds of the bundled weights are divided by. Open volumes give 1.7, single looks at them 2 (see
-`training.calibration`); the larger counts, since these volumes trained the network: on others it is surer still."""
+`evaluation.calibration`); the larger counts, since these volumes trained the network: on others it is surer still."""
 
 
 @dataclass

@@ -118,7 +118,7 @@ def _contrast_of(rng: np.random.Generator, volume: TrainingVolume) -> tuple[np.n
 def _thinned(
     rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Every so manieth slice only, or their means, as of a scan with thick slices; and how manieth."""
+    """Every n-th slice only, or the means of n slices, as of a scan with thick slices; and n."""
     wanted = rng.uniform(2, 9) if rng.random() < 0.6 else spacing
     count = len(image)
     factor = max(int(round(wanted / spacing)), 1)

@@ -1,11 +1,11 @@
 """Command that fits the temperature of the confidence on open volumes.
 
-    python -m FewShotSegLib.training.calibration --cache runs/cache --output runs/calibration.json
+    python -m FewShotSegLib.evaluation.calibration --cache runs/cache --output runs/calibration.json
 
 Networks are surer than they are right. One number, by which log-odds are divided, mends most of it (temperature
 scaling; Guo et al., ICML 2017, section 4.2). Stacks of the open volumes are segmented from a few painted slices of
-their own, as a user does; the temperature that makes the confidence likeliest is `CONFIDENCE_TEMPERATURE` of
-`inference.layers`.
+their own, as a user does, and the temperature that makes their confidence likeliest is told. `CONFIDENCE_TEMPERATURE`
+of `inference.layers` says what was made of it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from ..example import Example
-from ..inference.layers import CONFIDENCE_TEMPERATURE
-from ..segmenter import Segmenter
-from ..volume import Volume
-from .sources import TrainingVolume, load_volumes
-from .stack_episodes import StackEpisode, choose_volume, draw_stack
+from FewShotSegLib.evaluation.measures import calibration_error, region_around
+from FewShotSegLib.example import Example
+from FewShotSegLib.inference.layers import CONFIDENCE_TEMPERATURE
+from FewShotSegLib.segmenter import Segmenter
+from FewShotSegLib.training.sources import TrainingVolume, load_volumes
+from FewShotSegLib.training.stack_episodes import StackEpisode, choose_volume, draw_stack
+from FewShotSegLib.volume import Volume
 
 _VOXELS = 4000
-_MARGIN_MM = 10.0
-_BINS = 15
 _EDGE = 1e-6
 
 
@@ -50,22 +49,12 @@ def confidence_and_outcome(
     names = {int(v): str(v) for v in np.unique(episode.labels[episode.painted]) if v}
     labelmap = query.with_array(episode.labels, names=names)
     result = segmenter.segment(query, Example.from_labelmap(query, labelmap, slices=episode.painted, axis=0))
-    region = np.zeros(query.shape, bool)
-    region[_box(episode.labels > 0, episode.spacing)] = True
+    region = region_around(result.labelmap.array, episode.labels, query.spacing)
     region[episode.painted] = False
     voxels = np.flatnonzero(region)
     voxels = rng.choice(voxels, min(_VOXELS, len(voxels)), replace=False)
     right = result.labelmap.array.ravel()[voxels] == episode.labels.ravel()[voxels]
     return result.confidence.array.ravel()[voxels], right
-
-
-def _box(shown: np.ndarray, spacing: Sequence[float]) -> tuple[slice, ...]:
-    box = []
-    for axis, mm in enumerate(spacing):
-        used = np.flatnonzero(shown.any(axis=tuple(a for a in range(3) if a != axis)))
-        margin = int(round(_MARGIN_MM / mm))
-        box.append(slice(max(int(used[0]) - margin, 0), int(used[-1]) + 1 + margin))
-    return tuple(box)
 
 
 def fitted_temperature(confidence: np.ndarray, right: np.ndarray) -> float:
@@ -93,13 +82,6 @@ def tempered(confidence: np.ndarray, temperature: float) -> np.ndarray:
 def _log_odds(confidence: np.ndarray) -> np.ndarray:
     clipped = np.clip(np.asarray(confidence, np.float64), _EDGE, 1 - _EDGE)
     return np.log(clipped / (1 - clipped))
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error in bins of equal width (Guo et al., equation 3)."""
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = [abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
-    return float(sum(gaps))
 
 
 def _episodes(
