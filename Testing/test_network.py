@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +27,7 @@ from FewShotSegLib.network.prototypes import (
     mean_pool,
     peak_pool,
 )
-from FewShotSegLib.network.self_learning import confident_masks, mix, separate
+from FewShotSegLib.network.self_learning import confident_masks, mix, separated_maps
 
 SWITCHES = [name for name in NetworkConfig.__dataclass_fields__ if name.startswith("use_")]
 SEGMENTS = 3
@@ -73,7 +76,7 @@ def evidence() -> Tensor:
 
 def matched(network: FewShotNetwork, images: Tensor, labels: Tensor) -> tuple[Features, SupportSet, Match]:
     features = network.encode(images)
-    support = network.build_support(features[:2], class_fractions(labels, SEGMENTS, 8))
+    support = network.build_support(features[:2], class_fractions(labels, SEGMENTS, 4))
     return features[2:], support, network.match(features[2:], support)
 
 
@@ -86,13 +89,14 @@ def test_maps_have_the_promised_shapes(network: FewShotNetwork, images: Tensor, 
     assert len(features) == 3
     assert features.mid.shape == (3, config.mid_channels, 8, 12)
     assert features.high.shape == (3, config.high_channels, 8, 12)
-    assert features.separation.shape == (3, config.separation_channels, 8, 12)
-    assert features.low4.shape == (3, config.head_channels[1], 16, 24)
-    assert features.low2.shape == (3, config.head_channels[2], 32, 48)
+    assert features.separation.shape == (3, config.separation_channels, 16, 24)
+    assert features.low4.shape == (3, config.low_channels[0], 16, 24)
+    assert features.low2.shape == (3, config.low_channels[1], 32, 48)
     assert support.classes == SEGMENTS + 1
     assert support.mid.overall.shape == (SEGMENTS + 1, config.mid_channels)
     assert support.high.overall.shape == (SEGMENTS + 1, config.high_channels)
     assert match.maps.shape == (3, SEGMENTS, MATCH_CHANNELS, 8, 12)
+    assert match.fine.shape == (3, SEGMENTS, 2, 16, 24)
     assert match.coarse.shape == match.first.shape == (3, SEGMENTS + 1, 8, 12)
     assert match.prototypes.shape == (3, SEGMENTS, config.mid_channels + config.high_channels)
 
@@ -104,19 +108,21 @@ def test_logits_come_at_strides_two_and_eight(
     for hint in (None, evidence):
         prediction = network(features, support, hint)
         assert prediction.logits.shape == (3, SEGMENTS, 32, 48)
-        assert prediction.coarse.shape == (3, SEGMENTS, 8, 12)
+        assert prediction.decoded.coarse.shape == (3, SEGMENTS, 8, 12)
+        assert prediction.decoded.separated.shape == (3, SEGMENTS, 2, 16, 24)
         assert prediction.logits.isfinite().all()
         assert prediction.logits.std() > 1e-3
 
 
 def test_a_box_gives_the_logits_of_the_box(network: FewShotNetwork, images: Tensor, labels: Tensor) -> None:
     features, _, match = matched(network, images, labels)
-    whole, _ = network.decode(features, match, None, 1, (0, 8, 0, 12))
-    boxed, coarse = network.decode(features, match, None, 1, (0, 8, 2, 12))
-    assert boxed.shape == (3, 1, 32, 40)
-    assert coarse.shape == (3, 1, 8, 10)
+    whole = network.decode(features, match, None, 1, (0, 8, 0, 12))
+    boxed = network.decode(features, match, None, 1, (0, 8, 1, 12))
+    assert boxed.logits.shape == (3, 1, 32, 44)
+    assert boxed.coarse.shape == (3, 1, 8, 11)
     # Away from the box's own border the neighbourhood is the same.
-    torch.testing.assert_close(boxed[..., 16:], whole[..., 24:], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(boxed.coarse[..., 5:], whole.coarse[..., 6:], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(boxed.separated[..., 16:], whole.separated[..., 18:], rtol=1e-3, atol=1e-3)
 
 
 def test_encoder_stages_have_strides_2_to_32() -> None:
@@ -158,8 +164,8 @@ def test_one_segment_decoded_alone_is_the_same_as_with_the_others(
 ) -> None:
     features, _, match = matched(network, images, labels)
     box = (0, 8, 0, 12)
-    together, _ = network.decode(features, match, evidence, slice(None), box)
-    alone, _ = network.decode(features, match, evidence[:, 1:2], 1, box)
+    together = network.decode(features, match, evidence, slice(None), box).logits
+    alone = network.decode(features, match, evidence[:, 1:2], 1, box).logits
     torch.testing.assert_close(alone, together[:, 1:2], rtol=1e-4, atol=1e-4)
 
 
@@ -232,15 +238,40 @@ def test_an_evidence_switch_hides_that_evidence_only(
     assert torch.equal(evidence, kept), "the caller's evidence was changed"
 
 
-@pytest.mark.parametrize(("switch", "parts"), [("use_separation", ["separation"]), ("use_low_level", ["low4", "low2"])])
-def test_a_feature_switch_hides_those_features_only(
-    switch: str, parts: list[str], images: Tensor, labels: Tensor
+def test_the_low_level_switch_hides_boundaries_and_low_level_comparisons(images: Tensor, labels: Tensor) -> None:
+    ablated, full = lively_network(use_low_level=False), lively_network()
+    features, support, match = matched(ablated, images, labels)
+    assert not match.fine.any()
+    hidden = replace(features, low4=torch.zeros_like(features.low4), low2=torch.zeros_like(features.low2))
+    box = (0, 8, 0, 12)
+    torch.testing.assert_close(
+        ablated(features, support).logits, full.decode(hidden, match, None, slice(None), box).logits
+    )
+
+
+@pytest.mark.parametrize(
+    ("switch", "zeroed"),
+    [
+        # of each level: interacted, and its lead over background; self-learned, and its lead
+        ("use_mean_prototypes", [0, 1, 2, 3]),
+        ("use_peak_prototypes", [4, 5, 6, 7]),
+        ("use_self_learning", [2, 3, 6, 7]),
+        ("use_separation", [8, 9]),
+    ],
+)
+def test_a_switch_zeroes_its_own_of_the_second_comparisons(
+    switch: str, zeroed: list[int], network: FewShotNetwork, images: Tensor, labels: Tensor
 ) -> None:
-    ablated, full = lively_network(**{switch: False}), lively_network()
-    features, support, _ = matched(ablated, images, labels)
-    fields = {name: getattr(features, name) for name in Features.__dataclass_fields__}
-    hidden = Features(**(fields | {name: torch.zeros_like(fields[name]) for name in parts}))
-    torch.testing.assert_close(ablated(features, support).logits, full(hidden, support).logits)
+    _, _, match = matched(network, images, labels)
+    share = torch.rand(3, SEGMENTS, 8, 12, generator=torch.Generator().manual_seed(4))
+
+    def silent(asked: FewShotNetwork) -> list[int]:
+        again, separated = asked.matching.again(match, slice(None), (0, 8, 0, 12), share)
+        shown = [*again.unbind(dim=2), *separated.unbind(dim=2)]
+        return [i for i, maps in enumerate(shown) if not maps.any()]
+
+    assert silent(lively_network(**{switch: False})) == zeroed
+    assert silent(network) == []
 
 
 # Prototypes
@@ -392,12 +423,43 @@ def test_support_and_own_prototypes_are_mixed_half_and_half() -> None:
     assert mix(support, own).tolist() == [[[1, 2]], [[2, 1]]]
 
 
-def test_separation_splits_the_features_without_loss() -> None:
-    features, probability = torch.randn(2, 4, 3, 3), torch.rand(2, 5, 3, 3)
-    foreground, background = separate(features, probability)
-    assert foreground.shape == (2, 5, 4, 3, 3)
-    torch.testing.assert_close(foreground + background, features[:, None].expand_as(foreground))
-    torch.testing.assert_close(foreground[1, 3], features[1] * probability[1, 3])
+def test_separation_tells_foreground_from_background_by_the_querys_own_pixels() -> None:
+    torch.manual_seed(5)
+    features = 0.1 * torch.randn(1, 4, 32, 32)
+    truth = torch.zeros(32, 32, dtype=torch.bool)
+    truth[8:24, 8:24] = True
+    features[0, 0] += torch.where(truth, 1.0, -1.0)
+    share = torch.zeros(1, 1, 16, 16)
+    share[0, 0, 5:13, 3:11] = 0.9  # found off by a pixel of stride 8 in each direction
+    foreground, background = separated_maps(features, share)[0, 0]
+    outline = torch.zeros_like(truth)
+    outline[5:27, 5:27] = True
+    outline[11:21, 11:21] = False
+    found = F.interpolate(share, scale_factor=2)[0, 0] > 0.5
+    errors_before = (found != truth)[outline].float().mean()
+    errors_after = ((foreground > background) != truth)[outline].float().mean()
+    assert errors_before > 0.2
+    assert errors_after < 0.4 * errors_before
+    # where nothing was found near there is no foreground to be like
+    assert not foreground[:, 31].any()
+
+
+def test_separation_is_that_of_a_plain_loop() -> None:
+    torch.manual_seed(6)
+    features, share = torch.randn(2, 3, 8, 8), torch.rand(2, 2, 4, 4)
+    small = F.avg_pool2d(features, 2)
+    means = torch.zeros(2, 2, 2, 3, 4, 4)
+    for q, s, row, column in product(range(2), range(2), range(4), range(4)):
+        rows, columns = slice(max(row - 2, 0), row + 3), slice(max(column - 2, 0), column + 3)
+        part = share[q, s, rows, columns]
+        for i, weight in enumerate((part, 1 - part)):
+            mean = (small[q, :, rows, columns] * weight).sum(dim=(1, 2)) / weight.sum()
+            means[q, s, i, :, row, column] = mean / mean.norm()
+    unit = features / features.norm(dim=1, keepdim=True)
+    for q, s, i in product(range(2), range(2), range(2)):
+        fine = F.interpolate(means[q, s, i][None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+        expected = (fine * unit[q]).sum(dim=0)
+        torch.testing.assert_close(separated_maps(features, share)[q, s, i], expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_strongest_other_is_that_of_a_loop() -> None:

@@ -34,8 +34,9 @@ def a_support(network: FewShotNetwork, slices: int, segments: int) -> SupportSet
         labels[:, 20 + 60 * row : 50 + 60 * row, 20 + 60 * column : 60 + 60 * column] = segment + 1
     c = network.config
     maps = [torch.randn(slices, n, 32, 32) for n in (c.mid_channels, c.high_channels)]
-    features = Features(maps[0], maps[1], maps[0][:, :1], maps[0][:, :1], maps[0][:, :1])
-    return network.build_support(features, class_fractions(labels, segments, 8))
+    low = torch.randn(slices, c.separation_channels, 64, 64)
+    features = Features(maps[0], maps[1], low, maps[0][:, :1], maps[0][:, :1])
+    return network.build_support(features, class_fractions(labels, segments, 4))
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ class FramePass:
                 if box is None:
                     continue
                 shown = None if hint is None else hint[:, row : row + 1].to(self.device)
-                logits, _ = self.network.decode(features, match, shown, segment - 1, box)
+                logits = self.network.decode(features, match, shown, segment - 1, box).logits
                 top, bottom, left, right = (4 * b for b in box)
                 result[row, slices, top:bottom, left:right] = logits[:, 0].half().cpu()
             tick(len(slices))
@@ -185,10 +185,10 @@ class FramePass:
         for position, mask in zip(painted.positions, painted.masks, strict=True):
             tick(0)
             labels = self.frame.cut_labels(mask[None])
-            own.append((self._features([position]), class_fractions(labels, segments, 8).to(self.device)))
+            own.append((self._features([position]), class_fractions(labels, segments, 4).to(self.device)))
         for s in foreign:
             tick(0)
-            others.append((self.encode(s.image[None]), class_fractions(s.labels[None], segments, 8).to(self.device)))
+            others.append((self.encode(s.image[None]), class_fractions(s.labels[None], segments, 4).to(self.device)))
         return own, others
 
     def support(self, own: list[tuple[Features, Tensor]], others: list[tuple[Features, Tensor]]) -> SupportSet:

@@ -61,12 +61,13 @@ class Outlook:
         self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
         self._network = 1.0 if device.type == "cpu" else _CARD
 
-    def within(self, looks: Looks, further: int) -> list[Leg]:
+    def within(self, looks: Looks, reviewed: int, further: int) -> list[Leg]:
         """A run with painted slices of the query.
 
         Args:
             looks: guided by them.
-            further: number of slices that are reviewed for a second look.
+            reviewed: number of slices that are reviewed for each further look.
+            further: number of further looks.
         """
         ahead = [self._tuning(looks.frame)]
         if len(looks.present) < self._segments:
@@ -74,8 +75,8 @@ class Outlook:
             ahead += self._search(looks.frame, self._segments - len(looks.present))
         guided = self._guided(looks)
         ahead += guided
-        if further:
-            ahead += [self._review(further), *guided]
+        for _ in range(further):
+            ahead += [self._review(reviewed), *guided]
         return ahead + self.end()
 
     def across(self, frame: Frame, tune: bool, zoom: bool, again: bool) -> list[Leg]:

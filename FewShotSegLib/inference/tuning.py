@@ -217,14 +217,10 @@ def _some(segments: list[int], turn: int) -> list[int]:
 def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tensor:
     """Cross entropy and Dice loss of some segments."""
     which = torch.tensor(segments, device=lesson.labels.device) - 1
-    match = replace(
-        lesson.match,
-        maps=lesson.match.maps[:, which],
-        coarse=lesson.match.coarse[:, [0, *segments]],
-        prototypes=lesson.match.prototypes[:, which],
-    )
+    match = lesson.match.of(segments)
     height, width = match.maps.shape[-2:]
-    logits, _ = network.decode(lesson.features, match, lesson.evidence[:, which], slice(None), (0, height, 0, width))
+    box = (0, height, 0, width)
+    logits = network.decode(lesson.features, match, lesson.evidence[:, which], slice(None), box).logits
     truth = torch.stack([lesson.labels == segment for segment in segments], dim=1).float()
     target = (truth * torch.arange(1, len(segments) + 1, device=truth.device)[:, None, None]).sum(dim=1).long()
     full = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)

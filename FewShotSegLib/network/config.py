@@ -15,12 +15,15 @@ class NetworkConfig:
     Attributes:
         mid_channels: channels of the mid-level map (stride 8).
         high_channels: channels of the high-level map (stride 8).
+        separation_channels: channels of the low-level map that is split into foreground and background (stride 4).
+        low_channels: channels of the boundary maps at strides 4 and 2.
+        head_channels: of the segment head at strides 8, 4 and 2.
         cells: a support slice is cut into `cells` x `cells` cells; each cell gives local prototypes.
         use_mean_prototypes: mean prototypes on mid-level features (paper: IPL).
         use_peak_prototypes: peak prototypes on high-level features (paper: deep encoding-decoding module, IPL).
         use_interaction: support and query prototypes interact (paper: IPL).
         use_self_learning: query-guided self-learning prototypes (paper: SL).
-        use_separation: foreground and background separated at feature level (paper: SL).
+        use_separation: foreground and background separated at feature level by the query's own features (paper: SL).
         use_low_level: low-level maps complete the boundary (paper: SL).
         use_shape: the shape interpolated between painted slices (this project).
         use_geodesic: geodesic distances from the painted slices (this project).
@@ -29,8 +32,9 @@ class NetworkConfig:
 
     mid_channels: int = 64
     high_channels: int = 96
-    separation_channels: int = 24
-    head_channels: tuple[int, int, int] = (48, 24, 8)
+    separation_channels: int = 16
+    low_channels: tuple[int, int] = (24, 8)
+    head_channels: tuple[int, int, int] = (48, 32, 16)
     cells: int = 4
     use_mean_prototypes: bool = True
     use_peak_prototypes: bool = True

@@ -2,7 +2,8 @@
 
 The paper fixes that a deep encoding-decoding module learns high-level features of support and query (Song et al. 2025,
 abstract). This project's reading: the deepest stage gets global context and is decoded back to stride 8 with skips
-(high level); strides 8 and 16 joined without the deepest stage are the mid level; strides 2 and 4 the low level.
+(high level); strides 8 and 16 joined without the deepest stage are the mid level; strides 2 and 4 the low level, where
+one map is for comparing and two are for boundaries.
 All maps are computed once per slice, whatever the number of segments.
 """
 
@@ -25,7 +26,7 @@ class Features:
     Attributes:
         mid: mid-level map, stride 8.
         high: high-level map, stride 8.
-        separation: projection that the self-learning module splits into foreground and background, stride 8.
+        separation: low-level map in which foreground and background are compared and separated, stride 4.
         low4: class-free boundary features, stride 4.
         low2: class-free boundary features, stride 2.
     """
@@ -63,7 +64,7 @@ def upsample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     return F.interpolate(x, size=tuple(size[-2:]), mode="bilinear", align_corners=False)
 
 
-class _Block(nn.Module):
+class ContextBlock(nn.Module):
     """Depthwise-separable convolution with a residual; cheap context at low resolution."""
 
     def __init__(self, channels: int, kernel: int = 5) -> None:
@@ -82,27 +83,27 @@ class EncodingDecodingModule(nn.Module):
         super().__init__()
         c2, c4, c8, c16, c32 = LiteEncoder.channels
         high, mid = config.high_channels, config.mid_channels
-        h4, h2 = config.head_channels[1:]
+        low4, low2 = config.low_channels
         self.encoder = LiteEncoder()
         self.deep = nn.Conv2d(c32, 128, 1)
         self.context = nn.Conv2d(c32, 128, 1)
-        self.deep_block = _Block(128)
+        self.deep_block = ContextBlock(128)
         self.skip16 = nn.Conv2d(c16, 128, 1)
-        self.block16 = _Block(128)
+        self.block16 = ContextBlock(128)
         self.narrow16 = nn.Conv2d(128, high, 1)
         self.skip8 = nn.Conv2d(c8, high, 1)
         self.fuse8 = nn.Conv2d(high, high, 3, padding=1)
-        self.block8 = _Block(high)
+        self.block8 = ContextBlock(high)
         self.mid16 = nn.Conv2d(c16, mid, 1)
         self.mid8 = nn.Conv2d(c8, mid, 1)
-        self.mid_block = _Block(mid, 3)
-        self.separation = nn.Conv2d(high + mid, config.separation_channels, 1)
+        self.mid_block = ContextBlock(mid, 3)
         self.high4 = nn.Conv2d(high, 32, 1)
         self.low4 = nn.Conv2d(32 + c4, 32, 3, padding=1)
-        self.low4_out = nn.Conv2d(32, h4, 1)
+        self.separation = nn.Conv2d(32, config.separation_channels, 1)
+        self.low4_out = nn.Conv2d(32, low4, 1)
         self.low2 = nn.Conv2d(16 + c2, 16, 3, padding=1)
         self.narrow4 = nn.Conv2d(32, 16, 1)
-        self.low2_out = nn.Conv2d(16, h2, 1)
+        self.low2_out = nn.Conv2d(16, low2, 1)
 
     def forward(self, images: Tensor) -> Features:
         s2, s4, s8, s16, s32 = self.encoder(images)
@@ -113,7 +114,6 @@ class EncodingDecodingModule(nn.Module):
         x = F.relu(upsample(x, s8.shape) + self.skip8(s8))
         high = self.block8(self.fuse8(x))
         mid = self.mid_block(F.relu(upsample(self.mid16(s16), s8.shape) + self.mid8(s8)))
-        separation = F.relu(self.separation(torch.cat([high, mid], dim=1)))
         x4 = F.relu(self.low4(torch.cat([upsample(self.high4(high), s4.shape), s4], dim=1)))
         x2 = F.relu(self.low2(torch.cat([upsample(self.narrow4(x4), s2.shape), s2], dim=1)))
-        return Features(mid, high, separation, self.low4_out(x4), self.low2_out(x2))
+        return Features(mid, high, self.separation(x4), self.low4_out(x4), self.low2_out(x2))

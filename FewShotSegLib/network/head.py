@@ -1,7 +1,8 @@
-"""Segment head: from similarity maps, separated features, evidence and low-level maps to a segment's logit at stride 2.
+"""Segment head: from similarity maps, evidence and low-level maps to a segment's logit at stride 2.
 
 One small head with shared weights serves every segment, so segments can be in any number and order. It runs inside a
-box of the slice (the structure's surroundings), on features computed once per slice.
+box of the slice (the structure's surroundings), on features computed once per slice. It works in two parts: what the
+first finds at stride 8 lets the query's own features be compared, and the second has these comparisons too.
 """
 
 from __future__ import annotations
@@ -12,59 +13,96 @@ from torch.nn import functional as F
 
 from ..evidence import EVIDENCE_CHANNELS
 from .config import NetworkConfig
-from .encoding_decoding import upsample
-from .matching import MATCH_CHANNELS
+from .encoding_decoding import ContextBlock, upsample
+from .matching import AGAIN_CHANNELS, FINE_CHANNELS, MATCH_CHANNELS
+
+
+class Pointwise(nn.Conv2d):
+    """Convolution of 1 x 1, as a matrix product: in the memory order of the activations nothing has to be copied."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
 
 
 class SegmentHead(nn.Module):
-    """Decodes N (query, segment) pairs."""
+    """Decodes N (query, segment) pairs: `look`, then `complete`."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         h8, h4, h2 = config.head_channels
-        inputs = MATCH_CHANNELS + 2 * config.separation_channels + EVIDENCE_CHANNELS
-        self.join8 = nn.Conv2d(inputs, h8, 1)
+        low4, low2 = config.low_channels
+        self.join8 = Pointwise(MATCH_CHANNELS + EVIDENCE_CHANNELS, h8)
         self.conv8 = nn.Conv2d(h8, h8, 3, padding=1)
-        self.logit8 = nn.Conv2d(h8, 1, 1)
-        self.narrow8 = nn.Conv2d(h8, h4, 1)
-        self.condition = nn.Linear(config.mid_channels + config.high_channels, h4)
-        self.join4 = nn.Conv2d(2 * h4 + EVIDENCE_CHANNELS + 1, h4, 1)
+        self.block8 = ContextBlock(h8, 7)
+        self.logit8 = Pointwise(h8, 1)
+        self.narrow8 = Pointwise(h8, h4)
+        self.condition = nn.Linear(config.mid_channels + config.high_channels, low4)
+        self.join4 = Pointwise(h4 + 1 + low4 + EVIDENCE_CHANNELS + AGAIN_CHANNELS + FINE_CHANNELS, h4)
         self.conv4 = nn.Conv2d(h4, h4, 3, padding=1)
-        self.narrow4 = nn.Conv2d(h4, h2, 1)
-        self.join2 = nn.Conv2d(2 * h2 + EVIDENCE_CHANNELS, h2, 1)
+        self.block4 = ContextBlock(h4, 5)
+        self.narrow4 = Pointwise(h4, h2)
+        self.join2 = Pointwise(h2 + low2 + EVIDENCE_CHANNELS, h2)
         self.conv2 = nn.Conv2d(h2, h2, 3, padding=1)
-        self.logit2 = nn.Conv2d(h2, 1, 1)
+        self.logit2 = Pointwise(h2, 1)
         nn.init.zeros_(self.condition.weight)
         nn.init.zeros_(self.condition.bias)
 
-    def forward(
-        self, maps: Tensor, separated: Tensor, low4: Tensor, low2: Tensor, evidence: Tensor, prototypes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Decodes.
+    def look(self, maps: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
+        """First part.
 
         Args:
             maps: (N, MATCH_CHANNELS, h, w) at stride 8.
-            separated: (N, 2 * Cs, h, w) foreground and background features.
+            evidence: (N, EVIDENCE_CHANNELS, 4h, 4w) at stride 2, zeros where there is none.
+
+        Returns:
+            state (N, H8, h, w) and logit (N, 1, h, w), positive inside.
+        """
+        x = F.relu(self.join8(joined(maps, F.avg_pool2d(evidence, 4))))
+        x = x + F.relu(self.conv8(x))
+        x = self.block8(x)
+        return x, self.logit8(x)
+
+    def complete(
+        self,
+        state: Tensor,
+        coarse: Tensor,
+        again: Tensor,
+        fine: Tensor,
+        low4: Tensor,
+        low2: Tensor,
+        evidence: Tensor,
+        prototypes: Tensor,
+    ) -> Tensor:
+        """Second part.
+
+        Args:
+            state, coarse: of the first part.
+            again: (N, AGAIN_CHANNELS, h, w) comparisons with the query's own prototypes.
+            fine: (N, FINE_CHANNELS, 2h, 2w) comparisons of low-level features.
             low4: (N, C4, 2h, 2w).
             low2: (N, C2, 4h, 4w).
-            evidence: (N, EVIDENCE_CHANNELS, 4h, 4w), zeros where there is none.
+            evidence: as for the first part.
             prototypes: (N, Cm + Ch) of the pair's segment.
 
         Returns:
-            logit at stride 2 (N, 4h, 4w) and at stride 8 (N, h, w); positive inside.
+            logit at stride 2 (N, 4h, 4w), positive inside.
         """
-        evidence4 = F.avg_pool2d(evidence, 2)
-        evidence8 = F.avg_pool2d(evidence4, 2)
-        x = F.relu(self.join8(torch.cat([maps, separated, evidence8], dim=1)))
-        x = x + F.relu(self.conv8(x))
-        coarse = self.logit8(x)
         gate = 1 + self.condition(prototypes)[:, :, None, None]
-        x = upsample(torch.cat([self.narrow8(x), coarse], dim=1), low4.shape)
-        x = torch.cat([x, low4 * gate, evidence4], dim=1)
+        x = upsample(joined(self.narrow8(state), coarse, again), low4.shape)
+        x = joined(x, fine, low4 * gate, F.avg_pool2d(evidence, 2))
         x = F.relu(self.join4(x))
         x = x + F.relu(self.conv4(x))
-        x = torch.cat([upsample(self.narrow4(x), low2.shape), low2, evidence], dim=1)
+        x = self.block4(x)
+        x = joined(upsample(self.narrow4(x), low2.shape), low2, evidence)
         x = F.relu(self.join2(x))
         x = x + F.relu(self.conv2(x))
         logit = self.logit2(x) + upsample(coarse, low2.shape)
-        return logit[:, 0], coarse[:, 0]
+        return logit[:, 0]
+
+
+def joined(*maps: Tensor) -> Tensor:
+    """Maps (N, C_i, h, w) joined along the channels, in the memory order that convolutions take."""
+    return torch.cat([m.contiguous(memory_format=torch.channels_last) for m in maps], dim=1)

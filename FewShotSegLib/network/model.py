@@ -13,25 +13,37 @@ from .config import NetworkConfig
 from .encoding_decoding import EncodingDecodingModule, Features
 from .head import SegmentHead
 from .matching import Match, Matching, SupportSet
-from .self_learning import separate
 
 Box = tuple[int, int, int, int]
 """top, bottom, left, right in pixels of the stride-8 map, end exclusive."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Logits of L segments in Q queries; background has logit 0.
+class Decoded:
+    """What the head made of L segments in Q queries, inside a box of h x w pixels of stride 8.
 
     Attributes:
-        logits: (Q, L, H / 2, W / 2).
-        coarse: (Q, L, H / 8, W / 8) of the head's first stage.
-        match: similarity maps and matching logits.
+        logits: (Q, L, 4h, 4w); background has logit 0.
+        coarse: (Q, L, h, w) of the head's first part.
+        separated: (Q, L, 2, 2h, 2w) cosines with the query's own foreground and background.
     """
 
     logits: Tensor
     coarse: Tensor
+    separated: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the head made of whole slices, and the match that it was made from."""
+
+    decoded: Decoded
     match: Match
+
+    @property
+    def logits(self) -> Tensor:
+        """(Q, L, H / 2, W / 2); background has logit 0."""
+        return self.decoded.logits
 
 
 class FewShotNetwork(nn.Module):
@@ -55,7 +67,7 @@ class FewShotNetwork(nn.Module):
 
         Args:
             features: of the S slices.
-            masks: (S, L + 1, H / 8, W / 8), class fractions per pixel, class 0 is background.
+            masks: (S, L + 1, H / 4, W / 4), class fractions per pixel, class 0 is background.
         """
         return self.matching.build(features, masks)
 
@@ -65,29 +77,20 @@ class FewShotNetwork(nn.Module):
 
     def decode(
         self, features: Features, match: Match, evidence: Tensor | None, segment: int | slice, box: Box
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Decoded:
         """Runs the segment head for some segments inside a box.
 
         Args:
             features: of the Q queries.
             match: their match.
             evidence: (Q, L', EVIDENCE_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
-            segment: which segments.
+            segment: which segments, 0..L - 1.
             box: where.
-
-        Returns:
-            logits (Q, L', 4h, 4w) at stride 2 and (Q, L', h, w) at stride 8, inside the box.
         """
         which = slice(segment, segment + 1) if isinstance(segment, int) else segment
         top, bottom, left, right = box
         maps = match.maps[:, which, :, top:bottom, left:right]
         queries, segments = maps.shape[:2]
-        probability = match.coarse.softmax(dim=1)[:, 1:][:, which, top:bottom, left:right]
-        f = features.separation[:, :, top:bottom, left:right].to(maps.dtype)
-        foreground, background = separate(f, probability)
-        separated = torch.cat([foreground, background], dim=2)
-        if not self.config.use_separation:
-            separated = torch.zeros_like(separated)
         low4 = features.low4[:, :, 2 * top : 2 * bottom, 2 * left : 2 * right]
         low2 = features.low2[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right]
         if not self.config.use_low_level:
@@ -96,15 +99,23 @@ class FewShotNetwork(nn.Module):
             shown = maps.new_zeros(queries, segments, EVIDENCE_CHANNELS, *low2.shape[-2:])
         else:
             shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
-        logits, coarse = self.head(
-            maps.flatten(0, 1),
-            separated.flatten(0, 1),
+        shown = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        state, coarse = self.head.look(maps.flatten(0, 1), shown)
+        share = coarse.detach().sigmoid().float().view(queries, segments, *coarse.shape[-2:])
+        again, separated = self.matching.again(match, which, box, share)
+        fine = torch.cat([match.fine[:, which, :, 2 * top : 2 * bottom, 2 * left : 2 * right], separated], dim=2)
+        logits = self.head.complete(
+            state,
+            coarse,
+            again.flatten(0, 1),
+            fine.flatten(0, 1),
             low4.repeat_interleave(segments, dim=0),
             low2.repeat_interleave(segments, dim=0),
-            shown.flatten(0, 1),
+            shown,
             match.prototypes[:, which].flatten(0, 1),
         )
-        return logits.unflatten(0, (queries, segments)), coarse.unflatten(0, (queries, segments))
+        pairs = (queries, segments)
+        return Decoded(logits.unflatten(0, pairs), coarse[:, 0].unflatten(0, pairs), separated)
 
     def _switch(self, evidence: Tensor) -> Tensor:
         config = self.config
@@ -125,8 +136,7 @@ class FewShotNetwork(nn.Module):
         """
         match = self.match(features, support)
         height, width = features.mid.shape[-2:]
-        logits, coarse = self.decode(features, match, evidence, slice(None), (0, height, 0, width))
-        return Prediction(logits.float(), coarse.float(), match)
+        return Prediction(self.decode(features, match, evidence, slice(None), (0, height, 0, width)), match)
 
 
 def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:

@@ -92,8 +92,8 @@ class PrototypeSet:
         scale: (C,) standard deviation over the support's pixels; divided by, so that no channel drowns the others.
         overall: (L + 1, C) one prototype per class.
         present: (L + 1,) bool, class seen in the support.
-        local: (M, C) local prototypes of all classes.
-        local_class: (M,) class of each local prototype.
+        local: (M, C) local prototypes of all classes, ordered by class.
+        local_class: (M,) class of each local prototype, not falling.
     """
 
     center: Tensor
@@ -135,8 +135,9 @@ def build_prototypes(features: Tensor, masks: Tensor, cells: int, pool: Pool, li
     keep &= weights > 0
     limits = [limit] + [max(limit // max(classes - 1, 1), 8)] * (classes - 1)
     keep = _strongest(keep, weights, limits)
-    index = torch.arange(classes, device=masks.device)[None, :, None].expand_as(weights)
-    return PrototypeSet(center, scale, overall, weight > 0, prototypes[keep], index[keep])
+    index = torch.arange(classes, device=masks.device)[:, None, None].expand_as(weights.transpose(0, 1))
+    kept = keep.transpose(0, 1)
+    return PrototypeSet(center, scale, overall, weight > 0, prototypes.transpose(0, 1)[kept], index[kept])
 
 
 def _strongest(keep: Tensor, weights: Tensor, limits: list[int]) -> Tensor:
@@ -167,7 +168,7 @@ def local_maps(features: Tensor, prototypes: PrototypeSet, temperature: Tensor |
     """Softmax-weighted cosine with the local prototypes of each class, and of all other classes together.
 
     As ALPNet's adaptive local prototypes; the sums over "all others" come from the totals, so the cost is one product
-    with the prototypes, whatever the number of classes.
+    with the prototypes, whatever the number of classes, and sums over each class's own.
 
     Args:
         features: (Q, C, h, w), standardized.
@@ -180,9 +181,11 @@ def local_maps(features: Tensor, prototypes: PrototypeSet, temperature: Tensor |
     classes = prototypes.overall.shape[0]
     cosine = cosine_maps(features, prototypes.local)
     weight = torch.exp(cosine * temperature)
-    membership = F.one_hot(prototypes.local_class, classes).to(cosine.dtype)
-    top = torch.einsum("qmhw,mk->qkhw", weight * cosine, membership)
-    bottom = torch.einsum("qmhw,mk->qkhw", weight, membership)
+    counts = torch.bincount(prototypes.local_class, minlength=classes).tolist()
+    top, bottom = (
+        torch.stack([part.sum(dim=1) for part in maps.split(counts, dim=1)], dim=1)
+        for maps in (weight * cosine, weight)
+    )
     own = torch.where(bottom > 0, top / bottom.clamp_min(1e-6), -torch.ones_like(top))
     top_others = top.sum(dim=1, keepdim=True) - top
     bottom_others = bottom.sum(dim=1, keepdim=True) - bottom

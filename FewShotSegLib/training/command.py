@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=plan.rate, help="learning rate of the new layers")
     parser.add_argument("--cooldown", type=float, default=plan.cooldown, help="part of the run in which the rate falls")
     parser.add_argument("--start-from", default="", help="weights (.safetensors) to start from instead of ImageNet's")
+    parser.add_argument("--frozen-encoder", action="store_true", help="train what follows the encoder only: quicker")
     parser.add_argument("--only-export", action="store_true", help="write curves and weights of the last checkpoint")
 
 
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
                 within=args.within,
                 minutes=args.minutes,
                 start_from=args.start_from,
+                frozen=args.frozen_encoder,
             )
         )
     about = export(args.run, args.run / "ipl_sl.safetensors", NetworkConfig())

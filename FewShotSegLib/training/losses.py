@@ -41,15 +41,20 @@ def group_losses(
     segments = prediction.logits.shape[1]
     full = upsample(with_background(prediction.logits), labels.shape)
     target = F.one_hot(labels, segments + 1).permute(0, 3, 1, 2).float()
-    fractions = class_fractions(labels, segments, 8)
+    fine = class_fractions(labels, segments, 4)
+    fractions = F.avg_pool2d(fine, 2)
+    own, others = prediction.decoded.separated.unbind(dim=2)
+    lead = network.matching.scale.detach().exp() * (own - others)
     return {
         "cross_entropy": F.cross_entropy(full, labels),
         "dice": soft_dice(full.softmax(dim=1), target),
-        "coarse": 0.3 * _soft_cross_entropy(with_background(prediction.coarse), fractions),
+        "coarse": 0.3 * _soft_cross_entropy(with_background(prediction.decoded.coarse), fractions),
         "matching": 0.3 * _soft_cross_entropy(prediction.match.coarse, fractions),
         "prototypes": 0.1 * _soft_cross_entropy(prediction.match.first, fractions),
         "mean_prototypes": 0.1 * _soft_cross_entropy(prediction.match.levels[0], fractions),
         "peak_prototypes": 0.15 * _soft_cross_entropy(prediction.match.levels[1], fractions),
+        "low_prototypes": 0.1 * _soft_cross_entropy(prediction.match.levels[2], fine),
+        "separation": 0.1 * _near(fine[:, 1:], lead),
         "interaction": 0.05 * network.matching.losses(features, fractions, support),
     }
 
@@ -57,6 +62,13 @@ def group_losses(
 def _soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     # A class missing from the support has a logit of about -1e4; it must not make the loss explode.
     return -(target * F.log_softmax(logits, dim=1).clamp_min(-20)).sum(dim=1).mean()
+
+
+def _near(target: Tensor, logits: Tensor) -> Tensor:
+    """Cross entropy of each segment alone, (Q, L, h, w), where foreground or background of it is near."""
+    known = logits.detach() != 0
+    wrong = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (wrong * known).sum() / known.sum().clamp_min(1)
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ def load_network(path: str | Path | None = None, **switches: bool) -> FewShotNet
             f"{file} has the format {metadata.get('format')!r}, expected {_FORMAT!r}; use weights of this version."
         )
     fields = json.loads(metadata["config"])
-    fields["head_channels"] = tuple(fields["head_channels"])
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     config = NetworkConfig(**(fields | switches))
     network = FewShotNetwork(config)
     try:

@@ -90,8 +90,8 @@ class Baseline(nn.Module):
         return Features(s8, s16, s32, s4, s2)
 
     def build_support(self, features: Features, masks: Tensor) -> BaselineSupport:
-        """Support set from S encoded slices and class fractions (S, L + 1, h, w) at stride 8."""
-        return BaselineSupport(features, masks)
+        """Support set from S encoded slices and class fractions (S, L + 1, 2h, 2w) at stride 4."""
+        return BaselineSupport(features, F.avg_pool2d(masks, 2))
 
     def match(self, features: Features, support: BaselineSupport) -> BaselineMatch:
         """Compares Q encoded queries with the support."""
@@ -100,20 +100,13 @@ class Baseline(nn.Module):
 
     def decode(
         self, features: Features, match: BaselineMatch, evidence: Tensor | None, segment: int | slice, box: Box
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of some segments inside a box of the stride-8 map; the evidence is not used.
-
-        Returns:
-            (Q, L', 4h, 4w) at stride 2 and (Q, L', h, w) at stride 8.
-        """
+    ) -> BaselinePrediction:
+        """Logits (Q, L', 4h, 4w) of some segments inside a box of the stride-8 map; the evidence is not used."""
         which = slice(segment, segment + 1) if isinstance(segment, int) else segment
         top, bottom, left, right = box
-        coarse = match.coarse[:, 1:][:, which]
-        full = _resized(match.logits[:, which], (4 * coarse.shape[-2], 4 * coarse.shape[-1]))
-        return (
-            full[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right].float(),
-            coarse[:, :, top:bottom, left:right].float(),
-        )
+        height, width = match.coarse.shape[-2:]
+        full = _resized(match.logits[:, which], (4 * height, 4 * width))
+        return BaselinePrediction(full[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right].float())
 
     def forward(self, features: Features, support: BaselineSupport) -> BaselinePrediction:
         """Segments Q encoded queries over whole slices."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional as F
 
 from FewShotSegLib.evaluation.baselines.base import BaselinePrediction
 from FewShotSegLib.evaluation.baselines.catalogue import BASELINES, save_baseline
@@ -66,10 +67,10 @@ class BaselineTrainer(Trainer):
         images = group.images.to(self.device).contiguous(memory_format=torch.channels_last)
         labels = group.labels.to(self.device)
         network, s = self.network, group.supports
-        fractions = class_fractions(labels, group.segments, 8)
+        fractions = class_fractions(labels, group.segments, 4)
         features = network.encode(images)
         support = network.build_support(features[:s], fractions[:s])
-        prediction, losses = network.losses(features[s:], support, labels[s:], fractions[s:])  # type: ignore[operator]
+        prediction, losses = network.losses(features[s:], support, labels[s:], F.avg_pool2d(fractions[s:], 2))  # type: ignore[operator]
         return prediction, losses, labels[s:]
 
 
