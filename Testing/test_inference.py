@@ -14,7 +14,7 @@ from FewShotSegLib.inference.layers import Layer, merge
 from FewShotSegLib.inference.pipeline import choose_support, slices_with
 from FewShotSegLib.inference.refinement import Refinement, guided_filter, segments_that_gain
 from FewShotSegLib.inference.request import ForeignSlice
-from FewShotSegLib.inference.self_painted import halfway_slices, sure_ends, sure_slices, with_slices, with_sure_slices
+from FewShotSegLib.inference.self_painted import halfway_slices, sure_slices, with_slices, with_sure_slices
 from FewShotSegLib.network.matching import Match
 from FewShotSegLib.preprocessing.frame import Frame, body_bounds, frame_around, is_whole
 from FewShotSegLib.preprocessing.intensity import in_hounsfield_units, window_of
@@ -72,27 +72,6 @@ def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> No
     assert len(sure.positions) == 3
     assert all(12 <= z < 22 for z in sure.positions)
     assert (sure.masks == labels[sure.positions]).all()
-
-
-def test_sure_ends_are_those_of_each_structures_run() -> None:
-    labels = np.zeros((30, 32, 32), np.int32)
-    labels[10:22] = a_disc(32, 16, 16, 8)
-    labels[4:9, 20:30, 20:30] = 2
-    confidence = np.full(labels.shape, 0.9, np.float32)
-    confidence[21] = 0.3
-    ends = sure_ends(labels, confidence, 3)
-    assert ends.positions == [4, 6, 8, 10, 15, 20]
-    assert (ends.masks == labels[ends.positions]).all()
-    assert sure_ends(labels, np.zeros_like(confidence), 3).positions == []
-
-
-def test_the_ends_of_many_structures_are_thinned_out_evenly() -> None:
-    labels = np.zeros((90, 32, 32), np.int32)
-    for segment in range(1, 21):
-        labels[4 * segment : 4 * segment + 3, :8, :8] = segment
-    ends = sure_ends(labels, np.ones(labels.shape, np.float32), 20)
-    assert len(ends.positions) == 16
-    assert (ends.positions[0], ends.positions[-1]) == (4, 82)
 
 
 def test_sure_slices_join_those_that_are_painted_and_lie_together() -> None:

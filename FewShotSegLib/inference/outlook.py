@@ -61,13 +61,12 @@ class Outlook:
         self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
         self._network = 1.0 if device.type == "cpu" else _CARD
 
-    def within(self, looks: Looks, reviewed: int, further: int) -> list[Leg]:
+    def within(self, looks: Looks, further: int) -> list[Leg]:
         """A run with painted slices of the query.
 
         Args:
             looks: guided by them.
-            reviewed: number of slices that are reviewed for each further look.
-            further: number of further looks.
+            further: number of slices that are reviewed for a second look.
         """
         ahead = [self._tuning(looks.frame)]
         if len(looks.present) < self._segments:
@@ -75,8 +74,8 @@ class Outlook:
             ahead += self._search(looks.frame, self._segments - len(looks.present))
         guided = self._guided(looks)
         ahead += guided
-        for _ in range(further):
-            ahead += [self._review(reviewed), *guided]
+        if further:
+            ahead += [self._review(further), *guided]
         return ahead + self.end()
 
     def across(self, frame: Frame, tune: bool, zoom: bool, again: bool) -> list[Leg]:

@@ -33,7 +33,7 @@ from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
 from .request import ForeignSlice, Request
-from .self_painted import halfway_slices, sure_ends, sure_slices, with_slices, with_sure_slices
+from .self_painted import halfway_slices, sure_slices, with_slices, with_sure_slices
 from .slice_alignment import SliceAlignment
 from .tuning import STEPS, tuned
 
@@ -54,8 +54,6 @@ _GUIDED_SHARE = 0.5
 # What logits lose for every `reach` further beyond the painted slices than this.
 _BEYOND = 3.0
 _USUAL = 0.9
-# Looks that go on from where the one before was sure, if painted slices lie together.
-_GROWING_LOOKS = 2
 _MOST_SUPPORTS = 24
 _NEGATIVES = 3
 
@@ -106,35 +104,29 @@ class Pipeline:
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
     def _within(self, request: Request) -> list[Layer]:
-        reviewed, looks = self._further_looks(request) if self.again else (0, 0)
-        self.course.expect(self._outlook.within(self._looks(request), reviewed, looks))
+        further = self._further_slices(request) if self.again else []
+        self.course.expect(self._outlook.within(self._looks(request), len(further)))
         if self.tune and len(request.painted.positions) > 1:
             self._tuned_network = self._tuned(request, self._looks(request).frame)
         layers = self._guided(request)
-        for look in range(looks):
-            more = self._further_painted(request, layers)
-            if more is request.painted:  # a further look would only repeat the first
-                self.course.expect(self._outlook.end())
-                break
-            guided = self._guided(replace(request, painted=more), search=False)
-            layers += self._half_believed(guided) if look == looks - 1 else guided
+        if further:
+            labels, confidence = self._seen(request, layers, further)
+            if request.painted.reach is None:
+                more = with_sure_slices(request.painted, sure_slices(labels, confidence, len(request.values)))
+                if more is request.painted:  # a second look would only repeat the first
+                    self.course.expect(self._outlook.end())
+                    return layers
+            else:
+                more = with_slices(request.painted, further, labels)
+            layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
         return layers
 
     @staticmethod
-    def _further_looks(request: Request) -> tuple[int, int]:
-        """How many slices are reviewed for each further look, and how many of these looks there are to be."""
+    def _further_slices(request: Request) -> list[int]:
+        """Slices that a first look is to show: of the middle between painted ones, or all where these lie together."""
         if request.painted.reach is None:
-            return request.view.shape[0], _GROWING_LOOKS
-        between = len(halfway_slices(request.painted))
-        return between, min(between, 1)
-
-    def _further_painted(self, request: Request, layers: list[Layer]) -> Painted:
-        """Painted slices and some that the layers show: from between them, or further out where they lie together."""
-        if request.painted.reach is None:
-            labels, confidence = self._seen(request, layers)
-            return with_sure_slices(request.painted, sure_ends(labels, confidence, len(request.values)))
-        between = halfway_slices(request.painted)
-        return with_slices(request.painted, between, self._seen(request, layers, between)[0])
+            return list(range(request.view.shape[0]))
+        return halfway_slices(request.painted)
 
     def _tuned(self, request: Request, frame: Frame) -> FewShotNetwork:
         segments = len(request.values)

@@ -19,7 +19,6 @@ from .frame_pass import Painted
 
 _PER_SEGMENT = 3
 _MOST = 10
-_MOST_ENDS = 16
 _LEAST_PIXELS = 8
 _SURE = 0.6
 _WIDE_GAP = 4
@@ -45,32 +44,7 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Pa
         where it was sure of nothing.
     """
     scores: dict[int, float] = {}
-    runs = _sure_runs(labels, confidence, segments)
-    for start, stop, value in runs.values():
-        for part in np.array_split(np.arange(start, stop), min(_PER_SEGMENT, stop - start)):
-            best = int(part[np.argmax(value[part])])
-            scores[best] = max(scores.get(best, 0), float(value[best]))
-    chosen = sorted(sorted(scores, key=lambda z: -scores[z])[:_MOST])
-    return _taken(chosen, labels, list(runs))
-
-
-def sure_ends(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Painted:
-    """The first, middle and last slice of each segment's longest sure run; arguments and result as of `sure_slices`.
-
-    From them the next look sees further along the structure than from slices well inside the run.
-    """
-    runs = _sure_runs(labels, confidence, segments)
-    ends = sorted({z for start, stop, _ in runs.values() for z in (start, (start + stop - 1) // 2, stop - 1)})
-    if len(ends) > _MOST_ENDS:
-        ends = [ends[round(i)] for i in np.linspace(0, len(ends) - 1, _MOST_ENDS)]
-    return _taken(ends, labels, list(runs))
-
-
-def _sure_runs(
-    labels: np.ndarray, confidence: np.ndarray, segments: int
-) -> dict[int, tuple[int, int, np.ndarray]]:
-    """Of each segment that was found: start and end (exclusive) of its run, and what every slice of it is worth."""
-    runs = {}
+    trusted = set()
     for segment in range(1, segments + 1):
         inside = labels == segment
         area = inside.sum(axis=(1, 2)).astype(float)
@@ -78,15 +52,17 @@ def _sure_runs(
             continue
         sureness = np.where(area > 0, (confidence * inside).sum(axis=(1, 2)) / np.maximum(area, 1), 0)
         start, stop = _longest_run((area > 0.15 * area.max()) & (sureness > _SURE))
-        if stop > start:
-            runs[segment] = start, stop, sureness * np.sqrt(area / area.max())
-    return runs
-
-
-def _taken(chosen: list[int], labels: np.ndarray, trusted: list[int]) -> Painted:
+        for part in np.array_split(np.arange(start, stop), min(_PER_SEGMENT, max(stop - start, 1))):
+            if len(part) == 0:
+                continue
+            value = sureness[part] * np.sqrt(area[part] / area.max())
+            best = int(part[np.argmax(value)])
+            scores[best] = max(scores.get(best, 0), float(value.max()))
+            trusted.add(segment)
+    chosen = sorted(sorted(scores, key=lambda z: -scores[z])[:_MOST])
     if not chosen:
         return Painted()
-    masks = np.where(np.isin(labels[chosen], trusted), labels[chosen], 0).astype(np.int32)
+    masks = np.where(np.isin(labels[chosen], sorted(trusted)), labels[chosen], 0).astype(np.int32)
     reach = usual_reach(chosen)
     return Painted(chosen, masks, None if reach is None else _FURTHER * reach)
 
