@@ -128,6 +128,7 @@ def test_runs_are_gathered_into_one_folder_that_is_kept(a_finished_run, tmp_path
     assert len(before.splitlines()) == len((a_finished_run / "results.jsonl").read_text().splitlines())
     # From what is kept alone, everything is made again as it was.
     assert publish.main(["--output", str(kept)]) == 0
+    assert publish.main([str(kept), "--output", str(kept)]) == 0, "the folder itself may be named as a run"
     assert (kept / "results.jsonl").read_text() == before
     assert (kept / "README.md").read_text() == text
 

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: there are no results in {', '.join(map(str, [args.output, *args.runs]))}", file=sys.stderr)
         return 1
     args.output.mkdir(parents=True, exist_ok=True)
-    for folder in args.runs:
+    for folder in (run for run in args.runs if not run.samefile(args.output)):
         for pattern in TAKEN_OVER:
             for file in sorted(folder.glob(pattern)):
                 shutil.copyfile(file, args.output / file.name)
