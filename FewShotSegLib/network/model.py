@@ -85,7 +85,7 @@ class FewShotNetwork(nn.Module):
             match: their match.
             evidence: (Q, L', EVIDENCE_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
             segment: which segments, 0..L - 1.
-            box: where.
+            box: where; the queries' own prototypes are pooled inside it only.
         """
         which = slice(segment, segment + 1) if isinstance(segment, int) else segment
         top, bottom, left, right = box
