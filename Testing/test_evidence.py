@@ -21,10 +21,10 @@ from FewShotSegLib.evidence import (
     position_map,
     usual_reach,
 )
-from FewShotSegLib.evidence.geodesic import geodesic_channels, geodesic_distances
+from FewShotSegLib.evidence.geodesic import denoised_slices, geodesic_channels, geodesic_distances
 from FewShotSegLib.evidence.shape import ShapeInterpolation, signed_distance
 
-STEP_PRICE = 0.001
+STEP_PRICE = 0.0005
 
 
 def disc(row: float, column: float, radius: float, size: int = 64) -> np.ndarray:
@@ -161,6 +161,14 @@ def test_sweeps_come_near_the_shortest_paths(step: float) -> None:
         assert (found[label][sources] == 0).all()
         assert np.mean(found[label] - exact) < 0.05 * exact.mean() + 1e-6
         assert np.max(found[label] - exact) < 0.15
+
+
+def test_denoising_takes_specks_away_and_keeps_edges_and_slices_apart() -> None:
+    clean = torch.zeros(3, 12, 12)
+    clean[1, :, 6:] = 0.5
+    noisy = clean.clone()
+    noisy[1, 4, 2], noisy[1, 8, 9] = 1.0, 0.0
+    torch.testing.assert_close(denoised_slices(noisy), clean)
 
 
 def test_more_rounds_reach_the_shortest_paths() -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .geodesic import Tick, geodesic_channels, geodesic_distances, smooth_slices, sweep_steps
+from .geodesic import Tick, denoised_slices, geodesic_channels, geodesic_distances, sweep_steps
 from .position import position_channels, position_map
 from .shape import ShapeInterpolation, beyond_reach, usual_reach
 
@@ -60,7 +60,7 @@ def evidence_of_painted_slices(
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
     interpolation = ShapeInterpolation(painted, positions, segments, step, reach)
-    distances = geodesic_distances(smooth_slices(image), painted, positions, segments + 1, step, tick=tick)
+    distances = geodesic_distances(denoised_slices(image), painted, positions, segments + 1, step, tick=tick)
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)
