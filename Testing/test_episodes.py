@@ -1,0 +1,213 @@
+"""Episodes for training: what is drawn from made-up volumes, and how images and evidence are changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from training_volumes import a_training_volume, drawn
+
+from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
+from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
+from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup, EpisodeSampler
+from FewShotSegLib.training.plane import Plane
+from FewShotSegLib.training.positions import Known, SimulatedPositions
+from FewShotSegLib.training.sources import REAL_LABELS, TrainingVolume
+
+
+@pytest.fixture(scope="module")
+def groups() -> list[EpisodeGroup]:
+    return drawn(seed=3, count=24)
+
+
+# Episodes
+
+
+def test_groups_have_the_promised_shapes_and_ranges(groups: list[EpisodeGroup]) -> None:
+    for group in groups:
+        count, segments = len(group.images), group.segments
+        assert group.images.shape == (count, 1, CROP, CROP)
+        assert group.labels.shape == (count, CROP, CROP)
+        assert group.images.dtype == torch.float32
+        assert group.labels.dtype == torch.int64
+        assert group.images.min() >= -1
+        assert group.images.max() <= 1
+        assert 1 <= group.supports <= 4
+        assert 1 <= count - group.supports <= 4
+        assert 1 <= segments <= MAX_SEGMENTS
+        assert group.episodes == (count - group.supports) * segments
+        # Every segment is shown by the support, so that a query can be asked for it.
+        assert group.labels[: group.supports].unique().tolist() in ([*range(segments + 1)], [*range(1, segments + 1)])
+        assert group.labels.max() <= segments
+
+
+def test_both_kinds_of_groups_are_drawn_each_with_its_evidence(groups: list[EpisodeGroup]) -> None:
+    assert {g.within for g in groups} == {True, False}
+    for group in groups:
+        if group.evidence is None:
+            assert not group.within
+            continue
+        queries = len(group.images) - group.supports
+        assert group.evidence.shape == (queries, group.segments, EVIDENCE_CHANNELS, CROP // 2, CROP // 2)
+        assert group.evidence.isfinite().all()
+        assert group.evidence.abs().max() <= 1
+        own = group.evidence[:, :, SHAPE.start : GEODESIC.stop]
+        position = group.evidence[:, :, POSITION]
+        assert bool(own.any()) == group.within
+        assert bool(position.any()) != group.within
+
+
+def test_the_shape_evidence_says_where_the_queries_segments_are() -> None:
+    scores = []
+    for group in drawn(seed=5, count=12, within=1.0):
+        if group.evidence is None or not group.within:
+            continue
+        truth = group.labels[group.supports :, 1::2, 1::2]
+        for segment in range(group.segments):
+            shape, mask = group.evidence[:, segment, SHAPE.start] > 0, truth == segment + 1
+            if mask.any():
+                scores.append(float(2 * (shape & mask).sum() / (shape.sum() + mask.sum())))
+    assert np.mean(scores) > 0.5
+
+
+def test_some_queries_are_empty_across_slices() -> None:
+    groups = drawn(seed=7, count=20, within=0.0)
+    empty = [not plane.any() for group in groups for plane in group.labels[group.supports :]]
+    assert 0 < np.mean(empty) < 0.6
+
+
+def test_a_seed_decides_everything() -> None:
+    for one, other in zip(drawn(11, 6), drawn(11, 6), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert (one.evidence is None) == (other.evidence is None)
+        if one.evidence is not None and other.evidence is not None:
+            assert torch.equal(one.evidence, other.evidence)
+    assert not torch.equal(drawn(11, 1)[0].images, drawn(12, 1)[0].images)
+
+
+# Augmentation
+
+
+def test_an_unchanged_grid_gives_back_the_plane() -> None:
+    plane = np.random.default_rng(0).random((1, 32, 32))
+    grid = plane_grid(np.random.default_rng(0), 32, 1.0, (15.5, 15.5), (1.0, 1.0), (32, 32), strength=0)
+    np.testing.assert_allclose(sample(plane, grid, labels=False)[0], plane[0], atol=1e-4)
+    flipped = plane_grid(np.random.default_rng(0), 32, 1.0, (15.5, 15.5), (1.0, 1.0), (32, 32), 0, (True, False, False))
+    np.testing.assert_allclose(sample(plane, flipped, labels=False)[0], plane[0, ::-1], atol=1e-4)
+
+
+def test_outside_the_source_lies_the_fill() -> None:
+    grid = plane_grid(np.random.default_rng(0), 32, 1.0, (15.5, 60.0), (1.0, 1.0), (32, 32), strength=0)
+    assert (sample(np.ones((1, 32, 32)), grid, labels=False, fill=-1000)[0, :, -1] == -1000).all()
+
+
+def test_intensity_changes_stay_in_range_and_are_the_same_for_all_slices() -> None:
+    x = torch.rand(1, 24, 24).expand(2, -1, -1)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        changed = IntensityChange(rng)(x)
+        assert torch.equal(changed[0], changed[1])
+        noisy = slice_noise(rng, changed)
+        assert noisy.min() >= 0
+        assert noisy.max() <= 1
+
+
+def test_misdrawn_outlines_lose_no_structure_and_stay_near() -> None:
+    labels = torch.zeros(12, 96, 96, dtype=torch.long)
+    labels[:, 20:50, 30:60] = 1
+    labels[:, 60:80, 10:40] = 2
+    drawn_again = misdrawn(np.random.default_rng(0), labels)
+    assert drawn_again.dtype == labels.dtype
+    same = [torch.equal(a, b) for a, b in zip(drawn_again, labels, strict=True)]
+    assert 0 < sum(same) < 12
+    for plane in drawn_again:
+        assert plane.unique().tolist() == [0, 1, 2]
+        assert float(((plane == 1) & (labels[0] == 1)).sum()) > 0.6 * float((plane == 1).sum())
+
+
+def test_another_patients_scan_is_mostly_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"a": 1, "b": 1, "c": 2, "d": 2}
+    painted = [replace(a_training_volume(n, "synthetic", shift=i), meta={"contrast": kinds[n]})
+               for i, n in enumerate(kinds)]  # fmt: skip
+    shown: list[str] = []
+
+    class Noted(Plane):
+        def __init__(self, volume: TrainingVolume, axis: int) -> None:
+            shown.append(volume.name)
+            super().__init__(volume, axis)
+
+    monkeypatch.setattr("FewShotSegLib.training.episodes.Plane", Noted)
+    sampler = EpisodeSampler(painted, [1] * 4, 5, within=0)
+    for _ in range(60):
+        sampler.draw()
+    pairs = [(a, b) for a, b in zip(shown[::2], shown[1::2], strict=True) if a != b]
+    same = sum(kinds[a] == kinds[b] for a, b in pairs)
+    # always among three of four that are drawn so, and one of three else
+    assert 0.6 < same / len(pairs) < 1
+
+
+def test_thick_slices_average_their_neighbours() -> None:
+    volume = a_training_volume("a")
+    plane = Plane(volume, 0)
+    thick = plane.thick(volume.image, [10], 3)[0]
+    np.testing.assert_allclose(thick, volume.image[9:12].mean(axis=0), rtol=1e-5)
+    assert np.array_equal(plane.thick(volume.image, [10], 1)[0], volume.image[10])
+
+
+def a_crop(plane: Plane, center: tuple[float, float], side: int = 64, pixel: float = 0.75) -> Tensor:
+    """Sampling points of an undisturbed crop, in [-1, 1]."""
+    rows, columns = ((torch.arange(side) + 0.5 - side / 2) * pixel + c for c in center)
+    scaled = [2 * p / d / (n - 1) - 1 for p, d, n in zip((rows, columns), plane.spacing, plane.shape, strict=True)]
+    return torch.stack(torch.meshgrid(*scaled, indexing="ij")[::-1], dim=-1)
+
+
+def mean_over_draws(way: str, chosen: list[int], draws: int = 60) -> Tensor:
+    """Position channel of two balls' segments, (Q, L, 32, 32), and whether it is said to be present."""
+    plane = Plane(a_training_volume("a"), 0)
+    grid = a_crop(plane, (24.0, 26.0))
+    planes = plane.take(plane.volume.labelings[REAL_LABELS], [12])
+    painted = sample(planes, grid, labels=True)[:, 1::4, 1::4]
+    positions = SimulatedPositions(np.random.default_rng(5))
+    found = torch.zeros(len(chosen), 2, 32, 32)
+    for _ in range(draws):
+        known = Known(plane, planes, painted)
+        if way == "carried":
+            evidence = positions.carried(known, plane, REAL_LABELS, [1, 2], chosen, grid, 3.0)
+        else:
+            evidence = positions.relative(known, plane, [1, 2], grid)[None].expand(len(chosen), -1, -1, -1, -1)
+        assert evidence.shape == (len(chosen), 2, EVIDENCE_CHANNELS, 32, 32)
+        assert not evidence[:, :, : POSITION.start].any()
+        assert (evidence[:, :, POSITION.start + 1] == 1).all()
+        values = evidence[:, :, POSITION.start]
+        assert (values >= 0).all()
+        assert (values <= 1.001).all()
+        found += values / draws
+    return found
+
+
+@pytest.mark.parametrize("way", ["carried", "relative"])
+def test_simulated_positions_lie_on_the_structures_on_average(way: str) -> None:
+    first, second = mean_over_draws(way, [13])[0]
+    row, column = np.unravel_index(int(first.argmax()), first.shape)
+    # the balls' centres, in cells of 1.5 mm of a crop around (24, 26)
+    assert abs(row - (16 + (20 - 24) / 1.5)) < 3
+    assert abs(column - (16 + (20 - 26) / 1.5)) < 3
+    row, column = np.unravel_index(int(second.argmax()), second.shape)
+    assert abs(row - (16 + (34 - 24) / 1.5)) < 3
+    assert abs(column - (16 + (36 - 26) / 1.5)) < 3
+
+
+def test_simulated_registration_knows_the_slices_but_positions_relative_to_the_body_do_not() -> None:
+    inside, far = mean_over_draws("carried", [12, 27])
+    assert float(far[0].max()) < 0.5 * float(inside[0].max())
+    inside, far = mean_over_draws("relative", [12, 27])
+    assert torch.equal(inside, far)
+
+
+def test_simulated_registration_errs_in_every_draw_another_way() -> None:
+    one, other = (mean_over_draws("carried", [13], draws) for draws in (1, 2))
+    assert not torch.allclose(one, other, atol=0.01)
