@@ -16,7 +16,7 @@ from FewShotSegLib.training.label_vocabulary import common_name, extend_vocabula
 from FewShotSegLib.training.open_data import find_sources
 from FewShotSegLib.training.regions import body_mask, slice_regions, watershed_regions
 from FewShotSegLib.training.sources import TrainingVolume, load_volumes, save_volume, sensible_axes
-from FewShotSegLib.training.synthesis import Contrast, background_clusters, bend, invented_body, nearest_at, paint
+from FewShotSegLib.training.synthesis import background_clusters, deform, invented_body, paint
 
 SPACING = (3.0, 2.0, 2.0)
 
@@ -202,7 +202,7 @@ def test_painted_images_differ_by_seed_and_leave_air_dark() -> None:
         body = invented_body(labels, SPACING, generator)
         assert body[labels > 0].all()
         clusters = background_clusters(body, SPACING, generator)
-        image = paint(labels, clusters, SPACING, {1: "liver", 2: "kidney_left"}, generator, Contrast(seed))
+        image = paint(labels, clusters, SPACING, {1: "liver", 2: "kidney_left"}, generator)
         assert image.dtype == np.int16
         assert image.min() >= -200
         assert image.max() <= 2000
@@ -219,30 +219,12 @@ def test_clusters_of_a_scan_follow_its_intensities() -> None:
     assert np.median(clusters[labels == 2]) > np.median(clusters[body & (labels == 0)])
 
 
-def test_one_contrast_gives_a_structure_one_look_in_all_label_maps() -> None:
+def test_bending_moves_all_arrays_alike() -> None:
     _, labels = a_phantom()
-    names = {1: "liver", 2: "kidney_left"}
-    body = np.ones(labels.shape, bool)
-
-    def organs(seed: int, contrast: int) -> np.ndarray:
-        generator = np.random.default_rng(seed)
-        clusters = background_clusters(body, SPACING, generator)
-        image = paint(labels, clusters, SPACING, names, generator, Contrast(contrast))
-        return np.array([np.median(image[labels == value]) for value in names])
-
-    within = [np.abs(organs(1, c) - organs(2, c)).mean() for c in range(6)]
-    between = [np.abs(organs(1, c) - organs(1, c + 6)).mean() for c in range(6)]
-    assert np.median(within) < 0.5 * np.median(between)
-
-
-def test_bending_moves_structures_and_keeps_what_they_are() -> None:
-    _, labels = a_phantom()
-    position = bend(labels.shape, SPACING, np.random.default_rng(3))
-    bent = nearest_at(labels, position)
-    assert np.array_equal(bent, nearest_at(labels.copy(), position))
+    bent, same = deform([labels, labels.copy()], SPACING, np.random.default_rng(3))
+    assert np.array_equal(bent, same)
     assert not np.array_equal(bent, labels)
-    assert set(np.unique(bent)) == set(np.unique(labels))
-    assert all(along.min() >= 0 and along.max() <= n - 1 for along, n in zip(position, labels.shape, strict=True))
+    assert np.count_nonzero(bent) == pytest.approx(np.count_nonzero(labels), rel=0.3)
 
 
 def test_the_demo_scan_and_the_benchmark_are_never_sources(data_dir: Path) -> None:
@@ -263,14 +245,8 @@ def test_the_cache_is_made_once_and_resumed(data_dir: Path, tmp_path: Path) -> N
     preparation.prepare(data_dir, cache, processes=1)
     volumes = {volume.name: volume for volume in load_volumes(cache)}
 
-    # One CT, one MR, one 2D set; paintings of the CT's labels and of the label map; the CT bent.
-    assert len(volumes) == 3 + 2 * preparation.VARIANTS + preparation.BENT_VARIANTS
-    bent = volumes["bent__ct_chest_1p5mm_v0"]
-    assert bent.modality == "CT"
-    assert bent.image.shape == a_phantom()[0].shape
-    assert not np.array_equal(bent.image, a_phantom()[0])
-    assert sorted(bent.labelings) == ["real", "regions0", "regions1", "regions2"]
-    assert bent.subject == "TotalSegmentator_examples/ct_chest_1p5mm"
+    # One CT, one MR, one 2D set; four paintings each of the CT's labels and of the label map.
+    assert len(volumes) == 3 + 2 * preparation.VARIANTS
     scan = volumes["TotalSegmentator_examples__ct_chest_1p5mm"]
     assert scan.modality == "CT"
     assert np.array_equal(scan.image, a_phantom()[0])

@@ -35,8 +35,6 @@ _MISDRAWN = 0.3
 _RECOLOURED = 0.3
 _THICK = 0.3
 _THICKEST = 9.0
-# Chance that another patient's scan is of the same kind.
-_ALIKE = 0.75
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,10 @@ class EpisodeSampler:
         self.within = within
         self._boxes: dict[tuple[str, str], dict[int, tuple[slice, ...]]] = {}
         self._positions = SimulatedPositions(self.rng)
-        self._partners: dict[tuple[str, ...], list[TrainingVolume]] = {}
+        self._partners: dict[str, list[TrainingVolume]] = {}
         for volume in volumes:
             if volume.label_group:
-                self._partners.setdefault((volume.label_group,), []).append(volume)
-                self._partners.setdefault(_look(volume), []).append(volume)
+                self._partners.setdefault(volume.label_group, []).append(volume)
 
     def draw(self) -> EpisodeGroup:
         """Draws the next group."""
@@ -277,8 +274,7 @@ class EpisodeSampler:
         rng = self.rng
         labeling = self._labeling(volume)
         other = volume
-        key = _look(volume) if rng.random() < _ALIKE else (volume.label_group,)
-        partners = [v for v in self._partners.get(key, []) if v is not volume]
+        partners = [v for v in self._partners.get(volume.label_group, []) if v is not volume]
         if labeling == REAL_LABELS and partners and rng.random() < 0.6:
             other = partners[rng.integers(len(partners))]
         anchor = self._anchor(volume, labeling)
@@ -359,11 +355,6 @@ def _related(rng: np.random.Generator, curve: IntensityChange) -> IntensityChang
     if curve.knots is not None or rng.random() < 0.7:
         other.knots = curve.knots
     return other
-
-
-def _look(volume: TrainingVolume) -> tuple[str, ...]:
-    """What scans that show the same structures alike have in common."""
-    return volume.label_group, volume.modality, str(volume.meta.get("contrast", ""))
 
 
 def _extent(box: tuple[slice, ...]) -> int:

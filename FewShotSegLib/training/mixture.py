@@ -25,16 +25,12 @@ _BY_SET = {
     "pyradiomics": 1.0,
     "OpenKBP": 0.2,
     "Hippocampus_MSD": 0.03,
-    "bent_LIDC_CT": 1.2,
-    "bent_CCTH_CT": 0.5,
-    "bent_TotalSegmentator_examples": 1.0,
 }
 _BY_NAME = {
     "slices_2d__Whole-Heart-HVSMR-2.0": 6.0,
     "slices_2d__Kidney-Disease-T2W": 3.0,
-    "synthetic__totalseg": 0.8,
-    "synthetic__0001": 0.6,
-    "synthetic__ct_upperabd": 0.25,
+    "synthetic__totalseg": 5.0,
+    "synthetic__0001": 2.0,
     "synthetic__ct_": 1.5,
     "synthetic__ch2": 0.5,
     "synthetic__": 0.3,

@@ -15,7 +15,7 @@ import traceback
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -38,12 +38,6 @@ LOGGER = logging.getLogger(__name__)
 LARGEST_SIZE = 256
 SMALLEST_LABEL_VOXELS = 20
 VARIANTS = 4
-# Trunks are few, and what most users segment: of each, so many more patients are made up.
-TRUNK_VARIANTS = 40
-# Scans of trunks with labels, whose images are bent too.
-BENT_SCANS = {"LIDC_CT/0001", "CCTH_CT/A01", "TotalSegmentator_examples/ct_upperabd_dicom"}
-BENT_SCANS |= {"TotalSegmentator_examples/ct_chest_1p5mm", "TotalSegmentator_examples/mr_upperabd_3mm"}
-BENT_VARIANTS = 8
 CROP_MARGIN = 6
 # Scans whose labels are dense enough to be repainted.
 PAINTED_SCANS = {"LIDC_CT/0001", "TotalSegmentator_examples/ct_upperabd_dicom", "Colin27/ch2"}
@@ -100,15 +94,10 @@ def list_jobs(data_dir: Path, cache_dir: Path) -> list[Job]:
                 jobs += flat
                 flat = []
             jobs.append(Job(source.name, partial(make_scan, source, vocabulary)))
-            if f"{source.set_name}/{source.case}" in BENT_SCANS:
-                jobs += [
-                    Job(f"bent__{source.case}_v{variant}", partial(make_bent, source, vocabulary, variant))
-                    for variant in range(BENT_VARIANTS)
-                ]
         if source.image is None or f"{source.set_name}/{source.case}" in PAINTED_SCANS:
             painted = [
                 Job(f"synthetic__{source.case}_v{variant}", partial(make_painted, source, vocabulary, variant))
-                for variant in range(TRUNK_VARIANTS if _is_trunk(source) else VARIANTS)
+                for variant in range(VARIANTS)
             ]
             if source.case.startswith("totalseg"):
                 jobs += painted
@@ -167,9 +156,8 @@ def make_painted(source: open_data.Source, vocabulary: dict[str, int], variant: 
         labels, names = _renumbered(raw[box], source, vocabulary)
         clusters = synthesis.background_clusters(body[box], spacing, generator, image[box])
     if variant > 0:
-        position = synthesis.bend(labels.shape, spacing, generator)
-        labels, clusters = synthesis.nearest_at(labels, position), synthesis.nearest_at(clusters, position)
-    painted = synthesis.paint(labels, clusters, spacing, names, generator, synthesis.Contrast(variant))
+        labels, clusters = synthesis.deform([labels, clusters], spacing, generator)
+    painted = synthesis.paint(labels, clusters, spacing, names, generator)
     labelings = {REAL_LABELS: smallest_unsigned(labels)}
     return TrainingVolume(
         name=f"synthetic__{source.case}_v{variant}",
@@ -184,29 +172,8 @@ def make_painted(source: open_data.Source, vocabulary: dict[str, int], variant: 
         label_group=source.group,
         background_complete=True,
         subject=source.subject,
-        meta={"seed": seed, "contrast": variant, "painted_from": f"{source.set_name}/{source.case}"},
+        meta={"seed": seed, "variant": variant, "painted_from": f"{source.set_name}/{source.case}"},
     )
-
-
-def make_bent(source: open_data.Source, vocabulary: dict[str, int], variant: int) -> TrainingVolume:
-    """Bend a scan with all its labels, as if it were another patient's."""
-    scan = make_scan(source, vocabulary)
-    generator = np.random.default_rng(zlib.crc32(f"bent {source.name}/{variant}".encode()))
-    position = synthesis.bend(scan.image.shape, scan.spacing_kji, generator)
-    bent = ndimage.map_coordinates(scan.image.astype(np.float32), np.stack(position), order=1, mode="nearest")
-    return replace(
-        scan,
-        name=f"bent__{source.case}_v{variant}",
-        set_name=f"bent_{source.set_name}",
-        image=np.rint(bent).astype(np.int16),
-        labelings={name: synthesis.nearest_at(labels, position) for name, labels in scan.labelings.items()},
-        meta=scan.meta | {"variant": variant, "bent_from": f"{source.set_name}/{source.case}"},
-    )
-
-
-def _is_trunk(source: open_data.Source) -> bool:
-    """Whether the whole trunk or its upper half is densely labelled."""
-    return source.case in ("totalseg_s0011", "0001", "ct_upperabd_dicom")
 
 
 def make_slices(folder: Path, data_dir: Path) -> TrainingVolume:

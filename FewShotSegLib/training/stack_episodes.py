@@ -111,10 +111,8 @@ def _contrast_of(rng: np.random.Generator, volume: TrainingVolume) -> tuple[np.n
     spacing = volume.spacing_kji
     body = synthesis.invented_body(labels, spacing, rng)
     clusters = synthesis.background_clusters(body, spacing, rng)
-    position = synthesis.bend(labels.shape, spacing, rng)
-    labels, clusters = synthesis.nearest_at(labels, position), synthesis.nearest_at(clusters, position)
-    contrast = synthesis.Contrast(int(rng.integers(2**31)))
-    return synthesis.paint(labels, clusters, spacing, volume.label_names, rng, contrast), labels
+    labels, clusters = synthesis.deform([labels, clusters], spacing, rng)
+    return synthesis.paint(labels, clusters, spacing, volume.label_names, rng), labels
 
 
 def _thinned(

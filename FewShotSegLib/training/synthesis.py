@@ -8,8 +8,6 @@ exist as in real images.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
@@ -43,45 +41,19 @@ def invented_body(labels: np.ndarray, spacing_kji: tuple[float, ...], generator:
     return (ndimage.gaussian_filter(field, sigma) + wobble > 0.5) | ndimage.binary_dilation(occupied, iterations=2)
 
 
-class Contrast:
-    """What tissues look like in one made-up kind of scan: the same structures look alike in all label maps.
-
-    Args:
-        seed: decides everything.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def of(self, tissue: str) -> np.random.Generator:
-        """Source of all randomness that concerns one tissue, the same whenever it is asked for."""
-        return np.random.default_rng([self._seed, zlib.crc32(tissue.encode())])
-
-
-def bend(
-    shape: tuple[int, ...], spacing_kji: tuple[float, ...], generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the voxels of another patient's volume come from: float32 indices (k, j, i) along each axis.
-
-    Stretched along each axis by about a tenth, and bent by smooth random fields, of some 10 mm over the width of an
-    organ and of a few mm over that of a vessel.
-    """
-    wide, narrow = generator.uniform(3.0, 13.0), generator.uniform(1.5, 5.0)
+def deform(
+    arrays: list[np.ndarray], spacing_kji: tuple[float, ...], generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Bend several label arrays (k, j, i) alike by a smooth random field of a few mm, as if of another patient."""
+    shape = arrays[0].shape
+    strength = generator.uniform(2.0, 6.0)
     position = []
-    for axis, (size, mm) in enumerate(zip(shape, spacing_kji, strict=True)):
+    for axis, size in enumerate(shape):
         along = np.arange(size, dtype=np.float32).reshape([-1 if other == axis else 1 for other in range(3)])
-        middle, stretch = (size - 1) / 2, np.exp(np.clip(generator.normal(0, 0.12), -0.25, 0.25))
-        shift = wide * smooth_noise(shape, spacing_kji, 70.0, generator)
-        shift += narrow * smooth_noise(shape, spacing_kji, 30.0, generator)
+        shift = smooth_noise(shape, spacing_kji, 40.0, generator) * (strength / spacing_kji[axis])
         # A field that is zero outside would tear the border; clipping repeats it instead.
-        position.append(np.clip(middle + (along - middle) / stretch + shift / mm, 0, size - 1).astype(np.float32))
-    return position[0], position[1], position[2]
-
-
-def nearest_at(labels: np.ndarray, position: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """Labels at the voxels nearest to positions of `bend`."""
-    k, j, i = (np.rint(along).astype(np.int32) for along in position)
-    return labels[k, j, i]
+        position.append(np.clip(np.rint(along + shift), 0, size - 1).astype(np.int32))
+    return [array[position[0], position[1], position[2]] for array in arrays]
 
 
 def background_clusters(
@@ -122,7 +94,6 @@ def paint(
     spacing_kji: tuple[float, ...],
     names: dict[int, str],
     generator: np.random.Generator,
-    contrast: Contrast,
 ) -> np.ndarray:
     """Paint an image with random contrast.
 
@@ -131,20 +102,21 @@ def paint(
         clusters: Tissue of the unlabelled body, see `background_clusters`; 0 is air.
         spacing_kji: Voxel size in mm.
         names: Value -> name; structures of one family (both kidneys, all ribs) mostly look alike.
-        generator: Source of what differs from scan to scan: noise, texture's pattern, shading.
-        contrast: What the structures look like.
+        generator: Source of randomness.
 
     Returns:
         int16 (k, j, i), body within about 0..1000, air near 0.
     """
     offset = int(labels.max(initial=0)) + 1
     tissue = np.where(labels > 0, labels, np.where(clusters > 0, clusters + offset, 0))
-    families = {int(v): structure_family(names.get(int(v), str(v))) for v in np.unique(labels) if v > 0}
-    means = _means(tissue, offset, families, contrast)
+    means = _random_means(labels, tissue, offset, names, generator)
+    count = len(means)
     # The same pattern everywhere, but of a strength of its own in each structure.
     fine = smooth_noise(labels.shape, spacing_kji, generator.uniform(1.0, 2.5), generator)
     coarse = smooth_noise(labels.shape, spacing_kji, generator.uniform(5.0, 12.0), generator)
-    fine_strength, coarse_strength = _texture(len(means), offset, families, contrast)
+    fine_strength = generator.uniform(0, 45, count) * generator.uniform(0.1, 1.0)
+    coarse_strength = generator.uniform(0, 60, count) * generator.uniform(0.1, 1.0)
+    fine_strength[0] = coarse_strength[0] = 0
     image = means[tissue] + fine_strength[tissue] * fine + coarse_strength[tissue] * coarse
     image = image.astype(np.float32)
     # Partial volume: thick slices blur more along their normal.
@@ -195,42 +167,33 @@ def _bias_field(shape: tuple[int, ...], generator: np.random.Generator) -> np.nd
     return field / max(float(np.abs(field).max()), 1e-6)
 
 
-def _means(tissue: np.ndarray, offset: int, families: dict[int, str], contrast: Contrast) -> np.ndarray:
-    """Mean intensity of every tissue value; float (offset + BACKGROUND_CLUSTERS + 1,)."""
+def _random_means(
+    labels: np.ndarray, tissue: np.ndarray, offset: int, names: dict[int, str], generator: np.random.Generator
+) -> np.ndarray:
+    """Draw the mean intensity of every tissue value; float (offset + BACKGROUND_CLUSTERS + 1,)."""
     means = np.zeros(offset + BACKGROUND_CLUSTERS + 1)
-    chance = contrast.of("all")
     # Some images have all of their contrast in a narrow band, as soft tissue in CT has.
-    low, high = (60.0, 950.0) if chance.random() < 0.7 else (300.0, 700.0)
+    low, high = (60.0, 950.0) if generator.random() < 0.7 else (300.0, 700.0)
     # Spread over the whole band, or the background would often look like one tissue.
-    levels = (chance.permutation(BACKGROUND_CLUSTERS) + chance.random(BACKGROUND_CLUSTERS)) / BACKGROUND_CLUSTERS
+    levels = (generator.permutation(BACKGROUND_CLUSTERS) + generator.random(BACKGROUND_CLUSTERS)) / BACKGROUND_CLUSTERS
     means[offset + 1 :] = low + (high - low) * levels
-    for value, family in families.items():
-        chance = contrast.of(family)
-        means[value] = chance.uniform(low, high)
-        if family in ("lung", "lung_lobe", "trachea") and chance.random() < 0.7:
-            means[value] = chance.uniform(0, 120)
-        alone = contrast.of(f"{family} {value}")
-        means[value] = alone.uniform(low, high) if alone.random() < 0.15 else means[value] + alone.normal(0, 8)
-    for value in families:
-        chance = contrast.of(f"neighbour of {value}")
-        if chance.random() < 0.25:
+    families: dict[str, float] = {}
+    present = [int(value) for value in np.unique(labels) if value > 0]
+    for value in present:
+        family = structure_family(names.get(value, str(value)))
+        shared = families.setdefault(family, float(generator.uniform(low, high)))
+        alone = generator.random() < 0.15
+        means[value] = generator.uniform(low, high) if alone else shared + generator.normal(0, 8)
+        if family in ("lung", "lung_lobe", "trachea") and generator.random() < 0.7:
+            means[value] = generator.uniform(0, 120)
+    for value in present:
+        if generator.random() < 0.25:
             neighbours = _neighbours(tissue, value)
             if len(neighbours):
                 # Hard cases on purpose: a structure that hardly differs from what it touches.
-                like = min(neighbours, key=lambda other: contrast.of(f"{value} like {other}").random())
-                means[value] = means[like] + chance.choice([-1, 1]) * chance.uniform(25, 80)
+                difference = generator.choice([-1, 1]) * generator.uniform(25, 80)
+                means[value] = means[generator.choice(neighbours)] + difference
     return np.maximum(means, 0)
-
-
-def _texture(count: int, offset: int, families: dict[int, str], contrast: Contrast) -> tuple[np.ndarray, np.ndarray]:
-    """Strength of fine and of coarse texture of every tissue value, (count,) each."""
-    chance = contrast.of("texture")
-    most = chance.uniform(0.1, 1.0, 2) * (45, 60)
-    strength = np.zeros((2, count))
-    strength[:, offset + 1 :] = chance.uniform(0, 1, (2, BACKGROUND_CLUSTERS)) * most[:, None]
-    for value, family in families.items():
-        strength[:, value] = contrast.of(f"texture of {family}").uniform(0, 1, 2) * most
-    return strength[0], strength[1]
 
 
 def _neighbours(tissue: np.ndarray, value: int) -> np.ndarray:
