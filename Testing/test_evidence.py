@@ -225,6 +225,19 @@ def test_painted_slices_give_shape_and_geodesic_evidence_only() -> None:
     assert not evidence[:, :, POSITION].any()
 
 
+def test_distances_start_only_where_painted_slices_are_certain_but_shapes_do_everywhere() -> None:
+    image = torch.rand(5, 40, 40)
+    masks = painted(disc(20, 20, 9, 40), disc(20, 20, 9, 40))
+    certain = torch.ones_like(masks, dtype=torch.bool)
+    certain[1] = False
+    everywhere = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0)([3])
+    evidence = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0, certain=certain)([3])
+    alone = evidence_of_painted_slices(image, masks[:1], [1], 1, 2.0)([3])
+    torch.testing.assert_close(evidence[:, :, GEODESIC], alone[:, :, GEODESIC])
+    torch.testing.assert_close(evidence[:, :, SHAPE], everywhere[:, :, SHAPE])
+    assert not torch.equal(evidence, everywhere)
+
+
 # Position
 
 

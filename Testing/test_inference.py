@@ -14,7 +14,13 @@ from FewShotSegLib.inference.layers import Layer, merge
 from FewShotSegLib.inference.pipeline import choose_support, slices_with
 from FewShotSegLib.inference.refinement import Refinement, guided_filter, segments_that_gain
 from FewShotSegLib.inference.request import ForeignSlice
-from FewShotSegLib.inference.self_painted import halfway_slices, sure_slices, with_slices, with_sure_slices
+from FewShotSegLib.inference.self_painted import (
+    certain_pixels,
+    halfway_slices,
+    sure_slices,
+    with_slices,
+    with_sure_slices,
+)
 from FewShotSegLib.network.matching import Match
 from FewShotSegLib.preprocessing.frame import Frame, body_bounds, frame_around, is_whole
 from FewShotSegLib.preprocessing.intensity import in_hounsfield_units, window_of
@@ -74,12 +80,29 @@ def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> No
     assert (sure.masks == labels[sure.positions]).all()
 
 
+def test_only_certain_pixels_of_a_look_are_sources_but_of_each_segment_some_where_asked_for() -> None:
+    labels = np.zeros((1, 4, 4), np.int32)
+    labels[0, 0] = 1
+    labels[0, 1] = 2
+    confidence = np.full(labels.shape, 1.0, np.float16)
+    confidence[0, 0] = [0.5, 0.6, 0.7, 0.8]
+    confidence[0, 1] = [1, 1, 1, 0.9]
+    confidence[0, 2] = 0.9
+    certain = certain_pixels(labels, confidence)[0]
+    assert certain.tolist() == [[False] * 4, [True, True, True, False], [False] * 4, [True] * 4]
+    half = certain_pixels(labels, confidence, 0.5)[0]
+    assert half.tolist() == [[False, False, True, True], [True, True, True, False], [False] * 4, [True] * 4]
+
+
 def test_sure_slices_join_those_that_are_painted_and_lie_together() -> None:
     painted = Painted([8], np.full((1, 4, 4), 1, np.int32))
-    sure = Painted([2, 8, 14], np.full((3, 4, 4), 2, np.int32), 6.0)
+    certain = np.zeros((3, 4, 4), bool)
+    sure = Painted([2, 8, 14], np.full((3, 4, 4), 2, np.int32), 6.0, certain)
     joined = with_sure_slices(painted, sure)
     assert joined.positions == [2, 8, 14]
     assert joined.masks[:, 0, 0].tolist() == [2, 1, 2]  # what is painted counts
+    assert joined.certain is not None
+    assert joined.certain[:, 0, 0].tolist() == [False, True, False]
     assert joined.reach == pytest.approx(12)
     assert with_sure_slices(painted, Painted()) is painted
 
@@ -94,10 +117,14 @@ def test_wide_gaps_between_painted_slices_get_their_middle_slice_as_it_was_seen(
     assert halfway_slices(painted) == [6]
     assert halfway_slices(Painted([3, 6], painted.masks[:2])) == []
     seen = np.full((1, 4, 4), 7, np.uint8)
-    more = with_slices(painted, [6], seen)
+    more = with_slices(painted, [6], seen, seen > 7)
     assert more.positions == [2, 6, 10, 13]
     assert more.masks[:, 0, 0].tolist() == [1, 7, 2, 3]
+    assert more.certain is not None
+    assert more.certain[:, 0, 0].tolist() == [True, False, True, True]
     assert painted.positions == [2, 10, 13]
+    assert more.some([1, 3]).positions == [6, 13]
+    assert more.some([1, 3]).masks[:, 0, 0].tolist() == [7, 3]
 
 
 def test_chosen_slices_can_be_merged_alone() -> None:

@@ -371,7 +371,7 @@ def test_negative_slices_keep_a_structure_from_spreading(trained: Segmenter) -> 
     assert dice(found, labels.array, 3) > 0.75
 
 
-def test_one_painted_slice_gets_a_second_look_only_if_the_first_was_sure_of_another(
+def test_one_painted_slice_gets_further_looks_only_if_the_first_was_sure_of_another(
     segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, labelmap = two_balls()
@@ -388,6 +388,7 @@ def test_one_painted_slice_gets_a_second_look_only_if_the_first_was_sure_of_anot
     segmenter.segment(image, examples)
     assert looks == [[8]]
     mask = np.stack([labelmap.array[8] > 0]).astype(np.int32)
-    monkeypatch.setattr(pipeline, "sure_slices", lambda *_: Painted([10], mask))
+    sure = (Painted([z], mask, certain=mask > 0) for z in (10, 11))
+    monkeypatch.setattr(pipeline, "sure_slices", lambda *_: next(sure))
     segmenter.segment(image, examples)
-    assert looks == [[8], [8], [8, 10]]
+    assert looks == [[8], [8], [8, 10], [8, 11]]

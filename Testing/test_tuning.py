@@ -9,9 +9,11 @@ import torch
 from FewShotSegLib import Example, Segmenter, Volume
 from FewShotSegLib.evidence import POSITION
 from FewShotSegLib.inference import tuning
+from FewShotSegLib.inference.course import Tick
 from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.inference.frame_pass import FramePass, Painted, SupportSlice
 from FewShotSegLib.inference.request import lay_out
+from FewShotSegLib.inference.self_painted import with_slices
 from FewShotSegLib.inference.tuning import STEPS, tuned
 from FewShotSegLib.network.matching import SupportSet
 from FewShotSegLib.network.model import FewShotNetwork
@@ -52,7 +54,7 @@ def the_painted(*positions: int) -> Painted:
 
 def loss_on_painted(network: FewShotNetwork, work: FramePass, painted: Painted) -> float:
     with torch.inference_mode():
-        lessons = tuning._lessons(work, painted, [], 2)
+        lessons = tuning._lessons(work, painted, painted, [], 2)
         return float(np.mean([float(tuning._loss(network, lesson, lesson.segments)) for lesson in lessons]))
 
 
@@ -70,6 +72,30 @@ def test_a_tuned_head_finds_left_out_slices_better_and_the_bundled_one_stays_as_
     assert changed
     assert all(name.startswith("head.") for name in changed)
     assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@torch.inference_mode()
+def test_what_a_look_saw_between_painted_slices_helps_to_find_them_but_is_no_lesson(
+    work: FramePass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted = the_painted(1, 5, 9)
+    seen = with_slices(painted, [3, 7], *certain_of(a_stack()[1][[3, 7]]))
+    around: list[list[int]] = []
+    evidence_around = FramePass.evidence_around
+
+    def noted(self: FramePass, guides: Painted, targets: list[int], position: int, tick: Tick) -> torch.Tensor:
+        around.append([position, *guides.positions])
+        return evidence_around(self, guides, targets, position, tick)
+
+    monkeypatch.setattr(FramePass, "evidence_around", noted)
+    lessons = tuning._lessons(work, painted, seen, [], 2)
+    assert around == [[1, 3, 5, 7, 9], [5, 1, 3, 7, 9], [9, 1, 3, 5, 7]]
+    half = work.frame.cut_labels(painted.masks, work.frame.half)
+    assert all(torch.equal(lesson.labels[0], mask) for lesson, mask in zip(lessons, half, strict=True))
+
+
+def certain_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return labels, np.ones(labels.shape, bool)
 
 
 @torch.inference_mode()

@@ -43,6 +43,7 @@ def evidence_of_painted_slices(
     segments: int,
     step: float,
     reach: float | None = None,
+    certain: Tensor | None = None,
     tick: Tick = lambda _: None,
 ) -> Callable[[Sequence[int]], Tensor]:
     """Evidence for the slices of a stack, from its painted slices.
@@ -54,13 +55,15 @@ def evidence_of_painted_slices(
         segments: L.
         step: distance between neighbouring slices in units of the in-plane pixel.
         reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
+        certain: (P, h, w) bool, pixels that geodesic distances start from; None for all.
         tick: called with 1 for each of `sweep_steps`; may raise to cancel.
 
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
     interpolation = ShapeInterpolation(painted, positions, segments, step, reach)
-    distances = geodesic_distances(denoised_slices(image), painted, positions, segments + 1, step, tick=tick)
+    sources = painted if certain is None else torch.where(certain, painted, -1)
+    distances = geodesic_distances(denoised_slices(image), sources, positions, segments + 1, step, tick=tick)
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)

@@ -36,7 +36,7 @@ def geodesic_distances(
 
     Args:
         image: (Z, h, w), intensities in [0, 1].
-        painted: (P, h, w) integer labels 0..classes - 1.
+        painted: (P, h, w) integer labels 0..classes - 1; pixels below 0 are no source of any class.
         positions: slice numbers of the painted slices.
         classes: K, background included.
         step: slice distance in in-plane pixels.

@@ -57,16 +57,23 @@ class Painted:
         positions: increasing slice numbers.
         masks: (P, rows, columns) segment indices 0..L on whole slices.
         reach: by how many slices segments are expected to go on beyond the outermost ones; None if unknown.
+        certain: (P, rows, columns) bool, where masks can be relied upon; None for everywhere.
     """
 
     positions: list[int] = field(default_factory=list)
     masks: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.int32))
     reach: float | None = None
+    certain: np.ndarray | None = None
 
     @cached_property
     def segments(self) -> list[set[int]]:
         """Segments on each painted slice."""
         return [set(np.unique(mask).tolist()) - {0} for mask in self.masks]
+
+    def some(self, indices: list[int]) -> Painted:
+        """Only some of the painted slices, by their place in `positions`."""
+        certain = None if self.certain is None else self.certain[indices]
+        return Painted([self.positions[i] for i in indices], self.masks[indices], self.reach, certain)
 
 
 class FramePass:
@@ -210,8 +217,8 @@ class FramePass:
         after = [p for p in painted.positions if p >= position] or [position]
         first, last = before[-1], after[0]
         here = [i for i, p in enumerate(painted.positions) if first <= p <= last]
-        positions = [painted.positions[i] - first for i in here]
-        near = replace(painted, positions=positions, masks=painted.masks[here], reach=None)
+        near = painted.some(here)
+        near = replace(near, positions=[p - first for p in near.positions], reach=None)
         return self.evidence(near, targets, lambda _: tick(0), first, last + 1)([position - first])
 
     @property
@@ -241,8 +248,11 @@ class FramePass:
         table = torch.zeros(max(int(painted.masks.max(initial=0)), *targets) + 1, dtype=torch.long)
         table[targets] = torch.arange(1, len(targets) + 1)
         labels = table[self.frame.cut_labels(painted.masks, (height, width))]
+        certain = None
+        if painted.certain is not None:
+            certain = self.frame.cut_labels(painted.certain.astype(np.int32), (height, width)) > 0
         return evidence_of_painted_slices(
-            small, labels, painted.positions, len(targets), self.step, painted.reach, tick
+            small, labels, painted.positions, len(targets), self.step, painted.reach, certain, tick
         )
 
     def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:

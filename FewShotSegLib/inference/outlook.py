@@ -61,12 +61,14 @@ class Outlook:
         self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
         self._network = 1.0 if device.type == "cpu" else _CARD
 
-    def within(self, looks: Looks, further: int) -> list[Leg]:
+    def within(self, looks: Looks, reviewed: int, again: int, tune_again: bool) -> list[Leg]:
         """A run with painted slices of the query.
 
         Args:
             looks: guided by them.
-            further: number of slices that are reviewed for a second look.
+            reviewed: number of slices that are reviewed for a further look.
+            again: number of further looks.
+            tune_again: whether the head is tuned anew before them.
         """
         ahead = [self._tuning(looks.frame)]
         if len(looks.present) < self._segments:
@@ -74,8 +76,8 @@ class Outlook:
             ahead += self._search(looks.frame, self._segments - len(looks.present))
         guided = self._guided(looks)
         ahead += guided
-        if further:
-            ahead += [self._review(further), *guided]
+        tuning = [self._tuning(looks.frame)] if tune_again else []
+        ahead += again * [self._review(reviewed), *tuning, *guided]
         return ahead + self.end()
 
     def across(self, frame: Frame, tune: bool, zoom: bool, again: bool) -> list[Leg]:

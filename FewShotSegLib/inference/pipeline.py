@@ -33,7 +33,7 @@ from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
 from .request import ForeignSlice, Request
-from .self_painted import halfway_slices, sure_slices, with_slices, with_sure_slices
+from .self_painted import certain_pixels, halfway_slices, sure_slices, with_slices, with_sure_slices
 from .slice_alignment import SliceAlignment
 from .tuning import STEPS, tuned
 
@@ -51,6 +51,10 @@ _DOUBT = 0.08
 _WORTH = 0.75
 # What the guided look weighs against the others: it holds a structure together, but believes their errors.
 _GUIDED_SHARE = 0.5
+# Looks that follow the first where all that is painted lies together: what one finds is what the next grows from.
+_LOOKS_FROM_ONE_PLACE = 2
+# Across volumes nothing is painted that a structure of which no look is certain could be found from.
+_LEAST_CERTAIN = 0.5
 # What logits lose for every `reach` further beyond the painted slices than this.
 _BEYOND = 3.0
 _USUAL = 0.9
@@ -66,8 +70,8 @@ class Pipeline:
         device: where it is.
         course: is told what lies ahead, and of every step.
         zoom: whether small structures are looked at again in a frame of their own.
-        again: whether slices of a first look guide a second one: its surest ones where none or only neighbouring ones
-            are painted, else those half-way between painted ones.
+        again: whether slices of a look guide a further one: its surest ones where none or only neighbouring ones are
+            painted, else those half-way between painted ones.
         tune: whether the segment head is tuned to the painted slices, of the query or else of other volumes.
         store: keeps the features of the query's slices.
         smooth: whether logits are smoothed through the slices.
@@ -105,36 +109,43 @@ class Pipeline:
 
     def _within(self, request: Request) -> list[Layer]:
         further = self._further_slices(request) if self.again else []
-        self.course.expect(self._outlook.within(self._looks(request), len(further)))
-        if self.tune and len(request.painted.positions) > 1:
-            self._tuned_network = self._tuned(request, self._looks(request).frame)
+        together = request.painted.reach is None
+        again = 0 if not further else _LOOKS_FROM_ONE_PLACE if together else 1
+        tune = self.tune and len(request.painted.positions) > 1
+        looks = self._looks(request)
+        self.course.expect(self._outlook.within(looks, len(further), again, tune and not together))
+        if tune:
+            self._tuned_network = self._tuned(request, looks.frame)
         layers = self._guided(request)
-        if further:
+        for _ in range(again):
             labels, confidence = self._seen(request, layers, further)
-            if request.painted.reach is None:
+            if together:
                 more = with_sure_slices(request.painted, sure_slices(labels, confidence, len(request.values)))
-                if more is request.painted:  # a second look would only repeat the first
+                if more is request.painted:  # a further look would only repeat this one
                     self.course.expect(self._outlook.end())
-                    return layers
+                    break
             else:
-                more = with_slices(request.painted, further, labels)
-            layers += self._half_believed(self._guided(replace(request, painted=more), search=False))
+                more = with_slices(request.painted, further, labels, certain_pixels(labels, confidence))
+            guided = replace(request, painted=more)
+            if tune and not together:
+                self._tuned_network = self._tuned(request, self._looks(guided).frame, more)
+            layers += self._half_believed(self._guided(guided, search=False))
         return layers
 
     @staticmethod
     def _further_slices(request: Request) -> list[int]:
-        """Slices that a first look is to show: of the middle between painted ones, or all where these lie together."""
+        """Slices that a look shows for the next: the middle between painted ones, or all where these lie together."""
         if request.painted.reach is None:
             return list(range(request.view.shape[0]))
         return halfway_slices(request.painted)
 
-    def _tuned(self, request: Request, frame: Frame) -> FewShotNetwork:
+    def _tuned(self, request: Request, frame: Frame, seen: Painted | None = None) -> FewShotNetwork:
         segments = len(request.values)
         tick = self.course.begin(Stage.TUNING, STEPS)
         work = self._pass(request, frame, self.network)
         foreign = self._foreign(request, frame, work.window, list(range(1, segments + 1)))
         size = body_size(body_bounds(request.view.array), request.view.pixel)
-        return tuned(work, request.painted, foreign, segments, size, tick)
+        return tuned(work, request.painted, foreign, segments, size, tick, seen)
 
     def _looks(self, request: Request) -> Looks:
         everything = range(1, len(request.values) + 1)
@@ -210,7 +221,7 @@ class Pipeline:
                 layers.append(self._layer(request, close, everything, Painted(), Stage.LOOKING_CLOSER, only))
                 labels, confidence = self._seen(request, layers)
         if self.again:
-            sure = sure_slices(labels, confidence, segments)
+            sure = sure_slices(labels, confidence, segments, _LEAST_CERTAIN)
             if sure.positions:
                 guided = replace(request, painted=sure)
                 self.course.expect(self._outlook.again(self._looks(guided)))

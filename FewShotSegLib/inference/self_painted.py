@@ -5,6 +5,9 @@ take the place of painted ones: they say where each structure is, and bring the 
 predicted frames as further support, as in video segmentation memories). Within a volume, shapes interpolated over many
 slices are poor in the middle; there the first look, which has seen the image, says better where a structure is. So it
 does far from a single painted slice.
+
+What such slices show is believed, but distances start only from where it is certain: else a structure that was cut off
+too early would be fenced in by background that nobody painted.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ _PER_SEGMENT = 3
 _MOST = 10
 _LEAST_PIXELS = 8
 _SURE = 0.6
+_CERTAIN = 0.99
 _WIDE_GAP = 4
 # A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
 _FURTHER = 2.0
@@ -28,7 +32,7 @@ _FURTHER = 2.0
 _FURTHEST = 4.0
 
 
-def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Painted:
+def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int, least: float = 0.0) -> Painted:
     """Chooses slices of a first result to stand for painted ones.
 
     For each segment, the longest run of slices that hold a fair part of its greatest area is cut into three, and the
@@ -38,6 +42,7 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Pa
         labels: (Z, rows, columns) segment indices 0..L of the first look.
         confidence: the same shape, 0..1.
         segments: L.
+        least: see :func:`certain_pixels`.
 
     Returns:
         the chosen slices with all labels the first look gave them, and how far structures may go on beyond them; none
@@ -64,7 +69,29 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int) -> Pa
         return Painted()
     masks = np.where(np.isin(labels[chosen], sorted(trusted)), labels[chosen], 0).astype(np.int32)
     reach = usual_reach(chosen)
-    return Painted(chosen, masks, None if reach is None else _FURTHER * reach)
+    certain = certain_pixels(masks, confidence[chosen], least)
+    return Painted(chosen, masks, None if reach is None else _FURTHER * reach, certain)
+
+
+def certain_pixels(labels: np.ndarray, confidence: np.ndarray, least: float = 0.0) -> np.ndarray:
+    """Where a look was certain of what it saw.
+
+    Args:
+        labels: (P, rows, columns) segment indices 0..L of the look.
+        confidence: the same shape, 0..1.
+        least: part of each segment's pixels on each slice that are taken for certain at any rate, the surest of them;
+            needed where nothing but looks says where a segment is.
+
+    Returns:
+        (P, rows, columns) bool.
+    """
+    certain = confidence >= _CERTAIN
+    if least > 0:
+        for mask, sureness, here in zip(labels, confidence, certain, strict=True):
+            for segment in np.unique(mask[mask > 0]):
+                inside = mask == segment
+                here |= inside & (sureness >= np.quantile(sureness[inside].astype(float), 1 - least))
+    return certain
 
 
 def halfway_slices(painted: Painted) -> list[int]:
@@ -73,16 +100,20 @@ def halfway_slices(painted: Painted) -> list[int]:
     return [(a + b) // 2 for a, b in pairwise(positions) if b - a >= _WIDE_GAP]
 
 
-def with_slices(painted: Painted, positions: list[int], labels: np.ndarray) -> Painted:
-    """Painted slices and further ones.
+def with_slices(painted: Painted, positions: list[int], labels: np.ndarray, certain: np.ndarray) -> Painted:
+    """Painted slices and further ones, as a look saw them.
 
     Args:
         painted: slices of the query.
         positions: P slice numbers that are not painted.
         labels: (P, rows, columns) segment indices 0..L on them.
+        certain: the same shape, bool, where that is certain; what is painted is.
     """
-    masks = dict(zip(painted.positions, painted.masks, strict=True)) | dict(zip(positions, labels, strict=True))
-    return Painted(sorted(masks), np.stack([masks[z] for z in sorted(masks)]).astype(np.int32), painted.reach)
+    together = np.array([*painted.positions, *positions])
+    order = np.argsort(together)
+    masks = np.concatenate([painted.masks, labels])[order].astype(np.int32)
+    everywhere = np.ones(painted.masks.shape, bool)
+    return Painted(together[order].tolist(), masks, painted.reach, np.concatenate([everywhere, certain])[order])
 
 
 def with_sure_slices(painted: Painted, sure: Painted) -> Painted:
@@ -95,7 +126,8 @@ def with_sure_slices(painted: Painted, sure: Painted) -> Painted:
     new = [i for i, z in enumerate(sure.positions) if z not in painted.positions]
     if not new:
         return painted
-    more = with_slices(painted, [sure.positions[i] for i in new], sure.masks[new])
+    found = sure.some(new)
+    more = with_slices(painted, found.positions, found.masks, np.asarray(found.certain))
     reach = usual_reach(more.positions)
     return replace(more, reach=None if reach is None else _FURTHEST * reach)
 

@@ -59,7 +59,13 @@ class _Lesson:
 
 
 def tuned(
-    work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, body: float, tick: Tick
+    work: FramePass,
+    painted: Painted,
+    foreign: list[SupportSlice],
+    segments: int,
+    body: float,
+    tick: Tick,
+    seen: Painted | None = None,
 ) -> FewShotNetwork:
     """The network with a head that is tuned to painted slices: of the query, or else of other volumes.
 
@@ -70,12 +76,15 @@ def tuned(
         segments: L.
         body: size of the body in mm.
         tick: called with the number of steps done since the last call, `STEPS` in all; may raise to cancel.
+        seen: the painted slices of the query with others between them, as a look saw those; then painted slices are
+            found from these too, about as near as they will be to the slices that are segmented.
 
     Returns:
         a copy, or the same network where there are fewer than two slices to learn from. The same for the same input.
     """
     if painted.positions:
-        lessons = _lessons(work, painted, foreign, segments, tick) if len(painted.positions) > 1 else []
+        guides = painted if seen is None else seen
+        lessons = _lessons(work, painted, guides, foreign, segments, tick) if len(painted.positions) > 1 else []
     else:
         lessons = _lessons_of_others(work, foreign, segments, body / work.half_pixel, tick)
     if not lessons:
@@ -122,25 +131,31 @@ class _Adam:
 
 
 def _lessons(
-    work: FramePass, painted: Painted, foreign: list[SupportSlice], segments: int, tick: Tick = no_tick
+    work: FramePass,
+    painted: Painted,
+    guides: Painted,
+    foreign: list[SupportSlice],
+    segments: int,
+    tick: Tick = no_tick,
 ) -> list[_Lesson]:
-    own, others = work.encode_supports(painted, foreign, segments, tick)
+    """Lessons of painted slices, each to be found from the other guides."""
+    own, others = work.encode_supports(guides, foreign, segments, tick)
     count = len(painted.positions)
     lessons = []
-    for left_out in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
-        rest = [i for i in range(count) if i != left_out]
-        shown = set().union(*(painted.segments[i] for i in rest))
+    for chosen in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
+        position = painted.positions[chosen]
+        left_out = guides.positions.index(position)
+        rest = [i for i in range(len(guides.positions)) if i != left_out]
+        shown = set().union(*(guides.segments[i] for i in rest))
         if not shown:
             continue
-        others_only = replace(painted, positions=[painted.positions[i] for i in rest], masks=painted.masks[rest])
-        position = painted.positions[left_out]
         support = work.support([own[i] for i in _near(left_out, rest)], others)
         lessons.append(
             _Lesson(
                 features=own[left_out][0],
                 match=work.network.match(own[left_out][0], support),
-                evidence=work.evidence_around(others_only, list(range(1, segments + 1)), position, tick),
-                labels=work.frame.cut_labels(painted.masks[left_out][None], work.frame.half).to(work.device),
+                evidence=work.evidence_around(guides.some(rest), list(range(1, segments + 1)), position, tick),
+                labels=work.frame.cut_labels(painted.masks[chosen][None], work.frame.half).to(work.device),
                 segments=sorted(shown),
             )
         )
