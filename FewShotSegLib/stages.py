@@ -28,7 +28,7 @@ class Stage(StrEnum):
     LOOKING_CLOSER = "looking closer"
     """Slices with a small structure, enlarged."""
     REVIEWING = "reviewing"
-    """What was seen so far is put together, to guide a second look."""
+    """What was seen so far is put together, to guide a further look."""
     REFINING = "refining"
     """Whose boundaries gain by following the intensities is tried on the examples."""
     JOINING = "joining"

@@ -80,7 +80,7 @@ def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> No
     assert (sure.masks == labels[sure.positions]).all()
 
 
-def test_only_certain_pixels_of_a_look_are_sources_but_of_each_segment_some_where_asked_for() -> None:
+def test_only_certain_pixels_of_a_look_are_sources_but_some_of_a_segment_that_is_painted_nowhere() -> None:
     labels = np.zeros((1, 4, 4), np.int32)
     labels[0, 0] = 1
     labels[0, 1] = 2
@@ -88,9 +88,9 @@ def test_only_certain_pixels_of_a_look_are_sources_but_of_each_segment_some_wher
     confidence[0, 0] = [0.5, 0.6, 0.7, 0.8]
     confidence[0, 1] = [1, 1, 1, 0.9]
     confidence[0, 2] = 0.9
-    certain = certain_pixels(labels, confidence)[0]
+    certain = certain_pixels(labels, confidence, {1, 2})[0]
     assert certain.tolist() == [[False] * 4, [True, True, True, False], [False] * 4, [True] * 4]
-    half = certain_pixels(labels, confidence, 0.5)[0]
+    half = certain_pixels(labels, confidence, {2})[0]
     assert half.tolist() == [[False, False, True, True], [True, True, True, False], [False] * 4, [True] * 4]
 
 

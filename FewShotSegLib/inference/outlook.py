@@ -100,7 +100,7 @@ class Outlook:
         return ahead + self.end()
 
     def again(self, looks: Looks) -> list[Leg]:
-        """The rest of a run from a second look on."""
+        """The rest of a run from a further look on."""
         return self._guided(looks) + self.end()
 
     def end(self) -> list[Leg]:

@@ -53,8 +53,6 @@ _WORTH = 0.75
 _GUIDED_SHARE = 0.5
 # Looks that follow the first where all that is painted lies together: what one finds is what the next grows from.
 _LOOKS_FROM_ONE_PLACE = 2
-# Across volumes nothing is painted that a structure of which no look is certain could be found from.
-_LEAST_CERTAIN = 0.5
 # What logits lose for every `reach` further beyond the painted slices than this.
 _BEYOND = 3.0
 _USUAL = 0.9
@@ -117,15 +115,17 @@ class Pipeline:
         if tune:
             self._tuned_network = self._tuned(request, looks.frame)
         layers = self._guided(request)
+        painted = set().union(*request.painted.segments)
         for _ in range(again):
             labels, confidence = self._seen(request, layers, further)
             if together:
-                more = with_sure_slices(request.painted, sure_slices(labels, confidence, len(request.values)))
+                sure = sure_slices(labels, confidence, len(request.values), painted)
+                more = with_sure_slices(request.painted, sure)
                 if more is request.painted:  # a further look would only repeat this one
                     self.course.expect(self._outlook.end())
                     break
             else:
-                more = with_slices(request.painted, further, labels, certain_pixels(labels, confidence))
+                more = with_slices(request.painted, further, labels, certain_pixels(labels, confidence, painted))
             guided = replace(request, painted=more)
             if tune and not together:
                 self._tuned_network = self._tuned(request, self._looks(guided).frame, more)
@@ -221,7 +221,7 @@ class Pipeline:
                 layers.append(self._layer(request, close, everything, Painted(), Stage.LOOKING_CLOSER, only))
                 labels, confidence = self._seen(request, layers)
         if self.again:
-            sure = sure_slices(labels, confidence, segments, _LEAST_CERTAIN)
+            sure = sure_slices(labels, confidence, segments)
             if sure.positions:
                 guided = replace(request, painted=sure)
                 self.course.expect(self._outlook.again(self._looks(guided)))

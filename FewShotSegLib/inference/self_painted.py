@@ -12,6 +12,7 @@ too early would be fenced in by background that nobody painted.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from itertools import pairwise
 
@@ -25,6 +26,8 @@ _MOST = 10
 _LEAST_PIXELS = 8
 _SURE = 0.6
 _CERTAIN = 0.99
+# Of a segment that is painted nowhere, at least so much of a slice is a source: it has no others.
+_LEAST_CERTAIN = 0.5
 _WIDE_GAP = 4
 # A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
 _FURTHER = 2.0
@@ -32,7 +35,9 @@ _FURTHER = 2.0
 _FURTHEST = 4.0
 
 
-def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int, least: float = 0.0) -> Painted:
+def sure_slices(
+    labels: np.ndarray, confidence: np.ndarray, segments: int, painted: Container[int] = frozenset()
+) -> Painted:
     """Chooses slices of a first result to stand for painted ones.
 
     For each segment, the longest run of slices that hold a fair part of its greatest area is cut into three, and the
@@ -42,7 +47,7 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int, least
         labels: (Z, rows, columns) segment indices 0..L of the first look.
         confidence: the same shape, 0..1.
         segments: L.
-        least: see :func:`certain_pixels`.
+        painted: segments that are painted on slices of the query.
 
     Returns:
         the chosen slices with all labels the first look gave them, and how far structures may go on beyond them; none
@@ -69,28 +74,28 @@ def sure_slices(labels: np.ndarray, confidence: np.ndarray, segments: int, least
         return Painted()
     masks = np.where(np.isin(labels[chosen], sorted(trusted)), labels[chosen], 0).astype(np.int32)
     reach = usual_reach(chosen)
-    certain = certain_pixels(masks, confidence[chosen], least)
+    certain = certain_pixels(masks, confidence[chosen], painted)
     return Painted(chosen, masks, None if reach is None else _FURTHER * reach, certain)
 
 
-def certain_pixels(labels: np.ndarray, confidence: np.ndarray, least: float = 0.0) -> np.ndarray:
+def certain_pixels(labels: np.ndarray, confidence: np.ndarray, painted: Container[int]) -> np.ndarray:
     """Where a look was certain of what it saw.
 
     Args:
         labels: (P, rows, columns) segment indices 0..L of the look.
         confidence: the same shape, 0..1.
-        least: part of each segment's pixels on each slice that are taken for certain at any rate, the surest of them;
-            needed where nothing but looks says where a segment is.
+        painted: segments that are painted on slices of the query. Of every other, the surest half of its pixels on a
+            slice are taken for certain at any rate, since nothing but looks says where it is.
 
     Returns:
         (P, rows, columns) bool.
     """
     certain = confidence >= _CERTAIN
-    if least > 0:
-        for mask, sureness, here in zip(labels, confidence, certain, strict=True):
-            for segment in np.unique(mask[mask > 0]):
+    for mask, sureness, here in zip(labels, confidence, certain, strict=True):
+        for segment in np.unique(mask[mask > 0]):
+            if segment not in painted:
                 inside = mask == segment
-                here |= inside & (sureness >= np.quantile(sureness[inside].astype(float), 1 - least))
+                here |= inside & (sureness >= np.quantile(sureness[inside].astype(float), 1 - _LEAST_CERTAIN))
     return certain
 
 
