@@ -112,10 +112,10 @@ def test_nothing_sure_gives_no_slices() -> None:
     assert sure_slices(labels, np.ones(labels.shape, np.float32), 2).positions == []
 
 
-def test_wide_gaps_between_painted_slices_get_their_middle_slice_as_it_was_seen() -> None:
+def test_gaps_between_painted_slices_get_their_middle_slice_as_it_was_seen() -> None:
     painted = Painted([2, 10, 13], np.stack([np.full((4, 4), v, np.int32) for v in (1, 2, 3)]))
-    assert halfway_slices(painted) == [6]
-    assert halfway_slices(Painted([3, 6], painted.masks[:2])) == []
+    assert halfway_slices(painted) == [6, 11]
+    assert halfway_slices(Painted([3, 4], painted.masks[:2])) == []
     seen = np.full((1, 4, 4), 7, np.uint8)
     more = with_slices(painted, [6], seen, seen > 7)
     assert more.positions == [2, 6, 10, 13]

@@ -28,7 +28,6 @@ _SURE = 0.6
 _CERTAIN = 0.99
 # Of a segment that is painted nowhere, at least so much of a slice is a source: it has no others.
 _LEAST_CERTAIN = 0.5
-_WIDE_GAP = 4
 # A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
 _FURTHER = 2.0
 # Far from a single painted slice it misses more.
@@ -100,9 +99,9 @@ def certain_pixels(labels: np.ndarray, confidence: np.ndarray, painted: Containe
 
 
 def halfway_slices(painted: Painted) -> list[int]:
-    """The middle of every wide gap between two painted slices."""
+    """The middle of every gap between two painted slices."""
     positions = painted.positions
-    return [(a + b) // 2 for a, b in pairwise(positions) if b - a >= _WIDE_GAP]
+    return [(a + b) // 2 for a, b in pairwise(positions) if b - a > 1]
 
 
 def with_slices(painted: Painted, positions: list[int], labels: np.ndarray, certain: np.ndarray) -> Painted:
