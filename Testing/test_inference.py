@@ -168,6 +168,22 @@ def test_later_layers_replace_earlier_ones_inside_their_frame_only() -> None:
     assert 0.9 < confidence.min() <= 1
 
 
+def test_confidence_falls_where_guided_looks_overrule_the_first_and_labels_stay() -> None:
+    first = Layer(Frame(0, 0, 32, 32, 32, 32), [1], torch.full((1, 1, 16, 16), -3.0).half())
+    guided = Layer(first.frame, [1], torch.full((1, 1, 16, 16), -3.0).half(), share=0.5)
+    guided.logits[..., :8] = 9.0
+    labels, confidence = np.zeros((1, 32, 32), np.uint8), np.zeros((1, 32, 32), np.float32)
+    bare_labels, bare = labels.copy(), confidence.copy()
+    merge([first, guided], labels, confidence, [1], temperature=1.0)
+    merge([first, guided], bare_labels, bare, [1])
+    np.testing.assert_array_equal(labels, bare_labels)
+    assert (labels[0, :, :12] == 1).all()
+    assert (labels[0, :, 20:] == 0).all()
+    assert bare[0, :, :12].min() > 0.9
+    assert confidence[0, :, :12].max() < 0.5 < confidence[0, :, 20:].min()
+    np.testing.assert_allclose(confidence[0, :, 20:], bare[0, :, 20:], atol=1e-3)
+
+
 def test_slices_with_a_likely_segment_bring_their_neighbours() -> None:
     logits = torch.full((12, 4, 4), -9.0)
     logits[6, 1, 1] = 0.0

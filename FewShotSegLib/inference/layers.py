@@ -17,6 +17,11 @@ from .frame_pass import OUTSIDE
 CONFIDENCE_TEMPERATURE = 2.0
 """What log-odds of the bundled weights are divided by. Open volumes give 1.7, single looks at them 2 (see
 `evaluation.calibration`); the larger counts, since these volumes trained the network: on others it is surer still."""
+# What the first look says of the label counts by this much, all looks together by the rest: looks that are guided by
+# what others saw believe their errors, so that all looks together are sure of them too.
+_FIRST_LOOK = 0.6
+# Log-odds of a single look beyond which it says no more: it has erred that surely.
+_SUREST = 8.0
 
 
 @dataclass
@@ -60,7 +65,7 @@ def merge(
     refine: Callable[[int, Tensor], Tensor] | None = None,
     slices: Sequence[int] | None = None,
     tick: Tick = no_tick,
-    temperature: float = 1.0,
+    temperature: float | None = None,
 ) -> None:
     """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
@@ -72,7 +77,8 @@ def merge(
         refine: maps slice number and probabilities (L + 1, rows, columns) to refined ones.
         slices: Z slice numbers to fill in, all if None.
         tick: called with 1 for each slice; may raise to cancel.
-        temperature: of the confidence; above 1 it is less sure. Labels stay.
+        temperature: of a confidence that doubts what the first look found otherwise; above 1 it is less sure. None for
+            the probability as it is. Labels stay.
     """
     count, *shape = labels.shape
     plane = (shape[0], shape[1])
@@ -80,7 +86,10 @@ def merge(
     for row, z in enumerate(slices if slices is not None else range(count)):
         logits = torch.full((len(values) + 1, *plane), OUTSIDE)
         logits[0] = 0
+        first = None
         for layer in layers:
+            if first is None and layer.share < 1 and temperature is not None:
+                first = logits.clone()
             top, left = max(layer.frame.top, 0), max(layer.frame.left, 0)
             bottom = min(layer.frame.top + layer.frame.rows, plane[0])
             right = min(layer.frame.left + layer.frame.columns, plane[1])
@@ -92,13 +101,17 @@ def merge(
             probability = refine(z, probability)
         best = probability.max(dim=0)
         labels[row] = table[best.indices.numpy()]
-        confidence[row] = _tempered(best.values, temperature).numpy()
+        sureness = best.values
+        if temperature is not None:
+            odds = _log_odds(sureness)
+            if first is not None:
+                alone = _log_odds(F.softmax(first, dim=0).gather(0, best.indices[None])[0])
+                odds = torch.lerp(odds, alone.clamp(-_SUREST, _SUREST), _FIRST_LOOK)
+            sureness = torch.sigmoid(odds / temperature)
+        confidence[row] = sureness.numpy()
         tick(1)
 
 
-def _tempered(probability: Tensor, temperature: float) -> Tensor:
-    """Probabilities, log-odds divided by a temperature (Guo et al., ICML 2017, section 4.2); their order stays."""
-    if temperature == 1:
-        return probability
-    odds = torch.logit(probability.clamp(max=1 - 1e-6))
-    return torch.sigmoid(odds / temperature)
+def _log_odds(probability: Tensor) -> Tensor:
+    """Logarithms of the odds, to be divided by a temperature (Guo et al., ICML 2017, section 4.2)."""
+    return torch.logit(probability.clamp(1e-6, 1 - 1e-6))
