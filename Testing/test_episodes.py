@@ -9,7 +9,7 @@ from torch import Tensor
 from training_volumes import a_training_volume, drawn
 
 from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
-from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
+from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup
 from FewShotSegLib.training.plane import Plane
 from FewShotSegLib.training.positions import Known, SimulatedPositions
@@ -33,8 +33,8 @@ def test_groups_have_the_promised_shapes_and_ranges(groups: list[EpisodeGroup]) 
         assert group.labels.dtype == torch.int64
         assert group.images.min() >= -1
         assert group.images.max() <= 1
-        assert 1 <= group.supports <= 4
-        assert 1 <= count - group.supports <= 4
+        assert 1 <= group.supports <= (6 if group.within else 4)
+        assert 1 <= count - group.supports <= (24 if group.within else 4)
         assert 1 <= segments <= MAX_SEGMENTS
         assert group.episodes == (count - group.supports) * segments
         # Every segment is shown by the support, so that a query can be asked for it.
@@ -188,3 +188,20 @@ def test_simulated_registration_knows_the_slices_but_positions_relative_to_the_b
 def test_simulated_registration_errs_in_every_draw_another_way() -> None:
     one, other = (mean_over_draws("carried", [13], draws) for draws in (1, 2))
     assert not torch.allclose(one, other, atol=0.01)
+
+
+def test_what_a_look_is_certain_of_is_nearly_all_right_though_it_cuts_off_and_leaks() -> None:
+    labels = torch.zeros(6, 96, 96, dtype=torch.long)
+    labels[:, 20:50, 20:60], labels[:, 55:80, 30:70] = 1, 2
+    found, certain = zip(
+        *(seen_by_a_look(np.random.default_rng(seed), labels.clone()) for seed in range(12)), strict=True
+    )
+    seen, sure, truth = torch.cat(found), torch.cat(certain), labels.repeat(12, 1, 1)
+    assert seen.shape == sure.shape == truth.shape
+    assert set(seen.unique().tolist()) <= {0, 1, 2}
+    sizes = (seen > 0).sum(dim=(1, 2)) / (truth > 0).sum(dim=(1, 2))
+    assert float(sizes.min()) < 0.8
+    assert float(sizes.max()) > 1.05
+    wrong = seen != truth
+    assert 0.2 < float(sure.float().mean()) < 0.95
+    assert float(wrong[sure].float().mean()) < 0.35 * float(wrong[~sure].float().mean())

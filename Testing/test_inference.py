@@ -16,7 +16,7 @@ from FewShotSegLib.inference.refinement import Refinement, guided_filter, segmen
 from FewShotSegLib.inference.request import ForeignSlice
 from FewShotSegLib.inference.self_painted import (
     certain_pixels,
-    halfway_slices,
+    halved_gaps,
     sure_slices,
     with_slices,
     with_sure_slices,
@@ -103,7 +103,7 @@ def test_sure_slices_join_those_that_are_painted_and_lie_together() -> None:
     assert joined.masks[:, 0, 0].tolist() == [2, 1, 2]  # what is painted counts
     assert joined.certain is not None
     assert joined.certain[:, 0, 0].tolist() == [False, True, False]
-    assert joined.reach == pytest.approx(12)
+    assert joined.reach == pytest.approx(18)
     assert with_sure_slices(painted, Painted()) is painted
 
 
@@ -112,10 +112,14 @@ def test_nothing_sure_gives_no_slices() -> None:
     assert sure_slices(labels, np.ones(labels.shape, np.float32), 2).positions == []
 
 
-def test_gaps_between_painted_slices_get_their_middle_slice_as_it_was_seen() -> None:
+def test_gaps_between_painted_slices_are_halved_again_and_again_while_they_hold_a_slice() -> None:
+    assert halved_gaps([2, 10, 13], 2) == [[6, 11], [4, 6, 8, 11, 12]]
+    assert halved_gaps([2, 4], 2) == [[3]]
+    assert halved_gaps([3, 4], 2) == []
+
+
+def test_slices_that_a_look_saw_join_the_painted_ones() -> None:
     painted = Painted([2, 10, 13], np.stack([np.full((4, 4), v, np.int32) for v in (1, 2, 3)]))
-    assert halfway_slices(painted) == [6, 11]
-    assert halfway_slices(Painted([3, 4], painted.masks[:2])) == []
     seen = np.full((1, 4, 4), 7, np.uint8)
     more = with_slices(painted, [6], seen, seen > 7)
     assert more.positions == [2, 6, 10, 13]

@@ -175,7 +175,7 @@ def test_a_switch_keeps_shapes_and_weights(
     ablated = lively_network(**{switch: False})
     ablated.load_state_dict(network.state_dict())
     features, support, _ = matched(network, images, labels)
-    full, without = network(features, support, evidence), ablated(features, support, evidence)
+    full, without = (asked(features, support, evidence, stack=True) for asked in (network, ablated))
     assert without.logits.shape == full.logits.shape
     assert without.match.maps.shape == full.match.maps.shape
     assert without.logits.isfinite().all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from training_volumes import drawn, volumes
 
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.encoder import LiteEncoder
+from FewShotSegLib.network.model import FewShotNetwork, Prediction
 from FewShotSegLib.training import trainer
 from FewShotSegLib.training.curves import draw_curves
 from FewShotSegLib.training.episodes import EpisodeGroup, EpisodeSampler
@@ -133,6 +135,42 @@ def test_a_frozen_encoder_stays_as_it_is_while_the_rest_learns(plan: TrainingPla
     assert any(key.startswith("features.deep.") for key in changed)
     assert any(key.startswith("head.") for key in changed)
     assert not any(key.startswith("features.encoder.") for key in changed)
+
+
+def test_the_head_alone_learns_where_only_it_is_asked_to(plan: TrainingPlan) -> None:
+    learner = Trainer(replace(plan, frozen=True, only_head=True), 0)
+    before = {k: v.clone() for k, v in learner.network.state_dict().items()}
+    learner._learn(small(drawn(seed=3, count=1, within=1.0)[0]), np.random.default_rng(1))
+    changed = {k for k, v in learner.network.state_dict().items() if not torch.equal(v, before[k])}
+    assert "head.stack.widen.weight" in changed
+    assert all(key.startswith("head.") for key in changed)
+
+
+def test_neighbouring_queries_have_context_and_others_have_none(
+    plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_ALONE", 0.0)
+    learner = Trainer(plan, 0)
+    with_context: list[bool] = []
+    forward = FewShotNetwork.forward
+
+    def noted(self: FewShotNetwork, *args: Any) -> Prediction:
+        with_context.append(args[3])
+        return forward(self, *args)
+
+    monkeypatch.setattr(FewShotNetwork, "forward", noted)
+    for within in (1.0, 0.0):
+        learner._learn(small(drawn(seed=3, count=1, within=within)[0]), np.random.default_rng(1))
+    assert with_context == [True, False]
+
+
+def test_processes_of_their_own_draw_groups_that_differ_and_are_learned_from(plan: TrainingPlan) -> None:
+    learner = Trainer(replace(plan, samplers=2), 0)
+    groups = [learner.sampler.draw() for _ in range(4)]
+    assert len({float(group.images.sum()) for group in groups}) == 4
+    assert groups[0].labels.dtype == torch.uint8
+    record = learner._learn(small(groups[0]), np.random.default_rng(1))
+    assert np.isfinite(record["cross_entropy"])
 
 
 def test_training_goes_on_where_it_stopped(plan: TrainingPlan) -> None:

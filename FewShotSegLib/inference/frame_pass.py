@@ -15,7 +15,7 @@ from ..evidence import evidence_of_painted_slices, sweep_steps
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
-from ..preprocessing.frame import Frame
+from ..preprocessing.frame import Frame, union
 from ..preprocessing.intensity import Window
 from .course import Tick, no_tick
 from .feature_store import FeatureStore
@@ -24,6 +24,9 @@ OUTSIDE = -10.0
 """Logit where the head was not run: surely not this segment."""
 
 _CHUNK = 8
+# Slices of the stacks that the network learned context from, about; taller ones are taken in turns, every second slice
+# and the others, say.
+_STACK = 30
 # Pixels encoded together on a CPU: more would not stay in its cache, and take longer.
 _ENCODED_AT_ONCE = 2 * 256 * 256
 _NEAREST = 5
@@ -32,6 +35,9 @@ _NEAREST = 5
 _WHERE = ((-0.99, 0.05), (-0.9, 0.15), (-0.6, 0.4))
 # Boxes of all segments together, in whole frames: more would cost more than encoding the slice did.
 _BUDGET = 9.0
+
+
+_Matcher = Callable[[list[int]], tuple[Features, Match, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class FramePass:
             foreign: painted slices of other volumes.
             segments: L.
             targets: segments 1..L to decode.
-            tick: called with the number of slices done since the last call; may raise to cancel.
+            tick: called with the number of slices done since the last call, in each of `passes`; may raise to cancel.
             hints: evidence of the targets by slices, (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2): of the painted slices,
                 where there are any, else of other volumes.
             only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
@@ -139,27 +145,78 @@ class FramePass:
         result = torch.full((len(targets), count, *self.frame.half), OUTSIDE, dtype=torch.float16)
         own, others = self.encode_supports(painted, foreign, segments, tick)
         known: dict[tuple[int, ...], SupportSet] = {}
-        wanted = list(range(count)) if only is None else only
-        for start in range(0, len(wanted), _CHUNK):
-            slices = wanted[start : start + _CHUNK]
+
+        def matched(slices: list[int]) -> tuple[Features, Match, Tensor | None]:
             nearest = _nearest(painted, slices)
             if nearest not in known:
-                known = {nearest: self.support([own[i] for i in nearest], others)}
+                known.clear()
+                known[nearest] = self.support([own[i] for i in nearest], others)
             features = self._features(slices)
             tick(0)
-            match = self.network.match(features, known[nearest])
-            hint = None if hints is None else hints(slices)
+            return features, self.network.match(features, known[nearest]), None if hints is None else hints(slices)
+
+        wanted = list(range(count)) if only is None else only
+        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
+        context = None
+        if self.passes(painted) > 1:
+            context = self._context(chunks, matched, targets, tick)
+        for number, slices in enumerate(chunks):
+            here = slice(number * _CHUNK, number * _CHUNK + len(slices))
+            features, match, hint = matched(slices)
             boxes = self._boxes(match, hint if painted.positions else None, targets)
             for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
                 tick(0)
                 if box is None:
                     continue
                 shown = None if hint is None else hint[:, row : row + 1].to(self.device)
-                logits = self.network.decode(features, match, shown, segment - 1, box).logits
+                near = None if context is None else context[here, row : row + 1].to(self.device).float()
+                logits = self.network.decode(features, match, shown, segment - 1, box, near).logits
                 top, bottom, left, right = (4 * b for b in box)
                 result[row, slices, top:bottom, left:right] = logits[:, 0].half().cpu()
             tick(len(slices))
         return result
+
+    def passes(self, painted: Painted) -> int:
+        """How often `run` goes through the slices: once more before, for their context, where some are painted."""
+        return 2 if painted.positions and self.network.config.use_stack else 1
+
+    def _context(self, chunks: list[list[int]], matched: _Matcher, targets: list[int], tick: Tick) -> Tensor:
+        """Context of neighbouring slices for the head.
+
+        Args:
+            chunks: slices, by what is matched together.
+            matched: see `run`.
+            targets: T segments.
+            tick: called with the number of slices done since the last call; may raise to cancel.
+
+        Returns:
+            (Z', T, K, h / 8, w / 8) float16 on the CPU, for `decode`.
+        """
+        count, channels = sum(len(slices) for slices in chunks), self.network.config.stack_channels
+        height, width = self.frame.height // 8, self.frame.width // 8
+        kept = torch.zeros(count, len(targets), channels, height, width, dtype=torch.float16)
+        around: list[Box | None] = [None] * len(targets)
+        for number, slices in enumerate(chunks):
+            start = number * _CHUNK
+            _, match, hint = matched(slices)
+            for row, (segment, box) in enumerate(zip(targets, self._boxes(match, hint, targets), strict=True)):
+                tick(0)
+                if box is None:
+                    continue
+                shown = None if hint is None else hint[:, row : row + 1].to(self.device)
+                top, bottom, left, right = box
+                survey = self.network.survey(match, shown, segment - 1, box)[:, 0]
+                kept[start : start + len(slices), row, :, top:bottom, left:right] = survey.half().cpu()
+                around[row] = union([box, around[row] or box])
+            tick(len(slices))
+        step = max(round(len(self.stack) / _STACK), 1)
+        for row, box in enumerate(around):
+            tick(0)
+            if box is not None:
+                inside = kept[:, row : row + 1, :, box[0] : box[1], box[2] : box[3]]
+                for first in range(step):
+                    inside[first::step] = self.network.context(inside[first::step].to(self.device).float()).half().cpu()
+        return kept
 
     def encode(self, images: Tensor) -> Features:
         """(N, h, w) in [0, 1] -> features."""

@@ -28,6 +28,8 @@ _MERGE = 0.0025
 _REGISTER = 1.5
 _REFINE = 0.1
 _CLEAN = 0.1
+# Guided looks go through the slices once more, for their context.
+_PASSES = 2
 # How much of the network's time a graphics card takes; the rest is done on the CPU in any case.
 _CARD = 0.05
 
@@ -61,14 +63,13 @@ class Outlook:
         self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
         self._network = 1.0 if device.type == "cpu" else _CARD
 
-    def within(self, looks: Looks, reviewed: int, again: int, tune_again: bool) -> list[Leg]:
+    def within(self, looks: Looks, reviewed: list[int], tune_again: bool) -> list[Leg]:
         """A run with painted slices of the query.
 
         Args:
             looks: guided by them.
-            reviewed: number of slices that are reviewed for a further look.
-            again: number of further looks.
-            tune_again: whether the head is tuned anew before them.
+            reviewed: for each further look, the number of slices that are reviewed for it.
+            tune_again: whether the head is tuned anew before the first of them.
         """
         ahead = [self._tuning(looks.frame)]
         if len(looks.present) < self._segments:
@@ -76,8 +77,9 @@ class Outlook:
             ahead += self._search(looks.frame, self._segments - len(looks.present))
         guided = self._guided(looks)
         ahead += guided
-        tuning = [self._tuning(looks.frame)] if tune_again else []
-        ahead += again * [self._review(reviewed), *tuning, *guided]
+        for number, slices in enumerate(reviewed):
+            tuning = [self._tuning(looks.frame)] if tune_again and number == 0 else []
+            ahead += [self._review(slices), *tuning, *guided]
         return ahead + self.end()
 
     def across(self, frame: Frame, tune: bool, zoom: bool, again: bool) -> list[Leg]:
@@ -108,9 +110,9 @@ class Outlook:
         joining = self._plane * self._count * _MERGE * (self._segments + 1)
         return [Leg(Stage.REFINING, _REFINE), Leg(Stage.JOINING, joining), Leg(Stage.CLEANING, _CLEAN)]
 
-    def look(self, slices: int, frame: Frame, targets: int) -> float:
-        """Work of finding some segments in slices seen through a frame."""
-        return self._network * slices * frame.area / _FULL * (_ENCODE + _DECODE * targets)
+    def look(self, slices: int, frame: Frame, targets: int, passes: int = 1) -> float:
+        """Work of finding some segments in slices seen through a frame; each pass goes on with the same encoding."""
+        return self._network * slices * frame.area / _FULL * (_ENCODE + _DECODE * targets * passes)
 
     def measuring(self, frame: Frame, targets: int) -> float:
         """Work of measuring the distances of all slices to some segments and to what is none of them."""
@@ -125,13 +127,13 @@ class Outlook:
         return [registering, Leg(Stage.SEARCHING, self.look(self._count, frame, targets))]
 
     def _guided(self, looks: Looks) -> list[Leg]:
-        segmenting = self.look(self._count, looks.frame, len(looks.present))
+        segmenting = self.look(self._count, looks.frame, len(looks.present), _PASSES)
         measuring = self.measuring(looks.frame, len(looks.present))
         legs = [Leg(Stage.MEASURING, measuring), Leg(Stage.SEGMENTING, segmenting)]
         for close, _ in looks.close:
             legs.append(Leg(Stage.MEASURING, self.measuring(close, 1)))
             # Small structures are mostly on some of the slices only.
-            legs.append(Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, close, 1)))
+            legs.append(Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, close, 1, _PASSES)))
         return legs
 
     def _review(self, slices: int) -> Leg:

@@ -33,7 +33,7 @@ from .frame_pass import FramePass, Painted, SupportSlice
 from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
 from .request import ForeignSlice, Request
-from .self_painted import certain_pixels, halfway_slices, sure_slices, with_slices, with_sure_slices
+from .self_painted import certain_pixels, halved_gaps, sure_slices, with_slices, with_sure_slices
 from .slice_alignment import SliceAlignment
 from .tuning import STEPS, tuned
 
@@ -53,6 +53,8 @@ _WORTH = 0.75
 _GUIDED_SHARE = 0.5
 # Looks that follow the first where all that is painted lies together: what one finds is what the next grows from.
 _LOOKS_FROM_ONE_PLACE = 2
+# Those that follow where painted slices are spread, each guided by slices in the middle of the gaps that were left.
+_LOOKS_BETWEEN = 2
 # What logits lose for every `reach` further beyond the painted slices than this.
 _BEYOND = 3.0
 _USUAL = 0.9
@@ -68,8 +70,8 @@ class Pipeline:
         device: where it is.
         course: is told what lies ahead, and of every step.
         zoom: whether small structures are looked at again in a frame of their own.
-        again: whether slices of a look guide a further one: its surest ones where none or only neighbouring ones are
-            painted, else those half-way between painted ones.
+        again: whether slices of a look guide further ones: its surest ones where none or only neighbouring ones are
+            painted, else those half-way between painted ones, then also those a quarter of the way.
         tune: whether the segment head is tuned to the painted slices, of the query or else of other volumes.
         store: keeps the features of the query's slices.
         smooth: whether logits are smoothed through the slices.
@@ -106,17 +108,16 @@ class Pipeline:
     # --- painted slices in the query itself ---------------------------------------------------------------------
 
     def _within(self, request: Request) -> list[Layer]:
-        further = self._further_slices(request) if self.again else []
+        rounds = self._rounds(request) if self.again else []
         together = request.painted.reach is None
-        again = 0 if not further else _LOOKS_FROM_ONE_PLACE if together else 1
         tune = self.tune and len(request.painted.positions) > 1
         looks = self._looks(request)
-        self.course.expect(self._outlook.within(looks, len(further), again, tune and not together))
+        self.course.expect(self._outlook.within(looks, [len(r) for r in rounds], tune and not together))
         if tune:
             self._tuned_network = self._tuned(request, looks.frame)
         layers = self._guided(request)
         painted = set().union(*request.painted.segments)
-        for _ in range(again):
+        for number, further in enumerate(rounds):
             labels, confidence = self._seen(request, layers, further)
             if together:
                 sure = sure_slices(labels, confidence, len(request.values), painted)
@@ -127,17 +128,21 @@ class Pipeline:
             else:
                 more = with_slices(request.painted, further, labels, certain_pixels(labels, confidence, painted))
             guided = replace(request, painted=more)
-            if tune and not together:
+            if tune and not together and number == 0:  # once more for the next round brings no more
                 self._tuned_network = self._tuned(request, self._looks(guided).frame, more)
             layers += self._half_believed(self._guided(guided, search=False))
         return layers
 
     @staticmethod
-    def _further_slices(request: Request) -> list[int]:
-        """Slices that a look shows for the next: the middle between painted ones, or all where these lie together."""
+    def _rounds(request: Request) -> list[list[int]]:
+        """For each further look, the slices that the looks before it show it.
+
+        Where all that is painted lies together, all slices, to choose from; else the middles between painted ones,
+        then also the middles between all of these.
+        """
         if request.painted.reach is None:
-            return list(range(request.view.shape[0]))
-        return halfway_slices(request.painted)
+            return _LOOKS_FROM_ONE_PLACE * [list(range(request.view.shape[0]))]
+        return halved_gaps(request.painted.positions, _LOOKS_BETWEEN)
 
     def _tuned(self, request: Request, frame: Frame, seen: Painted | None = None) -> FewShotNetwork:
         segments = len(request.values)
@@ -295,7 +300,8 @@ class Pipeline:
         foreign = self._foreign(request, frame, work.window, targets)
         hints = self._hints(request, work, painted, targets)
         slices = count if only is None else len(only)
-        tick = self.course.begin(stage, slices, self._outlook.look(slices, frame, len(targets)))
+        passes = work.passes(painted)
+        tick = self.course.begin(stage, slices * passes, self._outlook.look(slices, frame, len(targets), passes))
         logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
         if painted.reach:
             doubt = _BEYOND * np.maximum(beyond_reach(painted.positions, count, painted.reach) - _USUAL, 0)

@@ -29,9 +29,9 @@ _CERTAIN = 0.99
 # Of a segment that is painted nowhere, at least so much of a slice is a source: it has no others.
 _LEAST_CERTAIN = 0.5
 # A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
-_FURTHER = 2.0
+_FURTHER = 3.0
 # Far from a single painted slice it misses more.
-_FURTHEST = 4.0
+_FURTHEST = 6.0
 
 
 def sure_slices(
@@ -98,10 +98,26 @@ def certain_pixels(labels: np.ndarray, confidence: np.ndarray, painted: Containe
     return certain
 
 
-def halfway_slices(painted: Painted) -> list[int]:
-    """The middle of every gap between two painted slices."""
-    positions = painted.positions
-    return [(a + b) // 2 for a, b in pairwise(positions) if b - a > 1]
+def halved_gaps(positions: list[int], times: int) -> list[list[int]]:
+    """Slices in the middle of gaps, which are halved again and again.
+
+    Args:
+        positions: increasing slice numbers.
+        times: how often.
+
+    Returns:
+        for each time that leaves a gap to be halved, all slices found so far, increasing.
+    """
+    rounds: list[list[int]] = []
+    found: list[int] = []
+    for _ in range(times):
+        known = sorted([*positions, *found])
+        middles = [(a + b) // 2 for a, b in pairwise(known) if b - a > 1]
+        if not middles:
+            break
+        found = sorted([*found, *middles])
+        rounds.append(found)
+    return rounds
 
 
 def with_slices(painted: Painted, positions: list[int], labels: np.ndarray, certain: np.ndarray) -> Painted:

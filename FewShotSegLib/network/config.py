@@ -18,6 +18,7 @@ class NetworkConfig:
         separation_channels: channels of the low-level map that is split into foreground and background (stride 4).
         low_channels: channels of the boundary maps at strides 4 and 2.
         head_channels: of the segment head at strides 8, 4 and 2.
+        stack_channels: of what is kept of each slice for the context of its neighbours (stride 8).
         cells: a support slice is cut into `cells` x `cells` cells; each cell gives local prototypes.
         use_mean_prototypes: mean prototypes on mid-level features (paper: IPL).
         use_peak_prototypes: peak prototypes on high-level features (paper: deep encoding-decoding module, IPL).
@@ -27,6 +28,7 @@ class NetworkConfig:
         use_low_level: low-level maps complete the boundary (paper: SL).
         use_shape: the shape interpolated between painted slices (this project).
         use_geodesic: geodesic distances from the painted slices (this project).
+        use_stack: context of neighbouring slices (this project).
         use_position: position in the body, from examples of other volumes (this project).
     """
 
@@ -35,6 +37,7 @@ class NetworkConfig:
     separation_channels: int = 16
     low_channels: tuple[int, int] = (24, 8)
     head_channels: tuple[int, int, int] = (48, 32, 16)
+    stack_channels: int = 16
     cells: int = 4
     use_mean_prototypes: bool = True
     use_peak_prototypes: bool = True
@@ -44,6 +47,7 @@ class NetworkConfig:
     use_low_level: bool = True
     use_shape: bool = True
     use_geodesic: bool = True
+    use_stack: bool = True
     use_position: bool = True
 
     def to_dict(self) -> dict:

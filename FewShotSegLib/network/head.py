@@ -15,16 +15,8 @@ from ..evidence import EVIDENCE_CHANNELS
 from .config import NetworkConfig
 from .encoding_decoding import ContextBlock, upsample
 from .matching import AGAIN_CHANNELS, FINE_CHANNELS, MATCH_CHANNELS
-
-
-class Pointwise(nn.Conv2d):
-    """Convolution of 1 x 1, as a matrix product: in the memory order of the activations nothing has to be copied."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+from .pointwise import Pointwise
+from .stack_context import StackContext
 
 
 class SegmentHead(nn.Module):
@@ -37,6 +29,7 @@ class SegmentHead(nn.Module):
         self.join8 = Pointwise(MATCH_CHANNELS + EVIDENCE_CHANNELS, h8)
         self.conv8 = nn.Conv2d(h8, h8, 3, padding=1)
         self.block8 = ContextBlock(h8, 7)
+        self.stack = StackContext(h8, config.stack_channels)
         self.logit8 = Pointwise(h8, 1)
         self.narrow8 = Pointwise(h8, h4)
         self.condition = nn.Linear(config.mid_channels + config.high_channels, low4)
@@ -50,7 +43,7 @@ class SegmentHead(nn.Module):
         nn.init.zeros_(self.condition.weight)
         nn.init.zeros_(self.condition.bias)
 
-    def look(self, maps: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, maps: Tensor, evidence: Tensor) -> Tensor:
         """First part.
 
         Args:
@@ -58,12 +51,11 @@ class SegmentHead(nn.Module):
             evidence: (N, EVIDENCE_CHANNELS, 4h, 4w) at stride 2, zeros where there is none.
 
         Returns:
-            state (N, H8, h, w) and logit (N, 1, h, w), positive inside.
+            state (N, H8, h, w), which the stack's context may be added to; `logit8` of it is positive inside.
         """
         x = F.relu(self.join8(joined(maps, F.avg_pool2d(evidence, 4))))
         x = x + F.relu(self.conv8(x))
-        x = self.block8(x)
-        return x, self.logit8(x)
+        return self.block8(x)
 
     def complete(
         self,

@@ -56,7 +56,9 @@ class FewShotNetwork(nn.Module):
         self.matching = Matching(self.config)
         self.head = SegmentHead(self.config)
         # As the activations are: else every convolution would first reorder its weights.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def encode(self, images: Tensor) -> Features:
         """(N, 1, H, W) in [-1, 1], sides divisible by 32 -> feature maps."""
@@ -76,7 +78,13 @@ class FewShotNetwork(nn.Module):
         return self.matching(features, support)
 
     def decode(
-        self, features: Features, match: Match, evidence: Tensor | None, segment: int | slice, box: Box
+        self,
+        features: Features,
+        match: Match,
+        evidence: Tensor | None,
+        segment: int | slice,
+        box: Box,
+        context: Tensor | None = None,
     ) -> Decoded:
         """Runs the segment head for some segments inside a box.
 
@@ -86,21 +94,20 @@ class FewShotNetwork(nn.Module):
             evidence: (Q, L', EVIDENCE_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
             segment: which segments, 0..L - 1.
             box: where; the queries' own prototypes are pooled inside it only.
+            context: (Q, L', K, H / 8, W / 8) of :meth:`context`, None for slices by themselves.
         """
         which = slice(segment, segment + 1) if isinstance(segment, int) else segment
         top, bottom, left, right = box
-        maps = match.maps[:, which, :, top:bottom, left:right]
-        queries, segments = maps.shape[:2]
+        state, shown = self._look(match, evidence, which, box)
+        queries, segments = state.shape[:2]
+        state = state.flatten(0, 1)
+        if context is not None:
+            state = state + self.head.stack.added(context[..., top:bottom, left:right].flatten(0, 1))
+        coarse = self.head.logit8(state)
         low4 = features.low4[:, :, 2 * top : 2 * bottom, 2 * left : 2 * right]
         low2 = features.low2[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right]
         if not self.config.use_low_level:
             low4, low2 = torch.zeros_like(low4), torch.zeros_like(low2)
-        if evidence is None:
-            shown = maps.new_zeros(queries, segments, EVIDENCE_CHANNELS, *low2.shape[-2:])
-        else:
-            shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
-        shown = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        state, coarse = self.head.look(maps.flatten(0, 1), shown)
         share = coarse.detach().sigmoid().float().view(queries, segments, *coarse.shape[-2:])
         again, separated = self.matching.again(match, which, box, share)
         fine = torch.cat([match.fine[:, which, :, 2 * top : 2 * bottom, 2 * left : 2 * right], separated], dim=2)
@@ -117,6 +124,39 @@ class FewShotNetwork(nn.Module):
         pairs = (queries, segments)
         return Decoded(logits.unflatten(0, pairs), coarse[:, 0].unflatten(0, pairs), separated)
 
+    def survey(self, match: Match, evidence: Tensor | None, segment: int | slice, box: Box) -> Tensor:
+        """What is kept of Q slices for the context of their neighbours; see `decode` for the arguments.
+
+        Returns:
+            (Q, L', K, h, w), inside the box.
+        """
+        which = slice(segment, segment + 1) if isinstance(segment, int) else segment
+        state, _ = self._look(match, evidence, which, box)
+        return self.head.stack.keep(state.flatten(0, 1)).unflatten(0, state.shape[:2])
+
+    def context(self, kept: Tensor) -> Tensor:
+        """Context of neighbouring slices.
+
+        Args:
+            kept: (Z, L', K, h, w) of :meth:`survey`, of neighbouring slices in their order.
+
+        Returns:
+            (Z, L', K, h, w), for `decode`.
+        """
+        return self.head.stack(kept)
+
+    def _look(self, match: Match, evidence: Tensor | None, which: slice, box: Box) -> tuple[Tensor, Tensor]:
+        """State (Q, L', H8, h, w) of the head's first part inside a box, and evidence (Q L', C, 4h, 4w) there."""
+        top, bottom, left, right = box
+        maps = match.maps[:, which, :, top:bottom, left:right]
+        queries, segments, _, height, width = maps.shape
+        if evidence is None:
+            shown = maps.new_zeros(queries, segments, EVIDENCE_CHANNELS, 4 * height, 4 * width)
+        else:
+            shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
+        shown = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.head.look(maps.flatten(0, 1), shown).unflatten(0, (queries, segments)), shown
+
     def _switch(self, evidence: Tensor) -> Tensor:
         config = self.config
         kinds = ((config.use_shape, SHAPE), (config.use_geodesic, GEODESIC), (config.use_position, POSITION))
@@ -126,17 +166,24 @@ class FewShotNetwork(nn.Module):
                 evidence[:, :, channels] = 0
         return evidence
 
-    def forward(self, features: Features, support: SupportSet, evidence: Tensor | None = None) -> Prediction:
+    def forward(
+        self, features: Features, support: SupportSet, evidence: Tensor | None = None, stack: bool = False
+    ) -> Prediction:
         """Segments Q encoded queries over whole slices.
 
         Args:
             features: of the queries.
             support: support set with L segments.
             evidence: (Q, L, EVIDENCE_CHANNELS, H / 2, W / 2) or None.
+            stack: whether the queries are neighbouring slices, in their order.
         """
         match = self.match(features, support)
         height, width = features.mid.shape[-2:]
-        return Prediction(self.decode(features, match, evidence, slice(None), (0, height, 0, width)), match)
+        whole = (0, height, 0, width)
+        context = None
+        if stack and self.config.use_stack:
+            context = self.context(self.survey(match, evidence, slice(None), whole))
+        return Prediction(self.decode(features, match, evidence, slice(None), whole, context), match)
 
 
 def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:

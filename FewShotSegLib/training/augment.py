@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,6 +98,54 @@ def misdrawn(rng: np.random.Generator, labels: Tensor) -> Tensor:
             plane = moved if len(moved.unique()) == len(plane.unique()) else plane  # no structure gets lost
         out.append(plane)
     return torch.stack(out)
+
+
+def seen_by_a_look(rng: np.random.Generator, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels of slices as a look at them may find them, and where it is certain.
+
+    Parts of structures are missing or too large, outlines are wrong; of what is certain, nearly all is right.
+
+    Args:
+        rng: source of chance.
+        labels: (N, h, w) integers.
+
+    Returns:
+        labels of the same shape, and a bool tensor of it.
+    """
+    found, certain = misdrawn(rng, labels), []
+    for plane, truth in zip(found, labels, strict=True):
+        for segment in plane.unique()[1:] if 0 in plane else plane.unique():
+            inside = plane == segment
+            chance = rng.random()
+            if chance < 0.45:  # cut off
+                field = _smooth_noise(rng, plane.shape)
+                plane[inside & (field > torch.quantile(field[inside], rng.uniform(0.3, 0.95)))] = 0
+            elif chance < 0.65:  # leaked
+                outside = torch.from_numpy(distance_transform_edt(~inside.numpy()))
+                plane[(plane == 0) & (outside < rng.uniform(2, 10)) & (_smooth_noise(rng, plane.shape) > 0.3)] = segment
+        edge = torch.from_numpy(distance_transform_edt(_inner(plane).numpy()))
+        sure = edge > math.exp(rng.uniform(math.log(0.5), math.log(8)))
+        sure &= _smooth_noise(rng, plane.shape) < rng.uniform(0.5, 2.5)
+        wrong = plane != truth
+        if rng.random() < 0.7:
+            sure &= ~wrong
+        certain.append(sure)
+    return found, torch.stack(certain)
+
+
+def _inner(plane: Tensor) -> Tensor:
+    """Pixels whose neighbours to the right and below have the same label."""
+    inner = torch.ones(plane.shape, dtype=torch.bool)
+    inner[:-1] &= plane[:-1] == plane[1:]
+    inner[:, :-1] &= plane[:, :-1] == plane[:, 1:]
+    return inner
+
+
+def _smooth_noise(rng: np.random.Generator, shape: torch.Size) -> Tensor:
+    """Normal noise that changes over a sixth to a third of the plane."""
+    cells = int(rng.integers(3, 7))
+    noise = torch.from_numpy(rng.normal(0, 1, (1, 1, cells, cells)).astype(np.float32))
+    return F.interpolate(noise, size=tuple(shape), mode="bicubic", align_corners=True)[0, 0]
 
 
 class IntensityChange:

@@ -15,7 +15,7 @@ _EPILOG = """\
 examples:
   fewshotseg train --data ../shared/data --run runs/main
   fewshotseg train --data ../shared/data --run runs/main --episodes 400000     # goes on from the last checkpoint
-  fewshotseg train --data ../shared/data --run runs/gpu --device cuda --processes 12 --minutes 9
+  fewshotseg train --data ../shared/data --run runs/gpu --device cuda --processes 6 --samplers 2 --minutes 9
 
 The run's folder gets the checkpoint (every few minutes; the same command goes on from it), the log, the learning curves
 (curves.png) and the weights (ipl_sl.safetensors with checksum). Nothing in it belongs into version control.
@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cooldown", type=float, default=plan.cooldown, help="part of the run in which the rate falls")
     parser.add_argument("--start-from", default="", help="weights (.safetensors) to start from instead of ImageNet's")
     parser.add_argument("--frozen-encoder", action="store_true", help="train what follows the encoder only: quicker")
+    parser.add_argument("--only-head", action="store_true", help="train the segment head only")
+    text = "processes that draw episodes for each that learns; 0 for none (default %(default)s)"
+    parser.add_argument("--samplers", type=int, default=plan.samplers, help=text)
     parser.add_argument("--only-export", action="store_true", help="write curves and weights of the last checkpoint")
 
 
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
                 minutes=args.minutes,
                 start_from=args.start_from,
                 frozen=args.frozen_encoder,
+                only_head=args.only_head,
+                samplers=args.samplers,
             )
         )
     about = export(args.run, args.run / "ipl_sl.safetensors", NetworkConfig())

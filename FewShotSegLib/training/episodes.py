@@ -13,15 +13,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..evidence import evidence_of_painted_slices, usual_reach
-from .augment import IntensityChange, misdrawn, plane_grid, sample, slice_noise
+from .augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from .plane import Plane, choose_axis
 from .positions import Known, SimulatedPositions
 from .sources import REAL_LABELS, TrainingVolume
 
 CROP = 192
 MAX_SEGMENTS = 6
-_MAX_STACK = 14
-_LARGE_STACK = 24
+# Slices of a stack at most, with the chances of each, and of them, neighbouring ones that are queries; and pairs of a
+# query and a segment at most.
+_STACKS = ((14, 0.4), (24, 0.4), (40, 0.2))
+_MOST_QUERIES = 24
+_MOST_PAIRS = 72
 # Chances that painted slices are spread over a part of a structure, or over several structures together (no longer than
 # so many times the one), and that they are spread evenly.
 _PARTLY = 0.3
@@ -35,6 +38,11 @@ _MISDRAWN = 0.3
 _RECOLOURED = 0.3
 _THICK = 0.3
 _THICKEST = 9.0
+# Chances that some of the painted slices are such as a look saw, and that these lie in a part of what is there only;
+# and how much further structures may go on then.
+_SEEN = 0.5
+_SEEN_PARTLY = 0.5
+_FURTHER = (2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ class EpisodeGroup:
         supports: S.
         segments: L.
         evidence: (Q, L, EVIDENCE_CHANNELS, CROP / 2, CROP / 2), or None where nothing is known.
-        within: whether the support slices belong to the queries' own volume and say where.
+        within: whether the support slices belong to the queries' own volume and say where; then the queries are
+            neighbouring slices, in their order.
     """
 
     images: Tensor
@@ -134,16 +143,24 @@ class EpisodeSampler:
         box = self._objects(volume, labeling)[anchor]
         axis = choose_axis(rng, volume)
         plane = Plane(volume, axis)
+        seen = rng.random() < _SEEN
         start, length, margin = self._covered(volume, labeling, anchor, axis)
         first = max(int(start - margin), 0)
         last = min(int(math.ceil(start + length - 1 + margin)), plane.count - 1)
-        most = _MAX_STACK if rng.random() < 0.5 else _LARGE_STACK
+        most = int(rng.choice([n for n, _ in _STACKS], p=[p for _, p in _STACKS]))
         stack = np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int))
         if len(stack) < 4:
             raise Rejected
-        painted = self._painted(len(stack), (start - first) / (last - first + 1), length / (last - first + 1))
-        free = [i for i in range(len(stack)) if i not in painted]
-        queries = sorted(rng.choice(free, min(4, len(free)), replace=False).tolist())
+        reach_factor = 1.0
+        if seen and rng.random() < _SEEN_PARTLY:
+            share = rng.uniform(0.3, 0.8)
+            start, length = start + rng.uniform(0, 1 - share) * length, share * length
+            reach_factor = float(rng.choice(_FURTHER))
+        where = (start - first) / (last - first + 1), length / (last - first + 1)
+        painted = self._painted(len(stack), *where, more=int(seen) + int(seen and rng.random() < 0.5))
+        number = min(len(stack), _MOST_QUERIES)
+        start_at = int(rng.integers(len(stack) - number + 1))
+        queries = list(range(start_at, start_at + number))
 
         pixel, center = self._view(plane, box)
         flips = tuple(bool(f) for f in rng.random(3) < 0.5)
@@ -152,7 +169,18 @@ class EpisodeSampler:
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
         labels, _ = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
-        if rng.random() < _MISDRAWN:
+        if segments * len(queries) > _MOST_PAIRS:
+            number = max(_MOST_PAIRS // segments, 4)
+            cut = int(rng.integers(len(queries) - number + 1))
+            queries = queries[cut : cut + number]
+            labels = torch.cat([labels[: len(painted)], labels[len(painted) + cut :][:number]])
+        certain = None
+        if seen:
+            certain = torch.ones(len(painted), CROP, CROP, dtype=torch.bool)
+            which = np.flatnonzero(rng.random(len(painted)) < rng.choice([0.4, 0.7, 1.0]))
+            if len(which):
+                labels[which], certain[which] = seen_by_a_look(rng, labels[which])
+        elif rng.random() < _MISDRAWN:
             labels[: len(painted)] = misdrawn(rng, labels[: len(painted)])
         planes = plane.thick(volume.image, stack, self._thickness(plane))
         raw = sample(planes, grid, False, _air(volume))
@@ -166,7 +194,10 @@ class EpisodeSampler:
             small = (small + torch.randn(small.shape) * rng.uniform(0, 0.03)).clamp(0, 1)
         step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
         masks = labels[: len(painted), 1::2, 1::2]
-        evidence = evidence_of_painted_slices(small, masks, painted, segments, step, usual_reach(painted))(queries)
+        reach = usual_reach(painted)
+        reach = None if reach is None else reach_factor * reach
+        sources = None if certain is None else certain[:, 1::2, 1::2]
+        evidence = evidence_of_painted_slices(small, masks, painted, segments, step, reach, sources)(queries)
         images = slice_noise(rng, image[painted + queries])
         return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True)
 
@@ -194,11 +225,11 @@ class EpisodeSampler:
                     lo, hi = min(lo, more_lo), max(hi, more_hi)
         return lo, hi - lo, rng.uniform(0.0, 0.6) * (hi - lo) + 1
 
-    def _painted(self, count: int, start: float, share: float) -> list[int]:
+    def _painted(self, count: int, start: float, share: float, more: int = 0) -> list[int]:
         """Which slices of a stack are painted: evenly spread over the structure, or anywhere."""
         rng = self.rng
         k = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.3, 0.3, 0.15]))
-        k = min(k, count - 2)
+        k = min(k + more, count - 2)
         if rng.random() < _EVENLY:
             error = rng.uniform(0, 0.3)
             where = start + share * (np.arange(k) + 0.5 + rng.uniform(-error, error, k)) / k

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,13 @@ from ..weights import load_network
 from .episodes import EpisodeGroup, EpisodeSampler
 from .losses import group_dice, group_losses
 from .mixture import volume_weights
+from .sampler_processes import SamplerProcesses
 from .sources import load_volumes
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+# Chance that queries are segmented without the context of their stack, as single slices are.
+_ALONE = 0.2
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class TrainingPlan:
         minutes: stop (resumable) after so many minutes; 0 for no limit.
         start_from: weights file to start from instead of the ImageNet encoder.
         frozen: whether the encoder stays as it is, which saves a fifth of the time.
+        only_head: whether all but the segment head stays as it is.
+        samplers: processes that draw groups for each of those that learn; with 0 they draw for themselves.
     """
 
     cache: str
@@ -60,6 +66,8 @@ class TrainingPlan:
     minutes: float = 0.0
     start_from: str = ""
     frozen: bool = False
+    only_head: bool = False
+    samplers: int = 0
 
 
 def train(plan: TrainingPlan) -> None:
@@ -113,21 +121,23 @@ class Trainer:
         # Edges and textures of the first stages transfer as they are; freezing them saves a third of the backward pass.
         for module in (encoder,) if plan.frozen else (encoder.stem, encoder.stages[0], encoder.stages[1]):
             module.requires_grad_(False)
+        if plan.only_head:
+            for part in (self.network.features, self.network.matching):
+                part.requires_grad_(False)
         slow = [p for p in encoder.parameters() if p.requires_grad]
         known = {id(p) for p in encoder.parameters()}
-        quick = [p for p in self.network.parameters() if id(p) not in known]
+        quick = [p for p in self.network.parameters() if id(p) not in known and p.requires_grad]
         self.parameters = slow + quick
-        self.optimizer = torch.optim.AdamW(
-            [{"params": slow, "scale": 1 / 7}, {"params": quick, "scale": 1.0}], lr=plan.rate, weight_decay=1e-4
-        )
+        groups = [{"params": slow, "scale": 1 / 7}, {"params": quick, "scale": 1.0}]
+        self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=plan.rate, weight_decay=1e-4)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.step = 0
         self.episodes = 0
         self.seconds = 0.0
         self._resume()
-        volumes = load_volumes(plan.cache)
         seed = plan.seed * 1_000_003 + self.step * 101 + rank
-        self.sampler = EpisodeSampler(volumes, volume_weights(volumes), seed, plan.within)
+        make = partial(_sampler, plan)
+        self.sampler = SamplerProcesses(make, plan.samplers, seed) if plan.samplers else make(seed)
         torch.manual_seed(seed)
 
     def run(self) -> None:
@@ -178,14 +188,15 @@ class Trainer:
 
     def _losses(self, group: EpisodeGroup, rng: np.random.Generator) -> tuple[Prediction, dict[str, Tensor], Tensor]:
         images = group.images.to(self.device).contiguous(memory_format=torch.channels_last)
-        labels = group.labels.to(self.device)
-        evidence = None if group.evidence is None else _drop_some(group.evidence, rng).to(self.device)
+        labels = group.labels.to(self.device).long()
+        evidence = None if group.evidence is None else _drop_some(group.evidence, rng).to(self.device).float()
         features = self.network.encode(images)
         s = group.supports
         one_hot = torch.nn.functional.one_hot(labels[:s], group.segments + 1).permute(0, 3, 1, 2).float()
         support = self.network.build_support(features[:s], torch.nn.functional.avg_pool2d(one_hot, 4))
         query = features[s:]
-        prediction = self.network(query, support, evidence)
+        stack = group.within and rng.random() > _ALONE
+        prediction = self.network(query, support, evidence, stack)
         losses = group_losses(self.network, prediction, query, support, labels[s:])
         return prediction, losses, labels[s:]
 
@@ -265,6 +276,11 @@ class Trainer:
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.episodes, self.seconds = state["step"], state["episodes"], state["seconds"]
+
+
+def _sampler(plan: TrainingPlan, seed: int) -> EpisodeSampler:
+    volumes = load_volumes(plan.cache)
+    return EpisodeSampler(volumes, volume_weights(volumes), seed, plan.within)
 
 
 def _drop_some(evidence: Tensor, rng: np.random.Generator) -> Tensor:
