@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -371,11 +372,8 @@ def test_negative_slices_keep_a_structure_from_spreading(trained: Segmenter) -> 
     assert dice(found, labels.array, 3) > 0.75
 
 
-def test_one_painted_slice_gets_further_looks_only_if_the_first_was_sure_of_another(
-    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, labelmap = two_balls()
-    examples = Example.from_labelmap(image, labelmap, slices=[8])
+def noted_looks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Will hold the slices that guide each look."""
     looks: list[list[int]] = []
     guided = pipeline.Pipeline._guided
 
@@ -384,6 +382,43 @@ def test_one_painted_slice_gets_further_looks_only_if_the_first_was_sure_of_anot
         return guided(self, request, search)
 
     monkeypatch.setattr(pipeline.Pipeline, "_guided", noted)
+    return looks
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        ([4, 12], [[4, 12], [4, 8, 12], [4, 6, 8, 10, 12]]),
+        ([4, 6, 8, 10, 12], [[4, 6, 8, 10, 12], list(range(4, 13))]),  # no gap is left for another look
+        (list(range(4, 13)), [list(range(4, 13))]),
+    ],
+)
+def test_gaps_between_painted_slices_are_filled_by_looks_each_of_which_guides_the_next(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, slices: list[int], expected: list[list[int]]
+) -> None:
+    image, labelmap = two_balls()
+    looks = noted_looks(monkeypatch)
+    tuned: list[int] = []
+    tune = pipeline.Pipeline._tuned
+
+    def noted(self: pipeline.Pipeline, *args: Any) -> FewShotNetwork:
+        tuned.append(len(looks))
+        return tune(self, *args)
+
+    monkeypatch.setattr(pipeline.Pipeline, "_tuned", noted)
+    parts: list[float] = []
+    segmenter.segment(image, Example.from_labelmap(image, labelmap, slices), overall=parts.append)
+    assert looks == expected
+    assert tuned == [0, 1][: len(expected)]  # before the first look, and with what it saw
+    assert parts[-1] == pytest.approx(1)
+
+
+def test_one_painted_slice_gets_further_looks_only_if_the_first_was_sure_of_another(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, labelmap = two_balls()
+    examples = Example.from_labelmap(image, labelmap, slices=[8])
+    looks = noted_looks(monkeypatch)
     monkeypatch.setattr(pipeline, "sure_slices", lambda *_: Painted())
     segmenter.segment(image, examples)
     assert looks == [[8]]

@@ -158,9 +158,7 @@ class EpisodeSampler:
             reach_factor = float(rng.choice(_FURTHER))
         where = (start - first) / (last - first + 1), length / (last - first + 1)
         painted = self._painted(len(stack), *where, more=int(seen) + int(seen and rng.random() < 0.5))
-        number = min(len(stack), _MOST_QUERIES)
-        start_at = int(rng.integers(len(stack) - number + 1))
-        queries = list(range(start_at, start_at + number))
+        queries = list(range(len(stack)))[self._neighbours(len(stack), _MOST_QUERIES)]
 
         pixel, center = self._view(plane, box)
         flips = tuple(bool(f) for f in rng.random(3) < 0.5)
@@ -169,11 +167,9 @@ class EpisodeSampler:
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
         labels, _ = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
-        if segments * len(queries) > _MOST_PAIRS:
-            number = max(_MOST_PAIRS // segments, 4)
-            cut = int(rng.integers(len(queries) - number + 1))
-            queries = queries[cut : cut + number]
-            labels = torch.cat([labels[: len(painted)], labels[len(painted) + cut :][:number]])
+        some = self._neighbours(len(queries), _MOST_PAIRS // segments)
+        queries = queries[some]
+        labels = torch.cat([labels[: len(painted)], labels[len(painted) :][some]])
         certain = None
         if seen:
             certain = torch.ones(len(painted), CROP, CROP, dtype=torch.bool)
@@ -235,6 +231,12 @@ class EpisodeSampler:
             where = start + share * (np.arange(k) + 0.5 + rng.uniform(-error, error, k)) / k
             return sorted({int(np.clip(w * count, 0, count - 1)) for w in where})
         return sorted(rng.choice(count, k, replace=False).tolist())
+
+    def _neighbours(self, count: int, most: int) -> slice:
+        """At most so many of a number of slices, next to each other."""
+        number = min(count, most)
+        start = int(self.rng.integers(count - number + 1))
+        return slice(start, start + number)
 
     def _view(self, plane: Plane, box: tuple[slice, ...]) -> tuple[float, tuple[float, float]]:
         """Pixel size in mm and centre in mm of a crop that shows a structure at a random scale."""
