@@ -73,8 +73,8 @@ def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> No
     confidence = np.full(labels.shape, 0.9, np.float32)
     confidence[11] = 0.3
     sure = sure_slices(labels, confidence, 1)
-    # Structures may go on by one and a half gaps between chosen slices, not by half of one as beyond painted slices.
-    assert sure.reach == pytest.approx(1.5 * (sure.positions[-1] - sure.positions[0]) / (len(sure.positions) - 1))
+    # Structures may go on by a whole gap between the chosen slices, not by half of one as beyond painted slices.
+    assert sure.reach == pytest.approx((sure.positions[-1] - sure.positions[0]) / (len(sure.positions) - 1))
     assert len(sure.positions) == 3
     assert all(12 <= z < 22 for z in sure.positions)
     assert (sure.masks == labels[sure.positions]).all()

@@ -29,7 +29,7 @@ _CERTAIN = 0.99
 # Of a segment that is painted nowhere, at least so much of a slice is a source: it has no others.
 _LEAST_CERTAIN = 0.5
 # A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
-_FURTHER = 3.0
+_FURTHER = 2.0
 # Far from a single painted slice it misses more.
 _FURTHEST = 6.0
 
