@@ -133,7 +133,7 @@ class FramePass:
             foreign: painted slices of other volumes.
             segments: L.
             targets: segments 1..L to decode.
-            tick: called with the number of slices done since the last call, in each of `passes`; may raise to cancel.
+            tick: called with the number of slices done since the last call; may raise to cancel.
             hints: evidence of the targets by slices, (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2): of the painted slices,
                 where there are any, else of other volumes.
             only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
@@ -173,7 +173,7 @@ class FramePass:
                 logits = self.network.decode(features, match, shown, segment - 1, box, near).logits
                 top, bottom, left, right = (4 * b for b in box)
                 result[row, slices, top:bottom, left:right] = logits[:, 0].half().cpu()
-            tick(len(slices))
+            tick(len(slices) - (0 if context is None else _surveyed(slices)))
         return result
 
     def passes(self, painted: Painted) -> int:
@@ -187,7 +187,7 @@ class FramePass:
             chunks: slices, by what is matched together.
             matched: see `run`.
             targets: T segments.
-            tick: called with the number of slices done since the last call; may raise to cancel.
+            tick: called with half of the number of slices done since the last call; may raise to cancel.
 
         Returns:
             (Z', T, K, h / 8, w / 8) float16 on the CPU, for `decode`.
@@ -208,7 +208,7 @@ class FramePass:
                 survey = self.network.survey(match, shown, segment - 1, box)[:, 0]
                 kept[start : start + len(slices), row, :, top:bottom, left:right] = survey.half().cpu()
                 around[row] = union([box, around[row] or box])
-            tick(len(slices))
+            tick(_surveyed(slices))
         step = max(round(len(self.stack) / _STACK), 1)
         for row, box in enumerate(around):
             tick(0)
@@ -330,6 +330,11 @@ class FramePass:
             if area <= _BUDGET * share.shape[-2] * share.shape[-1]:
                 break
         return boxes
+
+
+def _surveyed(slices: list[int]) -> int:
+    """How many slices count as done when these have been gone through for their context."""
+    return len(slices) // 2
 
 
 def _around(possible: Tensor) -> Box | None:

@@ -300,8 +300,8 @@ class Pipeline:
         foreign = self._foreign(request, frame, work.window, targets)
         hints = self._hints(request, work, painted, targets)
         slices = count if only is None else len(only)
-        passes = work.passes(painted)
-        tick = self.course.begin(stage, slices * passes, self._outlook.look(slices, frame, len(targets), passes))
+        looking = self._outlook.look(slices, frame, len(targets), work.passes(painted))
+        tick = self.course.begin(stage, slices, looking)
         logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
         if painted.reach:
             doubt = _BEYOND * np.maximum(beyond_reach(painted.positions, count, painted.reach) - _USUAL, 0)
