@@ -178,7 +178,7 @@ class FramePass:
 
     def passes(self, painted: Painted) -> int:
         """How often `run` goes through the slices: once more before, for their context, where some are painted."""
-        return 2 if painted.positions and self.network.config.use_stack else 1
+        return 2 if painted.positions and self.network.sees_stack else 1
 
     def _context(self, chunks: list[list[int]], matched: _Matcher, targets: list[int], tick: Tick) -> Tensor:
         """Context of neighbouring slices for the head.

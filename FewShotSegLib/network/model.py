@@ -60,6 +60,11 @@ class FewShotNetwork(nn.Module):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
+    @property
+    def sees_stack(self) -> bool:
+        """Whether `decode` makes use of the context of neighbouring slices."""
+        return self.config.use_stack
+
     def encode(self, images: Tensor) -> Features:
         """(N, 1, H, W) in [-1, 1], sides divisible by 32 -> feature maps."""
         return self.features(images)
@@ -181,7 +186,7 @@ class FewShotNetwork(nn.Module):
         height, width = features.mid.shape[-2:]
         whole = (0, height, 0, width)
         context = None
-        if stack and self.config.use_stack:
+        if stack and self.sees_stack:
             context = self.context(self.survey(match, evidence, slice(None), whole))
         return Prediction(self.decode(features, match, evidence, slice(None), whole, context), match)
 

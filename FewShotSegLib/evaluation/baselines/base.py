@@ -60,6 +60,9 @@ class Baseline(nn.Module):
     Each segment is a question of its own, as in the papers: inside or outside, whatever else is painted.
     """
 
+    sees_stack = False
+    """Every slice is segmented by itself."""
+
     def __init__(self) -> None:
         super().__init__()
         self.encoder = LiteEncoder()
@@ -99,7 +102,13 @@ class Baseline(nn.Module):
         return BaselineMatch(logits, with_background(_resized(logits, support.masks.shape[-2:])))
 
     def decode(
-        self, features: Features, match: BaselineMatch, evidence: Tensor | None, segment: int | slice, box: Box
+        self,
+        features: Features,
+        match: BaselineMatch,
+        evidence: Tensor | None,
+        segment: int | slice,
+        box: Box,
+        context: None = None,
     ) -> BaselinePrediction:
         """Logits (Q, L', 4h, 4w) of some segments inside a box of the stride-8 map; the evidence is not used."""
         which = slice(segment, segment + 1) if isinstance(segment, int) else segment
