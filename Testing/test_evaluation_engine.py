@@ -81,11 +81,10 @@ def test_multiply_accumulates_are_those_of_the_products():
 
 
 def test_the_peak_of_a_call_is_what_it_held_at_most():
-    with resources.PeakMemory() as memory:
-        # Pages of its own: the heap may hold as much already, freed by earlier tests.
-        with mmap.mmap(-1, 64 * 1024**2) as block:
-            for _ in range(64):
-                block.write(bytes([1]) * 1024**2)
+    # Pages of its own: the heap may hold as much already, freed by earlier tests.
+    with resources.PeakMemory() as memory, mmap.mmap(-1, 64 * 1024**2) as block:
+        for _ in range(64):
+            block.write(bytes([1]) * 1024**2)
     if memory.peak is None or memory.before is None:
         pytest.skip("this system does not let a process set its high-water mark back")
     assert 60 < memory.peak - memory.before < 100
