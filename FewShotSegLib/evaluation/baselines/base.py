@@ -110,7 +110,7 @@ class Baseline(nn.Module):
         box: Box,
         context: None = None,
     ) -> BaselinePrediction:
-        """Logits (Q, L', 4h, 4w) of some segments inside a box of the stride-8 map; the evidence is not used."""
+        """Logits (Q, L', 4h, 4w) of some segments inside a box of the stride-8 map; from the match alone."""
         which = slice(segment, segment + 1) if isinstance(segment, int) else segment
         top, bottom, left, right = box
         height, width = match.coarse.shape[-2:]
