@@ -123,7 +123,7 @@ def swept_graph_distances(image: np.ndarray, sources: np.ndarray, step: float) -
     A step costs the difference of intensities and a price. Within a slice it goes to the eight neighbours; from slice
     to slice to the 3 x 3 nearest voxels, at a price that grows with the slices' distance.
     """
-    moves = [m for m in product((-1, 0, 1), repeat=3) if any(m)]
+    moves = [m for m in product((-1, 0, 1), repeat=3) if any(m) and not (m[0] and any(m[1:]))]
     distance = np.full(image.shape, np.inf)
     queue: list[tuple[float, tuple[int, ...]]] = []
     for voxel in map(tuple, np.argwhere(sources)):

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .geodesic import Tick, denoised_slices, geodesic_channels, geodesic_distances, sweep_steps
+from .motion import Motion
 from .position import position_channels, position_map
 from .shape import ShapeInterpolation, beyond_reach, usual_reach
 
@@ -63,7 +64,8 @@ def evidence_of_painted_slices(
     """
     interpolation = ShapeInterpolation(painted, positions, segments, step, reach)
     sources = painted if certain is None else torch.where(certain, painted, -1)
-    distances = geodesic_distances(denoised_slices(image), sources, positions, segments + 1, step, tick=tick)
+    motion = Motion.of(image, tick)
+    distances = geodesic_distances(denoised_slices(image), sources, positions, segments + 1, step, motion, tick=tick)
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)

@@ -1,9 +1,11 @@
 """Geodesic (grow-cut like) distances from the painted slices through the intensities, for all classes together.
 
 The length of a path is the sum of absolute intensity differences along it plus a small price per step, as in grow-cut
-by shortest paths (Zhu et al. 2014). Distances are found by raster sweeps over planes in six directions, each voxel
-looking at the 3 x 3 voxels of the plane before (as in fast generalised geodesic transforms, Asad et al. 2022): a few
-vectorised rounds instead of a priority queue.
+by shortest paths (Zhu et al. 2014). Distances are found by raster sweeps over planes in six directions (as in fast
+generalised geodesic transforms, Asad et al. 2022): a few vectorised rounds instead of a priority queue. In a slice each
+voxel looks at the three nearest ones of the row or column before. Through the slices it looks at where it lies in the
+slice before, by the motion between them: paths follow a structure that shifts by more than its neighbours' distance,
+and do not leak sideways for free.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from collections.abc import Callable
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
+
+from .motion import Motion, moved
 
 Tick = Callable[[int], None]
 
@@ -29,6 +33,7 @@ def geodesic_distances(
     positions: list[int],
     classes: int,
     step: float,
+    motion: Motion | None = None,
     rounds: int = _ROUNDS,
     tick: Tick = lambda _: None,
 ) -> Tensor:
@@ -40,6 +45,7 @@ def geodesic_distances(
         positions: slice numbers of the painted slices.
         classes: K, background included.
         step: slice distance in in-plane pixels.
+        motion: from slice to slice; None for none.
         rounds: of six sweeps each.
         tick: called with 1 for each of `sweep_steps`; may raise to cancel.
 
@@ -52,9 +58,9 @@ def geodesic_distances(
             distance[label, position][painted[row] == label] = 0
     through = _STEP_PRICE * min(step, _MAX_STEP)
     for _ in range(rounds):
-        _sweep(distance, image, 0, through, 1, tick)
-        _sweep(distance, image, 1, _STEP_PRICE, 0, tick)
-        _sweep(distance, image, 2, _STEP_PRICE, 0, tick)
+        _sweep_through(distance, image, through, motion, tick)
+        _sweep_across(distance, image, 1, tick)
+        _sweep_across(distance, image, 2, tick)
     return distance
 
 
@@ -68,32 +74,42 @@ def denoised_slices(image: Tensor) -> Tensor:
     return torch.from_numpy(median_filter(image.cpu().numpy(), size=(1, 3, 3), mode="nearest")).to(image.device)
 
 
-def _sweep(distance: Tensor, image: Tensor, axis: int, price: float, reach: int, tick: Tick) -> None:
-    """One forward and one backward sweep along an axis, in place.
+def _sweep_through(distance: Tensor, image: Tensor, price: float, motion: Motion | None, tick: Tick) -> None:
+    """One sweep up and one down through the slices, in place; see `geodesic_distances`."""
+    planes = distance.movedim(1, 0).contiguous()
+    count = len(planes)
+    for order in (range(1, count), range(count - 2, -1, -1)):
+        for i in order:
+            before = i + 1 if order.step < 0 else i - 1
+            # distances and intensities of the slice before, as they would be seen in this one
+            seen = torch.cat([planes[before], image[before][None]])
+            if motion is not None:
+                seen = moved(seen[None], motion.between(i, before)[None])[0]
+            cost = (seen[-1] - image[i]).abs_().add_(price)
+            torch.minimum(planes[i], seen[:-1].add_(cost), out=planes[i])
+            tick(1)
+    distance.copy_(planes.movedim(0, 1))
 
-    Args:
-        reach: how far along the plane's first axis the plane before is looked at (its second axis: always 1). Sweeps in
-            the plane of a slice stay in that slice (the slice axis comes first); sweeps through the slices see 3 x 3.
-        tick: called with 1 after each plane.
-    """
+
+def _sweep_across(distance: Tensor, image: Tensor, axis: int, tick: Tick) -> None:
+    """One forward and one backward sweep over rows (axis 1) or columns (axis 2) of all slices, in place."""
     # copies, because strided planes would take twice as long
     planes = distance.movedim(axis + 1, 0).contiguous()
     values = image.movedim(axis, 0).contiguous()
-    count, height, width = values.shape
-    padded = torch.nn.functional.pad(values[:, None], (1, 1, reach, reach), mode="replicate")[:, 0]
-    border = distance.new_full((distance.shape[0], height + 2 * reach, width + 2), _FAR)
-    middle = border[:, reach : reach + height, 1:-1]
-    windows = [
-        (slice(row, row + height), slice(column, column + width)) for row in range(2 * reach + 1) for column in range(3)
-    ]
-    neighbours = [border[:, rows, columns] for rows, columns in windows]
+    count, slices, width = values.shape
+    padded = torch.nn.functional.pad(values, (1, 1), mode="replicate")
+    border = distance.new_full((distance.shape[0], slices, width + 2), _FAR)
+    middle = border[..., 1:-1]
+    windows = [slice(start, start + width) for start in range(3)]
+    neighbours = [border[..., window] for window in windows]
     candidate = torch.empty_like(planes[0])
     # the cost of a step depends on the two intensities only, so it is the same for all classes and both directions
     for order in (range(1, count), range(count - 2, -1, -1)):
         for i in order:
             before = i + 1 if order.step < 0 else i - 1
             middle.copy_(planes[before])
-            costs = torch.stack([padded[before][window] for window in windows]).sub_(values[i]).abs_().add_(price)
+            costs = torch.stack([padded[before][:, window] for window in windows])
+            costs.sub_(values[i]).abs_().add_(_STEP_PRICE)
             for neighbour, cost in zip(neighbours, costs, strict=True):
                 torch.add(neighbour, cost, out=candidate)
                 torch.minimum(planes[i], candidate, out=planes[i])
