@@ -50,6 +50,13 @@ def test_weights_of_other_networks_are_not_averaged(
     assert not (tmp_path / "mean.safetensors").exists()
 
 
+def test_a_missing_output_folder_is_named(
+    files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(files[0]), "--output", str(tmp_path / "nowhere" / "mean.safetensors")]) == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("share", ["0", "-1", "much"])
 def test_a_share_must_be_a_positive_number(files: list[Path], share: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

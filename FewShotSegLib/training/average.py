@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and averages.
 
     Returns:
-        0; 1 where a file can't be used.
+        0; 1 where a file can't be used, or the output's folder is missing.
     """
     parser = argparse.ArgumentParser(prog="python -m FewShotSegLib.training.average", description=__doc__)
     add = parser.add_argument
@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--output", type=Path, required=True, help="weights file (.safetensors) to write")
     add("--about", action="append", default=[], metavar="NAME=TEXT", help="kept in the header", type=_named)
     args = parser.parse_args(arguments)
+    if not args.output.parent.is_dir():
+        print(f"error: there is no folder {args.output.parent}; make it, or name another output", file=sys.stderr)
+        return 1
     try:
         average(dict(args.weights), args.output, dict(args.about))
     except FewShotSegError as error:
