@@ -11,7 +11,7 @@ from FewShotSegLib.inference.components import in_one_piece, remove_islands
 from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.inference.frame_pass import _BUDGET, FramePass, Painted, _nearest
 from FewShotSegLib.inference.layers import Layer, merge
-from FewShotSegLib.inference.pipeline import choose_support, slices_with
+from FewShotSegLib.inference.pipeline import slices_with
 from FewShotSegLib.inference.refinement import Refinement, guided_filter, segments_that_gain
 from FewShotSegLib.inference.request import ForeignSlice
 from FewShotSegLib.inference.self_painted import (
@@ -21,6 +21,7 @@ from FewShotSegLib.inference.self_painted import (
     with_slices,
     with_sure_slices,
 )
+from FewShotSegLib.inference.support import choose_support
 from FewShotSegLib.network.matching import Match
 from FewShotSegLib.preprocessing.frame import Frame, body_bounds, frame_around, is_whole
 from FewShotSegLib.preprocessing.intensity import in_hounsfield_units, window_of

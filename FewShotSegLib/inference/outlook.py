@@ -92,7 +92,15 @@ class Outlook:
             tune, zoom, again: see Pipeline.
         """
         ahead = [self._tuning(frame)] if tune else []
-        ahead += self._search(frame, self._segments)
+        return ahead + self._search(frame, self._segments) + self._after_search(frame, zoom, again)
+
+    def search_again(self, frame: Frame, targets: int, zoom: bool) -> list[Leg]:
+        """The rest of a run with painted slices of other volumes only, where some segments are looked for once more."""
+        searching = Leg(Stage.SEARCHING, self.look(self._count, frame, targets))
+        return [searching, self._review(self._count), *self._after_search(frame, zoom, again=True)]
+
+    def _after_search(self, frame: Frame, zoom: bool, again: bool) -> list[Leg]:
+        ahead = []
         if zoom:
             closer = Leg(Stage.LOOKING_CLOSER, self.look(self._count // 2, frame, self._segments))
             ahead += [self._review(self._count), closer]

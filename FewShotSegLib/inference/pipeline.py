@@ -24,17 +24,18 @@ from ..preprocessing.frame import (
     union,
     widen,
 )
-from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
+from ..preprocessing.intensity import window_of
 from ..stages import Stage
 from .carried import carried_positions, stacks_of
 from .course import Course
 from .feature_store import FeatureStore
-from .frame_pass import FramePass, Painted, SupportSlice
+from .frame_pass import FramePass, Painted
 from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
-from .request import ForeignSlice, Request
-from .self_painted import certain_pixels, halved_gaps, sure_slices, with_slices, with_sure_slices
+from .request import Request
+from .self_painted import certain_pixels, halved_gaps, sure_slices, sureness, with_slices, with_sure_slices
 from .slice_alignment import SliceAlignment
+from .support import support_slices
 from .tuning import STEPS, tuned
 
 SIDE = 256
@@ -49,6 +50,8 @@ _ABSENT = -4.0
 _DOUBT = 0.08
 # A closer look at all that was found is worth it if its pixels are smaller than this part of the first look's.
 _WORTH = 0.75
+# Segments that the first look finds with less confidence than this, on average, are looked for once more.
+_UNSURE = 0.86
 # What the guided look weighs against the others: it holds a structure together, but believes their errors.
 _GUIDED_SHARE = 0.5
 # Looks that follow the first where all that is painted lies together: what one finds is what the next grows from.
@@ -58,8 +61,6 @@ _LOOKS_BETWEEN = 2
 # What logits lose for every `reach` further beyond the painted slices than this.
 _BEYOND = 3.0
 _USUAL = 0.9
-_MOST_SUPPORTS = 24
-_NEGATIVES = 3
 
 
 class Pipeline:
@@ -71,7 +72,8 @@ class Pipeline:
         course: is told what lies ahead, and of every step.
         zoom: whether small structures are looked at again in a frame of their own.
         again: whether slices of a look guide further ones: its surest ones where none or only neighbouring ones are
-            painted, else those half-way between painted ones, then also those a quarter of the way.
+            painted, else those half-way between painted ones, then also those a quarter of the way; and whether
+            segments of other volumes that a look is unsure of are looked for again, darker and brighter.
         tune: whether the segment head is tuned to the painted slices, of the query or else of other volumes.
         store: keeps the features of the query's slices.
         smooth: whether logits are smoothed through the slices.
@@ -148,7 +150,7 @@ class Pipeline:
         segments = len(request.values)
         tick = self.course.begin(Stage.TUNING, STEPS)
         work = self._pass(request, frame, self.network)
-        foreign = self._foreign(request, frame, work.window, list(range(1, segments + 1)))
+        foreign = support_slices(request, frame, work.window, list(range(1, segments + 1)))
         size = body_size(body_bounds(request.view.array), request.view.pixel)
         return tuned(work, request.painted, foreign, segments, size, tick, seen)
 
@@ -219,6 +221,11 @@ class Pipeline:
         first = self._layer(request, frame, everything, Painted(), Stage.SEARCHING)
         layers = [first]
         labels, confidence = self._seen(request, layers)
+        found = sureness(labels, confidence, everything)
+        unsure = {segment: value for segment, value in found.items() if value < _UNSURE}
+        if self.again and unsure:
+            request = self._searched_again(request, first, unsure)
+            labels, confidence = self._seen(request, layers)
         if self.zoom:
             close = self._close_frame(request, labels)
             if close is not None and close.pixel(request.view.pixel) < _WORTH * frame.pixel(request.view.pixel):
@@ -232,6 +239,26 @@ class Pipeline:
                 self.course.expect(self._outlook.again(self._looks(guided)))
                 layers += self._half_believed(self._guided(guided, search=False))
         return layers
+
+    def _searched_again(self, request: Request, first: Layer, unsure: dict[int, float]) -> Request:
+        """Looks once more for segments that a look is unsure of: perhaps they are darker or brighter in this volume.
+
+        Args:
+            request: what is asked for.
+            first: of all segments; what is surer the second time replaces its logits.
+            unsure: segments with their sureness.
+
+        Returns:
+            the request, which says of which segments that was so.
+        """
+        self.course.expect(self._outlook.search_again(first.frame, len(unsure), self.zoom))
+        varied = replace(request, varied=frozenset(unsure))
+        second = self._layer(varied, first.frame, list(unsure), Painted(), Stage.SEARCHING)
+        again = sureness(*self._seen(request, [first, second]), unsure)
+        surer = [segment for segment in unsure if again.get(segment, 0.0) > unsure[segment]]
+        for segment in surer:
+            first.logits[segment - 1] = second.logits[second.segments.index(segment)]
+        return replace(request, varied=frozenset(surer))
 
     def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
         """Frame around all that was found; None if nothing was."""
@@ -297,7 +324,7 @@ class Pipeline:
         # The query's own slices, where there are any, teach nothing of what only other volumes show.
         untaught = request.painted.positions and not painted.positions
         work = self._pass(request, frame, self.network if untaught else self._tuned_network)
-        foreign = self._foreign(request, frame, work.window, targets)
+        foreign = support_slices(request, frame, work.window, targets)
         hints = self._hints(request, work, painted, targets)
         slices = count if only is None else len(only)
         looking = self._outlook.look(slices, frame, len(targets), work.passes(painted))
@@ -351,67 +378,6 @@ class Pipeline:
     def _positions(request: Request) -> np.ndarray:
         masks, bodies = [f.mask for f in request.foreign], [f.body for f in request.foreign]
         return position_map(masks, bodies, len(request.values))
-
-    def _foreign(self, request: Request, frame: Frame, window: Window, targets: list[int]) -> list[SupportSlice]:
-        """Painted slices of other volumes at the frame's pixel size, centred on what is painted."""
-        pixel = frame.pixel(request.view.pixel)
-        hounsfield = in_hounsfield_units(request.view.volume.array)
-        windows: dict[int, Window] = {}
-        result = []
-        for item in choose_support(request.foreign, targets):
-            source = _support_frame(item, frame, pixel, targets)
-            key = id(item.volume)
-            if hounsfield and in_hounsfield_units(item.volume.array):
-                windows[key] = window
-            elif key not in windows:
-                windows[key] = window_of(source.inside(item.stack))
-            fill = float(item.image.min())
-            image = source.cut(item.image[None], fill=fill).numpy()
-            shown = torch.from_numpy(windows[key](image))[0]
-            result.append(SupportSlice(shown, source.cut_labels(item.mask[None])[0], key))
-        return result
-
-
-def choose_support(foreign: list[ForeignSlice], targets: list[int]) -> list[ForeignSlice]:
-    """Painted slices of other volumes that serve some segments best, so that many examples cost no more than some.
-
-    Each target in turn takes its largest cross-sections, each time from the volume it has taken least from; a few
-    slices without any target stay as negative examples.
-    """
-    if len(foreign) <= _MOST_SUPPORTS:
-        return foreign
-    areas = [{t: int((f.mask == t).sum()) for t in targets} for f in foreign]
-    chosen: list[int] = []
-    taken: dict[tuple[int, int], int] = {}
-    for _ in range(_MOST_SUPPORTS):
-        for target in targets:
-            left = [i for i in range(len(foreign)) if i not in chosen and areas[i][target]]
-            if not left or len(chosen) >= _MOST_SUPPORTS:
-                continue
-            best = min(left, key=lambda i: (taken.get((target, id(foreign[i].volume)), 0), -areas[i][target]))
-            chosen.append(best)
-            key = (target, id(foreign[best].volume))
-            taken[key] = taken.get(key, 0) + 1
-    chosen += [i for i in range(len(foreign)) if not any(areas[i].values())][:_NEGATIVES]
-    return [foreign[i] for i in sorted(chosen)]
-
-
-def _support_frame(item: ForeignSlice, frame: Frame, pixel: float, targets: list[int]) -> Frame:
-    """Frame of the query's size and scale on a support slice, centred on the structures."""
-    bounds = bounds_of(np.isin(item.mask, targets)) or (0, item.mask.shape[0], 0, item.mask.shape[1])
-    rows = max(int(round(frame.height * pixel / item.pixel[0])), 1)
-    columns = max(int(round(frame.width * pixel / item.pixel[1])), 1)
-    shape = item.mask.shape
-    top = _place((bounds[0] + bounds[1] - rows) // 2, rows, shape[0])
-    left = _place((bounds[2] + bounds[3] - columns) // 2, columns, shape[1])
-    return Frame(top, left, rows, columns, frame.height, frame.width)
-
-
-def _place(start: int, length: int, size: int) -> int:
-    """Keeps a window inside the plane where it fits, centres the plane in it where it doesn't."""
-    if length >= size:
-        return (size - length) // 2
-    return min(max(start, 0), size - length)
 
 
 def slices_with(logits: Tensor) -> list[int]:

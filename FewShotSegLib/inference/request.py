@@ -53,12 +53,14 @@ class Request:
         values: label values of segments 1..L.
         painted: painted slices of the query along the view's axis.
         foreign: painted slices of other volumes, and those of the query along other axes.
+        varied: segments 1..L that may be darker or brighter in the query than other volumes show them.
     """
 
     view: SliceView
     values: list[int]
     painted: Painted
     foreign: list[ForeignSlice]
+    varied: frozenset[int] = frozenset()
 
 
 def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Request:

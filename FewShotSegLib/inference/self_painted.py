@@ -12,7 +12,7 @@ too early would be fenced in by background that nobody painted.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -75,6 +75,18 @@ def sure_slices(
     reach = usual_reach(chosen)
     certain = certain_pixels(masks, confidence[chosen], painted)
     return Painted(chosen, masks, None if reach is None else _FURTHER * reach, certain)
+
+
+def sureness(labels: np.ndarray, confidence: np.ndarray, segments: Iterable[int]) -> dict[int, float]:
+    """Mean confidence of a look in what it found of some segments; without those that it did not find.
+
+    Args:
+        labels: (Z, rows, columns) segment indices 0..L of the look.
+        confidence: the same shape, 0..1.
+        segments: of 1..L.
+    """
+    found = {segment: confidence[labels == segment] for segment in segments}
+    return {segment: float(values.mean(dtype=np.float64)) for segment, values in found.items() if values.size}
 
 
 def certain_pixels(labels: np.ndarray, confidence: np.ndarray, painted: Container[int]) -> np.ndarray:

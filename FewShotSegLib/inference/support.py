@@ -1,0 +1,98 @@
+"""Painted slices of other volumes, as the network is shown them: chosen, cut to a frame, given an intensity window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..preprocessing.frame import Frame, bounds_of
+from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
+from .frame_pass import SupportSlice
+from .request import ForeignSlice, Request
+
+_MOST_SUPPORTS = 24
+_NEGATIVES = 3
+# How much darker and brighter, as part of the intensity window, structures are shown that may look otherwise elsewhere.
+_OTHERWISE = 0.2
+
+
+def support_slices(request: Request, frame: Frame, window: Window, targets: list[int]) -> list[SupportSlice]:
+    """Painted slices of a request's other volumes at a frame's pixel size, centred on what is painted.
+
+    Args:
+        request: whose `varied` segments are shown darker and brighter too, in further copies of their slices.
+        frame: what the network sees of the query.
+        window: of the query's intensities there; CT has the same in all volumes.
+        targets: segments 1..L that are looked for.
+    """
+    pixel = frame.pixel(request.view.pixel)
+    hounsfield = in_hounsfield_units(request.view.volume.array)
+    windows: dict[int, Window] = {}
+    result = []
+    for item in choose_support(request.foreign, targets):
+        source = _support_frame(item, frame, pixel, targets)
+        key = id(item.volume)
+        if hounsfield and in_hounsfield_units(item.volume.array):
+            windows[key] = window
+        elif key not in windows:
+            windows[key] = window_of(source.inside(item.stack))
+        fill = float(item.image.min())
+        image = source.cut(item.image[None], fill=fill).numpy()
+        shown = torch.from_numpy(windows[key](image))[0]
+        result.append(SupportSlice(shown, source.cut_labels(item.mask[None])[0], key))
+        result += _darker_and_brighter(result[-1], request.varied)
+    return result
+
+
+def choose_support(foreign: list[ForeignSlice], targets: list[int]) -> list[ForeignSlice]:
+    """Painted slices of other volumes that serve some segments best, so that many examples cost no more than some.
+
+    Each target in turn takes its largest cross-sections, each time from the volume it has taken least from; a few
+    slices without any target stay as negative examples.
+    """
+    if len(foreign) <= _MOST_SUPPORTS:
+        return foreign
+    areas = [{t: int((f.mask == t).sum()) for t in targets} for f in foreign]
+    chosen: list[int] = []
+    taken: dict[tuple[int, int], int] = {}
+    for _ in range(_MOST_SUPPORTS):
+        for target in targets:
+            left = [i for i in range(len(foreign)) if i not in chosen and areas[i][target]]
+            if not left or len(chosen) >= _MOST_SUPPORTS:
+                continue
+            best = min(left, key=lambda i: (taken.get((target, id(foreign[i].volume)), 0), -areas[i][target]))
+            chosen.append(best)
+            key = (target, id(foreign[best].volume))
+            taken[key] = taken.get(key, 0) + 1
+    chosen += [i for i in range(len(foreign)) if not any(areas[i].values())][:_NEGATIVES]
+    return [foreign[i] for i in sorted(chosen)]
+
+
+def _support_frame(item: ForeignSlice, frame: Frame, pixel: float, targets: list[int]) -> Frame:
+    """Frame of the query's size and scale on a support slice, centred on the structures."""
+    bounds = bounds_of(np.isin(item.mask, targets)) or (0, item.mask.shape[0], 0, item.mask.shape[1])
+    rows = max(int(round(frame.height * pixel / item.pixel[0])), 1)
+    columns = max(int(round(frame.width * pixel / item.pixel[1])), 1)
+    shape = item.mask.shape
+    top = _place((bounds[0] + bounds[1] - rows) // 2, rows, shape[0])
+    left = _place((bounds[2] + bounds[3] - columns) // 2, columns, shape[1])
+    return Frame(top, left, rows, columns, frame.height, frame.width)
+
+
+def _place(start: int, length: int, size: int) -> int:
+    """Keeps a window inside the plane where it fits, centres the plane in it where it doesn't."""
+    if length >= size:
+        return (size - length) // 2
+    return min(max(start, 0), size - length)
+
+
+def _darker_and_brighter(shown: SupportSlice, segments: frozenset[int]) -> list[SupportSlice]:
+    """Copies of a slice in which some segments are darker and brighter; none where it shows none of them."""
+    inside = torch.isin(shown.labels, torch.tensor(sorted(segments), dtype=shown.labels.dtype)).float()
+    if not inside.any():
+        return []
+    soft = F.avg_pool2d(inside[None, None], 3, stride=1, padding=1)[0, 0]
+    return [replace(shown, image=(shown.image + c * soft).clamp(0, 1)) for c in (-_OTHERWISE, _OTHERWISE)]
