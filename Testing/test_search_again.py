@@ -34,8 +34,8 @@ def a_scan(brightness: int = 600, seed: int = 0) -> tuple[Volume, Volume]:
     image = np.where(first, brightness, np.where(second, 900, image))
     image = image + np.random.default_rng(seed).normal(0, 20, image.shape).round()
     labels = np.where(first, 1, np.where(second, 2, 0)).astype(np.uint8)
-    geometry = {"spacing": (2.0, 2.0, 4.0)}
-    return Volume.from_array(image.astype(np.int16), **geometry), Volume.from_array(labels, **geometry)
+    spacing = (2.0, 2.0, 4.0)
+    return Volume.from_array(image.astype(np.int16), spacing), Volume.from_array(labels, spacing)
 
 
 def a_request() -> Request:
