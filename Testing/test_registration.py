@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from FewShotSegLib import Example, Segmenter, Volume
 from FewShotSegLib.errors import Cancelled
@@ -16,6 +16,7 @@ from FewShotSegLib.inference import pipeline
 from FewShotSegLib.inference.carried import carried_positions
 from FewShotSegLib.inference.request import Request, lay_out
 from FewShotSegLib.inference.slice_alignment import DescribedStack, SliceAlignment, lay_over
+from FewShotSegLib.preprocessing import registration
 from FewShotSegLib.preprocessing.registration import coarse_grid, register
 from FewShotSegLib.weights import load_network
 
@@ -83,6 +84,29 @@ def test_a_registration_goes_from_about_the_right_place_to_the_right_one(shift: 
     fixed, moving = a_patient(shift)[0], a_patient()[0]
     start = a_start((shift[0] + 12, shift[1] - 9, shift[2] + 9))
     assert error_of(register(fixed, moving, start), shift) < 6 < error_of(start, shift)
+
+
+def test_an_organ_that_lies_otherwise_in_the_body_is_found_nearer_than_by_an_affine_registration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moving = a_patient()[0]
+    places = np.indices(moving.shape).astype(float)
+    k, j, i = ((place + 0.5) * d for place, d in zip(places, SPACING[::-1], strict=True))
+    bump = np.exp(-(((k - 80) ** 2 + (j - 75) ** 2 + (i - 65) ** 2) / (2 * 35**2)))
+    places[1] += 14 * bump / SPACING[1]
+    fixed = moving.with_array(map_coordinates(moving.array, places, order=1, mode="nearest"))
+    organ = (-30 + 65.0, 12 + 75.0, 5 + 80.0)
+
+    def error() -> float:
+        transform = register(fixed, moving, a_start())
+        assert transform is not None
+        return float(np.abs(np.asarray(transform.TransformPoint(organ)) - organ - (0, 14, 0)).max())
+
+    deformed = error()
+    monkeypatch.setattr(registration, "_deformed", lambda _demons, _fixed, _moving, found: found)
+    affine = error()
+    assert deformed < 0.6 * affine
+    assert deformed < 5
 
 
 def test_the_same_volumes_are_registered_the_same_way_every_time() -> None:

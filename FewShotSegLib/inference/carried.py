@@ -33,7 +33,7 @@ def carried_positions(
     """Where in the query each segment is to be expected.
 
     The painted slices of each volume are completed (between them linearly, beyond them fading), blurred, and carried to
-    the query by an affine registration; several volumes are averaged.
+    the query by a registration; several volumes are averaged.
 
     Args:
         view: the query.

@@ -28,6 +28,8 @@ _LEVELS = (4, 2)
 _ROUNDS = 50
 _SMOOTH = 1.2
 
+_Demons = sitk.FastSymmetricForcesDemonsRegistrationFilter
+
 
 def register(
     fixed: Volume, moving: Volume, start: sitk.AffineTransform, check: Callable[[], None] = lambda: None
@@ -95,16 +97,14 @@ def _method() -> sitk.ImageRegistrationMethod:
     return method
 
 
-def _demons() -> sitk.FastSymmetricForcesDemonsRegistrationFilter:
-    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
+def _demons() -> _Demons:
+    demons = _Demons()
     demons.SetNumberOfIterations(_ROUNDS)
     demons.SetStandardDeviations(_SMOOTH)
     return demons
 
 
-def _deformed(
-    demons: sitk.FastSymmetricForcesDemonsRegistrationFilter, fixed: sitk.Image, moving: sitk.Image, found: sitk.Transform
-) -> sitk.Transform:
+def _deformed(demons: _Demons, fixed: sitk.Image, moving: sitk.Image, found: sitk.Transform) -> sitk.Transform:
     """What `found` takes to about the right place, moved further by a smooth displacement."""
     near = sitk.Resample(sitk.HistogramMatching(moving, fixed, 256, 7, True), fixed, found, sitk.sitkLinear)
     shown = sitk.Resample(sitk.Add(sitk.Multiply(moving, 0), 1), fixed, found, sitk.sitkNearestNeighbor) > 0
