@@ -70,7 +70,8 @@ class Segmenter:
                 stages are those of `FewShotSegLib.stages`. What it raises stops the work.
             refine: whether boundaries are fitted to the query's own intensities, or how strongly, from 0 to 1.
             zoom: whether small structures get a closer look.
-            again: whether slices as a first look saw them guide a second one.
+            again: whether slices as a first look saw them guide a second one, and whether what it is unsure of in a
+                volume without painted slices is looked for once more, darker and brighter.
             tune: whether the segment head is tuned to the query's painted slices, or where it has none to those of
                 other volumes; there must be two or more.
             smooth: whether logits are smoothed through the slices.

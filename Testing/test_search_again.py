@@ -25,13 +25,13 @@ from FewShotSegLib.stages import Stage
 WINDOW = Window(0.0, 1000.0)
 
 
-def a_scan(brightness: int = 600, seed: int = 0) -> tuple[Volume, Volume]:
-    """Two balls in a dim body, the first of some brightness; image and labels."""
+def a_scan(seed: int = 0) -> tuple[Volume, Volume]:
+    """Two balls in a dim body; image and labels."""
     z, y, x = np.ogrid[:16, :64, :64]
     first = (z - 8) ** 2 * 4 + (y - 24) ** 2 + (x - 24) ** 2 < 100
     second = (z - 8) ** 2 * 4 + (y - 42) ** 2 + (x - 42) ** 2 < 64
     image = np.where((y - 32) ** 2 + (x - 32) ** 2 + 0 * z < 900, 300, 0)
-    image = np.where(first, brightness, np.where(second, 900, image))
+    image = np.where(first, 600, np.where(second, 900, image))
     image = image + np.random.default_rng(seed).normal(0, 20, image.shape).round()
     labels = np.where(first, 1, np.where(second, 2, 0)).astype(np.uint8)
     spacing = (2.0, 2.0, 4.0)

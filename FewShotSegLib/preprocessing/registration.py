@@ -1,7 +1,7 @@
 """How one patient's scan lies in another's: a coarse registration, affine and then deformable.
 
 Affine by mutual information (Mattes et al., IEEE TMI 22(1), 2003), on voxels of some millimetres, from about the right
-place; then by symmetric demons (Vercauteren et al., MICCAI 2007) over both scans' intensities, with like histograms.
+place; then by symmetric demons (Vercauteren et al., IPMI 2007) over both scans' intensities, with like histograms.
 It tells roughly where a structure is to be looked for; it does not have to be exact, and it takes a few seconds.
 """
 
