@@ -9,6 +9,7 @@ from torch import Tensor
 from training_volumes import a_training_volume, drawn
 
 from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
+from FewShotSegLib.training import episodes
 from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup
 from FewShotSegLib.training.plane import Plane
@@ -69,6 +70,21 @@ def test_the_shape_evidence_says_where_the_queries_segments_are() -> None:
             if mask.any():
                 scores.append(float(2 * (shape & mask).sum() / (shape.sum() + mask.sum())))
     assert np.mean(scores) > 0.5
+
+
+def test_some_structures_are_painted_as_slivers_from_which_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def painted_share(chance: float) -> float:
+        """Largest painted cross-section of a structure, as part of its largest one; mean over groups."""
+        monkeypatch.setattr(episodes, "_AT_AN_END", chance)
+        monkeypatch.setattr(episodes, "_SEEN", 0.0)
+        shares = []
+        for group in drawn(seed=9, count=16, within=1.0):
+            if group.within:
+                areas = (group.labels == 1).sum(dim=(1, 2))
+                shares.append(float(areas[: group.supports].max() / areas.max()))
+        return float(np.mean(shares))
+
+    assert painted_share(1.0) < 0.9 * painted_share(0.0)
 
 
 def test_some_queries_are_empty_across_slices() -> None:

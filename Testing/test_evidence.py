@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from FewShotSegLib.evidence import (
@@ -22,6 +23,7 @@ from FewShotSegLib.evidence import (
     usual_reach,
 )
 from FewShotSegLib.evidence.geodesic import denoised_slices, geodesic_channels, geodesic_distances
+from FewShotSegLib.evidence.motion import Motion
 from FewShotSegLib.evidence.shape import ShapeInterpolation, signed_distance
 
 STEP_PRICE = 0.0005
@@ -34,6 +36,12 @@ def disc(row: float, column: float, radius: float, size: int = 64) -> np.ndarray
 
 def painted(*masks: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack(masks).astype(np.int64))
+
+
+def drift(slices: int, rows: float = 0.0, columns: float = 0.0, size: int = 64) -> Motion:
+    """Everything moves by so many pixels from each slice to the next."""
+    up = torch.tensor([rows, columns])[None, :, None, None].expand(slices - 1, 2, size, size)
+    return Motion(up, -up)
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -55,7 +63,7 @@ def test_signed_distances_are_in_pixels_and_positive_inside() -> None:
 @pytest.mark.parametrize("move", [(0, 0), (12, -8)])
 def test_a_disc_that_shrinks_and_moves_is_followed(move: tuple[int, int]) -> None:
     masks = painted(disc(26, 36, 16), disc(26 + move[0], 36 + move[1], 6))
-    interpolation = ShapeInterpolation(masks, [2, 12], 1, 2.0)
+    interpolation = ShapeInterpolation(masks, [2, 12], 1, 2.0, drift(15, move[0] / 10, move[1] / 10))
     for position in (2, 4, 7, 10, 12):
         t = (position - 2) / 10
         expected = disc(26 + t * move[0], 36 + t * move[1], 16 - 10 * t)
@@ -63,9 +71,27 @@ def test_a_disc_that_shrinks_and_moves_is_followed(move: tuple[int, int]) -> Non
         assert dice(found, expected) > 0.94
 
 
+def test_beyond_the_last_painted_slice_a_shape_goes_on_with_the_motion() -> None:
+    shape = ShapeInterpolation(painted(disc(30, 30, 8)), [5], 1, 2.0, drift(11, 1.0, -2.0))([1, 5, 9])[:, 0, 0] > 0
+    for found, (row, column) in zip(shape.numpy(), ((26, 38), (30, 30), (34, 22)), strict=True):
+        assert dice(found, disc(row, column, 8)) > 0.97
+
+
+def test_a_tube_that_bends_is_followed_through_its_image() -> None:
+    rows = [20 + 12 * np.sin(np.pi * z / 10) for z in range(11)]
+    truth = np.stack([disc(row, 20 + 2 * z, 5) for z, row in enumerate(rows)])
+    image = torch.from_numpy(gaussian_filter(0.2 + 0.6 * truth, (0, 1, 1))).float()
+    evidence = evidence_of_painted_slices(image, painted(truth[0], truth[10]), [0, 10], 1, 2.0)(range(11))
+    found = evidence[:, 0, 0].numpy() > 0
+    assert all(dice(f, t) > 0.75 for f, t in zip(found, truth, strict=True))
+    # Painted shapes by themselves do not know of the bend.
+    straight = ShapeInterpolation(painted(truth[0], truth[10]), [0, 10], 1, 2.0, drift(11, 0, 2))([5])[0, 0, 0] > 0
+    assert dice(straight.numpy(), truth[5]) < 0.1
+
+
 def test_painted_slices_come_back_and_say_how_near_and_between_they_are() -> None:
     masks = painted(disc(26, 36, 16), disc(30, 30, 6))
-    evidence = ShapeInterpolation(masks, [2, 12], 1, 2.0)([0, 2, 7, 12, 14])
+    evidence = ShapeInterpolation(masks, [2, 12], 1, 2.0, drift(15))([0, 2, 7, 12, 14])
     assert evidence.shape == (5, 1, 4, 64, 64)
     assert torch.equal(evidence[1, 0, 0] > 0, masks[0] > 0)
     assert torch.equal(evidence[3, 0, 0] > 0, masks[1] > 0)
@@ -88,9 +114,9 @@ def test_half_a_gap_is_the_usual_reach_beyond_painted_slices_and_one_slice_has_n
 
 def test_evidence_beyond_the_usual_reach_fades_and_without_one_it_does_not() -> None:
     masks = painted(disc(26, 36, 16), disc(30, 30, 6))
-    known = ShapeInterpolation(masks, [4, 12], 1, 2.0, reach=4.0)([0, 4, 8, 12, 16, 20])[:, 0, 3, 0, 0]
+    known = ShapeInterpolation(masks, [4, 12], 1, 2.0, drift(21), reach=4.0)([0, 4, 8, 12, 16, 20])[:, 0, 3, 0, 0]
     assert known.tolist() == [0.25, 1, 1, 1, 0.25, 0.125]
-    unknown = ShapeInterpolation(masks, [4, 12], 1, 2.0)([0, 16, 20])[:, 0, 3, 0, 0]
+    unknown = ShapeInterpolation(masks, [4, 12], 1, 2.0, drift(21))([0, 16, 20])[:, 0, 3, 0, 0]
     assert unknown.tolist() == [0.5, 0.5, 0.5]
 
 
@@ -98,7 +124,8 @@ def test_evidence_beyond_the_usual_reach_fades_and_without_one_it_does_not() -> 
 def test_a_structure_that_its_neighbour_lacks_ends_half_way(first: bool) -> None:
     empty, full = np.zeros((64, 64), bool), disc(30, 34, 12)
     masks = painted(full, empty) if first else painted(empty, full)
-    areas = [(ShapeInterpolation(masks, [0, 10], 1, 2.0)([q])[0, 0, 0] > 0).sum().item() for q in range(11)]
+    interpolation = ShapeInterpolation(masks, [0, 10], 1, 2.0, drift(11))
+    areas = [(interpolation([q])[0, 0, 0] > 0).sum().item() for q in range(11)]
     if not first:
         areas = areas[::-1]
     assert areas[0] == full.sum()
@@ -109,7 +136,7 @@ def test_a_structure_that_its_neighbour_lacks_ends_half_way(first: bool) -> None
 
 def test_segments_are_interpolated_each_for_itself() -> None:
     masks = painted(disc(20, 20, 9) + 2 * disc(45, 45, 9), disc(20, 20, 9).astype(int))
-    found = ShapeInterpolation(masks, [0, 4], 2, 2.0)([2, 4])[:, :, 0] > 0
+    found = ShapeInterpolation(masks, [0, 4], 2, 2.0, drift(5))([2, 4])[:, :, 0] > 0
     assert torch.equal(found[0, 0], masks[1] == 1)
     assert not found[1, 1].any()
 

@@ -44,6 +44,14 @@ def test_motion_leads_up_and_down_again() -> None:
         assert motion.between(z + 1, z)[0, 20:-20, 20:-20].mean() == pytest.approx(-3, abs=0.3)
 
 
+def test_motion_is_followed_back_to_the_nearest_source_on_one_side() -> None:
+    up = torch.tensor([1.0, 2.0, 4.0, 8.0])[:, None, None, None].expand(4, 2, 16, 16)
+    motion = Motion(up, -up)
+    assert motion.back_to([1], 1)[:, 0, 8, 8].tolist() == [0, 0, -2, -6, -14]
+    assert motion.back_to([3], -1)[:, 1, 8, 8].tolist() == [7, 6, 4, 0, 0]
+    assert motion.back_to([0, 2], 1)[:, 0, 8, 8].tolist() == [0, -1, -3, -4, -12]
+
+
 def test_where_nothing_is_to_be_seen_nothing_moves() -> None:
     assert (optical_flow(torch.full((1, 40, 32), 0.3), torch.full((1, 40, 32), 0.3)) == 0).all()
 

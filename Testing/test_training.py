@@ -102,9 +102,10 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingPlan:
     return TrainingPlan(str(cache), str(run), episodes=40, processes=1)
 
 
-def test_a_few_steps_reduce_the_loss_of_a_fixed_group(plan: TrainingPlan) -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_few_steps_reduce_the_loss_of_a_fixed_group(plan: TrainingPlan, bfloat16: bool) -> None:
     group = small(drawn(seed=3, count=1, within=1.0)[0])
-    learner = Trainer(plan, 0)
+    learner = Trainer(replace(plan, bfloat16=bfloat16), 0)
     rng = np.random.default_rng(1)
     assert group.evidence is not None
     totals = []
@@ -115,6 +116,7 @@ def test_a_few_steps_reduce_the_loss_of_a_fixed_group(plan: TrainingPlan) -> Non
         learner.episodes = 0
     assert np.isfinite(totals).all()
     assert np.mean(totals[-4:]) < 0.8 * np.mean(totals[:4])
+    assert {parameter.dtype for parameter in learner.parameters} == {torch.float32}
 
 
 def test_the_first_stages_of_the_encoder_stay_as_they_are(plan: TrainingPlan) -> None:

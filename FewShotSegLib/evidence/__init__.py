@@ -62,9 +62,9 @@ def evidence_of_painted_slices(
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
-    interpolation = ShapeInterpolation(painted, positions, segments, step, reach)
-    sources = painted if certain is None else torch.where(certain, painted, -1)
     motion = Motion.of(image, tick)
+    interpolation = ShapeInterpolation(painted, positions, segments, step, motion, reach)
+    sources = painted if certain is None else torch.where(certain, painted, -1)
     distances = geodesic_distances(denoised_slices(image), sources, positions, segments + 1, step, motion, tick=tick)
 
     def evidence(queries: Sequence[int]) -> Tensor:

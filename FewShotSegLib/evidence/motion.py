@@ -7,7 +7,7 @@ registration", ICIP 2005). All pairs of slices are solved together, which takes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 Tick = Callable[[int], None]
 
 # Of the window in which everything is taken to move alike, in pixels, and of iterations on each level of the pyramid.
-_WINDOW = 2.75
+_WINDOW = 2.0
 _ROUNDS = 5
 _COARSEST = 16
 # Squared gradients below which, about, nothing is learned of motion: there the coarser level's stays.
@@ -60,6 +60,30 @@ class Motion:
     def between(self, here: int, there: int) -> Tensor:
         """(2, h, w) float32, where each pixel of slice `here` lies in its neighbour `there`."""
         return (self._up[here] if there > here else self._down[there]).float()
+
+    def back_to(self, sources: Container[int], step: int) -> Tensor:
+        """Where each pixel lies in the nearest of some slices on one side, followed from slice to slice.
+
+        Args:
+            sources: slice numbers.
+            step: 1 for sources before a slice, -1 for those after it.
+
+        Returns:
+            (Z, 2, h, w) float16; zero where there is no source on that side.
+        """
+        count = len(self._up) + 1
+        result = self._up.new_zeros(count, 2, *self._up.shape[2:], dtype=torch.float16)
+        followed: Tensor | None = None
+        for z in range(1, count) if step > 0 else range(count - 2, -1, -1):
+            before = z - step
+            here = self.between(z, before)
+            if before in sources:
+                followed = here
+            elif followed is not None:
+                followed = here + moved(followed[None], here[None])[0]
+            if followed is not None:
+                result[z] = followed.half()
+        return result
 
 
 def moved(values: Tensor, displacement: Tensor) -> Tensor:

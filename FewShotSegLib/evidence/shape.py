@@ -1,4 +1,4 @@
-"""Shape-based interpolation between painted slices (signed distances, Raya & Udupa 1990; centroid-aligned)."""
+"""Shape-based interpolation between painted slices (signed distances, Raya & Udupa 1990; carried along the motion)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
-from torch.nn import functional as F
+
+from .motion import Motion, moved
 
 # Signed distances are squashed by tanh(d / _SOFTNESS): a few pixels around the outline are what the decoder needs.
 _SOFTNESS = 8.0
 _FAR = 64.0
-_MAX_SHIFT = 24.0
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
@@ -50,40 +50,42 @@ def beyond_reach(positions: list[int], count: int, reach: float) -> np.ndarray:
 class ShapeInterpolation:
     """Interpolated shape of L segments, its disagreement, nearness and betweenness.
 
-    The two neighbouring outlines are moved to the interpolated centroid before their signed distances are mixed, so a
-    structure that wanders from slice to slice (a vessel, say) is not lost half-way. Where a neighbour lacks the
-    segment, it ends half-way.
+    The signed distances of the two neighbouring outlines are looked up along the motion between the slices, followed
+    from slice to slice, and then mixed: a structure that wanders or bends (a vessel, say) is not lost half-way. Where a
+    neighbour lacks the segment, it ends half-way.
 
     Args:
         painted: (P, h, w) integer labels.
         positions: P increasing slice numbers.
         segments: L.
         step: slice distance in in-plane pixels.
+        motion: from slice to slice of the stack.
         reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
     """
 
     def __init__(
-        self, painted: Tensor, positions: list[int], segments: int, step: float, reach: float | None = None
+        self,
+        painted: Tensor,
+        positions: list[int],
+        segments: int,
+        step: float,
+        motion: Motion,
+        reach: float | None = None,
     ) -> None:
         labels = painted.cpu().numpy()
-        distances = np.stack(
-            [np.stack([signed_distance(m == label) for label in range(1, segments + 1)]) for m in labels]
-        )
-        self._centroids, self._present, radius = _describe(labels, distances, segments)
-        self._radius = torch.from_numpy(radius)
+        present = np.stack([labels == label for label in range(1, segments + 1)], axis=1)
+        distances = np.stack([np.stack([signed_distance(mask) for mask in masks]) for masks in present])
+        self._present: np.ndarray = np.any(present, axis=(2, 3))
+        self._radius = torch.from_numpy(distances.max(axis=(2, 3)).clip(min=1.0).astype(np.float32))
         self._distances = torch.from_numpy(distances)
         self._positions, self._step, self._reach = positions, step, reach
+        self._from_before, self._from_after = motion.back_to(positions, 1), motion.back_to(positions, -1)
 
     def __call__(self, queries: list[int]) -> Tensor:
         """Q slice numbers -> (Q, L, 4, h, w), see :mod:`FewShotSegLib.evidence`."""
         first, second, weight, between, near = _neighbours(self._positions, queries, self._step, self._reach)
         has_a, has_b = self._present[first], self._present[second]
-        center_a = np.where(has_a[..., None], self._centroids[first], self._centroids[second])
-        center_b = np.where(has_b[..., None], self._centroids[second], center_a)
-        shift = (center_b - center_a).clip(-_MAX_SHIFT, _MAX_SHIFT)
-        w = weight[:, None, None]
-        shape_a = _moved(self._distances[first], w * shift)
-        shape_b = _moved(self._distances[second], -(1 - w) * shift)
+        shape_a, shape_b = self._carried(queries, first), self._carried(queries, second)
         # an absent neighbour counts as minus the other's inner radius, which lets the structure vanish half-way
         only_a = torch.from_numpy(has_a & ~has_b)[..., None, None]
         only_b = torch.from_numpy(has_b & ~has_a)[..., None, None]
@@ -102,22 +104,20 @@ class ShapeInterpolation:
             dim=2,
         )
 
+    def _carried(self, queries: list[int], sources: np.ndarray) -> Tensor:
+        """Signed distances (Q, L, h, w) of one painted slice for each query, looked up where the motion leads."""
+        shapes = []
+        for query, source in zip(queries, sources, strict=True):
+            shape, position = self._distances[source], self._positions[source]
+            if position != query:
+                followed = self._from_before if position < query else self._from_after
+                shape = moved(shape[None], followed[query].float()[None])[0]
+            shapes.append(shape)
+        return torch.stack(shapes)
+
 
 def _column(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))[:, None, None, None]
-
-
-def _describe(labels: np.ndarray, distances: np.ndarray, segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centroids (P, L, 2) as (row, column), presence (P, L) and inner radius (P, L) of every painted segment."""
-    centroids = np.zeros((len(labels), segments, 2), np.float32)
-    present = np.zeros((len(labels), segments), bool)
-    for p, mask in enumerate(labels):
-        for label in range(1, segments + 1):
-            rows, columns = np.nonzero(mask == label)
-            if len(rows):
-                centroids[p, label - 1] = rows.mean(), columns.mean()
-                present[p, label - 1] = True
-    return centroids, present, distances.max(axis=(2, 3)).clip(min=1.0).astype(np.float32)
 
 
 def _neighbours(positions: list[int], queries: list[int], step: float, reach: float | None) -> tuple[np.ndarray, ...]:
@@ -134,18 +134,3 @@ def _neighbours(positions: list[int], queries: list[int], step: float, reach: fl
     distance = np.abs(q[:, None] - p[None, :]).min(axis=1)
     between = np.where(beyond, 0.5 ** (1 + distance / reach if reach else 1), 1.0)
     return first, second, weight, between, 1 / (1 + distance * step / _SOFTNESS)
-
-
-def _moved(distances: Tensor, shift: np.ndarray) -> Tensor:
-    """Shifts (Q, L, h, w) signed distances by (Q, L, 2) (rows, columns) pixels."""
-    queries, segments, height, width = distances.shape
-    if not np.abs(shift).max() > 0.25:
-        return distances
-    rows = torch.linspace(-1, 1, height)[None, :, None].expand(queries * segments, height, width)
-    columns = torch.linspace(-1, 1, width)[None, None, :].expand(queries * segments, height, width)
-    move = torch.from_numpy(shift.reshape(-1, 2).astype(np.float32))
-    rows = rows - (2 * move[:, 0] / max(height - 1, 1))[:, None, None]
-    columns = columns - (2 * move[:, 1] / max(width - 1, 1))[:, None, None]
-    grid = torch.stack([columns, rows], dim=-1)
-    moved = F.grid_sample(distances.flatten(0, 1)[:, None], grid, padding_mode="border", align_corners=True)
-    return moved.view(queries, segments, height, width)

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only-head", action="store_true", help="train the segment head only")
     text = "processes that draw episodes for each that learns; 0 for none (default %(default)s)"
     parser.add_argument("--samplers", type=int, default=plan.samplers, help=text)
+    text = "compute most of a step in bfloat16: quicker on processors that have it"
+    parser.add_argument("--bfloat16", action="store_true", help=text)
     parser.add_argument("--only-export", action="store_true", help="write curves and weights of the last checkpoint")
 
 
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
                 frozen=args.frozen_encoder,
                 only_head=args.only_head,
                 samplers=args.samplers,
+                bfloat16=args.bfloat16,
             )
         )
     about = export(args.run, args.run / "ipl_sl.safetensors", NetworkConfig())

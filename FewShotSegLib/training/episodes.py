@@ -31,11 +31,20 @@ _PARTLY = 0.3
 _TOGETHER = 0.35
 _LONGEST = 3.0
 _EVENLY = 0.75
+# Chance that all painted slices lie near one end of a structure, in so much of it: a sliver of a kidney, say, from
+# which all of it has to be found.
+_AT_AN_END = 0.3
+_END = (0.05, 0.3)
 # Chances: of one segment only, of intensities shifted by structure, of slices averaged (to so many mm at most), and of
 # painted slices that are not quite right, as those are that a first look made up.
 _ALONE = 0.25
 _MISDRAWN = 0.3
 _RECOLOURED = 0.3
+# How far intensities are shifted, as part of their spread; and the chance and size of shifts that only the queries of
+# another patient have, as a kidney has in another phase of the contrast medium.
+_SHIFT = 0.3
+_OTHER_PHASE = 0.2
+_PHASE_SHIFT = 0.15
 _THICK = 0.3
 _THICKEST = 9.0
 # Chances that some of the painted slices are such as a look saw, and that these lie in a part of what is there only;
@@ -156,6 +165,10 @@ class EpisodeSampler:
             share = rng.uniform(0.3, 0.8)
             start, length = start + rng.uniform(0, 1 - share) * length, share * length
             reach_factor = float(rng.choice(_FURTHER))
+        at_an_end = not seen and rng.random() < _AT_AN_END
+        if at_an_end:
+            share = rng.uniform(*_END)
+            start, length = start + rng.integers(2) * (1 - share) * length, share * length
         where = (start - first) / (last - first + 1), length / (last - first + 1)
         painted = self._painted(len(stack), *where, more=int(seen) + int(seen and rng.random() < 0.5))
         queries = list(range(len(stack)))[self._neighbours(len(stack), _MOST_QUERIES)]
@@ -190,7 +203,7 @@ class EpisodeSampler:
             small = (small + torch.randn(small.shape) * rng.uniform(0, 0.03)).clamp(0, 1)
         step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
         masks = labels[: len(painted), 1::2, 1::2]
-        reach = usual_reach(painted)
+        reach = None if at_an_end else usual_reach(painted)  # slices close together say nothing of it
         reach = None if reach is None else reach_factor * reach
         sources = None if certain is None else certain[:, 1::2, 1::2]
         evidence = evidence_of_painted_slices(small, masks, painted, segments, step, reach, sources)(queries)
@@ -273,10 +286,10 @@ class EpisodeSampler:
         names = [n for n in volume.labelings if n != "regions0"]
         return names[self.rng.integers(len(names))]
 
-    def _shifts(self, raw: Tensor) -> Callable[[Tensor], Tensor]:
+    def _shifts(self, raw: Tensor, deviation: float = _SHIFT) -> Callable[[Tensor], Tensor]:
         """Shifts the intensity of every labelled structure: another contrast, the same texture."""
         spread = float(torch.quantile(raw.flatten()[::17], 0.95) - torch.quantile(raw.flatten()[::17], 0.05))
-        table = torch.from_numpy(self.rng.normal(0, 0.3, 4096).astype(np.float32)) * spread
+        table = torch.from_numpy(self.rng.normal(0, deviation, 4096).astype(np.float32)) * spread
         table[0] = 0
         return lambda labels: table[labels.long() % len(table)]
 
@@ -349,6 +362,9 @@ class EpisodeSampler:
             shifts = self._shifts(raw_s)
             raw_s = raw_s + shifts(sample(support.take(volume.labelings[colours], chosen_s), grid_s, True))
             raw_q = raw_q + shifts(sample(query.take(other.labelings[colours], chosen_q), grid_q, True))
+        if rng.random() < _OTHER_PHASE:
+            shown = sample(query.take(other.labelings[labeling], chosen_q), grid_q, True)
+            raw_q = raw_q + self._shifts(raw_q, _PHASE_SHIFT)(shown)
         low_s, high_s = self._window(volume, raw_s)
         low_q, high_q = self._window(other, raw_q)
         if volume.modality == other.modality == "CT" or (other is volume and rng.random() < 0.7):

@@ -49,6 +49,8 @@ class TrainingPlan:
         frozen: whether the encoder stays as it is, which saves a fifth of the time.
         only_head: whether all but the segment head stays as it is.
         samplers: processes that draw groups for each of those that learn; with 0 they draw for themselves.
+        bfloat16: whether most of a step is computed in bfloat16, which processors that have it do in two thirds of the
+            time.
     """
 
     cache: str
@@ -68,6 +70,7 @@ class TrainingPlan:
     frozen: bool = False
     only_head: bool = False
     samplers: int = 0
+    bfloat16: bool = False
 
 
 def train(plan: TrainingPlan) -> None:
@@ -169,7 +172,8 @@ class Trainer:
         self._save()
 
     def _learn(self, group: EpisodeGroup, rng: np.random.Generator) -> dict:
-        prediction, losses, labels = self._losses(group, rng)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+            prediction, losses, labels = self._losses(group, rng)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
