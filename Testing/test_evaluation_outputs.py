@@ -153,12 +153,13 @@ def write_records(folder: Path, records: list) -> None:
     (folder / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def test_of_a_network_only_the_last_weights_are_kept(tmp_path):
-    write_records(tmp_path / "a", [a_record("model", "x", 0.1, "old"), a_record("grow", "x", 0.3)])
+def test_of_a_network_only_the_last_weights_are_kept_on_each_set_and_protocol(tmp_path):
+    elsewhere = a_record("model", "x", 0.5, "old", protocol="A-1")
+    write_records(tmp_path / "a", [elsewhere, a_record("model", "x", 0.1, "old"), a_record("grow", "x", 0.3)])
     write_records(tmp_path / "b", [a_record("model", "x", 0.2, "new"), a_record("model-without-zoom", "x", 0.1, "old")])
     records, _ = publish.gather([tmp_path / "a", tmp_path / "b"])
-    assert [(r["method"], r["labels"]["1"]["dice"]) for r in records] == [("model", 0.2), ("grow", 0.3)]
-    assert records[0]["labels"]["1"]["mean_distance_mm"] == 0.33333
+    assert [(r["method"], r["labels"]["1"]["dice"]) for r in records] == [("model", 0.5), ("model", 0.2), ("grow", 0.3)]
+    assert records[1]["labels"]["1"]["mean_distance_mm"] == 0.33333
 
 
 def test_the_ablation_compares_on_the_same_episodes(tmp_path):

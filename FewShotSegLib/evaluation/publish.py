@@ -70,30 +70,36 @@ def gather(folders: Iterable[Path]) -> tuple[list[Record], dict[str, dict[str, A
 
     Args:
         folders: Output folders; the last one's figures of an episode count, and of a method with weights only those of
-            its last weights.
+            its last weights on a set under a protocol.
 
     Returns:
         Records, sorted, and of every run that they name the entry of ``runs.jsonl``.
     """
     found: dict[str, Record] = {}
     runs: dict[str, dict[str, Any]] = {}
-    weights: dict[str, str] = {}
+    weights: dict[tuple[str, ...], str] = {}
     for folder in folders:
         for family in FAMILIES:
             for key, record in (ResultsFile(folder, f"{family}.jsonl").finished() if folder.is_dir() else {}).items():
                 found[key] = record
-                weights[record["method"]] = record["weights"]
+                weights[row_of(record)] = record["weights"]
         conditions = folder / run_info.FILE
         for line in conditions.read_text(encoding="utf-8").splitlines() if conditions.is_file() else ():
             entry = json.loads(line)
             runs[entry["run"]] = entry
     # The ablation's variants share the model's weights: those of other weights are of another model.
-    if engine.MODEL in weights:
-        weights |= dict.fromkeys(engine.VARIANTS, weights[engine.MODEL])
-    kept = [rounded(record) for record in found.values() if record["weights"] == weights[record["method"]]]
+    for (method, *where), last in list(weights.items()):
+        if method == engine.MODEL:
+            weights |= {(variant, *where): last for variant in engine.VARIANTS}
+    kept = [rounded(record) for record in found.values() if record["weights"] == weights[row_of(record)]]
     kept.sort(key=lambda r: (r["dataset"], r["protocol"], registry_order(r["method"]), r["episode"]))
     named = {record["run"] for record in kept}
     return kept, {name: entry for name, entry in runs.items() if name in named}
+
+
+def row_of(record: Record) -> tuple[str, ...]:
+    """What a row of the tables is of, but for the weights: method, set and protocol."""
+    return record["method"], record["dataset"], record["protocol"]
 
 
 def registry_order(method: str) -> tuple[int, str]:
