@@ -35,7 +35,8 @@ def test_groups_have_the_promised_shapes_and_ranges(groups: list[EpisodeGroup]) 
         assert group.images.min() >= -1
         assert group.images.max() <= 1
         assert 1 <= group.supports <= (6 if group.within else 4)
-        assert 1 <= count - group.supports <= (24 if group.within else 4)
+        assert 1 <= count - group.supports <= (24 if group.stack else 4)
+        assert group.stack >= group.within
         assert 1 <= segments <= MAX_SEGMENTS
         assert group.episodes == (count - group.supports) * segments
         # Every segment is shown by the support, so that a query can be asked for it.
@@ -56,7 +57,27 @@ def test_both_kinds_of_groups_are_drawn_each_with_its_evidence(groups: list[Epis
         own = group.evidence[:, :, SHAPE.start : GEODESIC.stop]
         position = group.evidence[:, :, POSITION]
         assert bool(own.any()) == group.within
-        assert bool(position.any()) != group.within
+        assert position.any() or group.within
+
+
+@pytest.mark.parametrize("seen", [0.0, 1.0])
+def test_slices_that_a_look_saw_come_with_where_to_expect_the_segments_too(
+    monkeypatch: pytest.MonkeyPatch, seen: float
+) -> None:
+    monkeypatch.setattr(episodes, "_SEEN", seen)
+    monkeypatch.setattr(episodes, "_EXPECTED", 1.0)
+    overlaps = []
+    for group in drawn(seed=5, count=12, within=1.0):
+        if group.evidence is None or not group.within:
+            continue
+        expected = group.evidence[:, :, POSITION.start]
+        assert bool(expected.any()) == bool(seen)
+        for segment in range(group.segments):
+            truth = group.labels[group.supports :, 1::2, 1::2] == segment + 1
+            if truth.any() and not truth.all():
+                overlaps.append(float(expected[:, segment][truth].mean() - expected[:, segment][~truth].mean()))
+    assert overlaps
+    assert np.mean(overlaps) > (0.2 if seen else -1e-6)
 
 
 def test_the_shape_evidence_says_where_the_queries_segments_are() -> None:
@@ -87,8 +108,11 @@ def test_some_structures_are_painted_as_slivers_from_which_they_grow(monkeypatch
     assert painted_share(1.0) < 0.9 * painted_share(0.0)
 
 
-def test_some_queries_are_empty_across_slices() -> None:
+@pytest.mark.parametrize("in_stacks", [0.0, 1.0])
+def test_some_queries_are_empty_across_slices(monkeypatch: pytest.MonkeyPatch, in_stacks: float) -> None:
+    monkeypatch.setattr(episodes, "_IN_STACKS", in_stacks)
     groups = drawn(seed=7, count=20, within=0.0)
+    assert any(group.stack for group in groups) == (in_stacks > 0)
     empty = [not plane.any() for group in groups for plane in group.labels[group.supports :]]
     assert 0 < np.mean(empty) < 0.6
 
@@ -167,11 +191,12 @@ def mean_over_draws(way: str, chosen: list[int], draws: int = 60) -> Tensor:
     positions = SimulatedPositions(np.random.default_rng(5))
     found = torch.zeros(len(chosen), 2, 32, 32)
     for _ in range(draws):
-        known = Known(plane, planes, painted)
         if way == "carried":
-            evidence = positions.carried(known, plane, REAL_LABELS, [1, 2], chosen, grid, 3.0)
+            evidence = positions.carried(painted, plane, REAL_LABELS, [1, 2], chosen, grid, 3.0)
         else:
-            evidence = positions.relative(known, plane, [1, 2], grid)[None].expand(len(chosen), -1, -1, -1, -1)
+            evidence = positions.relative(Known(plane, planes, painted), plane, [1, 2], grid)[None].expand(
+                len(chosen), -1, -1, -1, -1
+            )
         assert evidence.shape == (len(chosen), 2, EVIDENCE_CHANNELS, 32, 32)
         assert not evidence[:, :, : POSITION.start].any()
         assert (evidence[:, :, POSITION.start + 1] == 1).all()

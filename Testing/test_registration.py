@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,18 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from FewShotSegLib import Example, Segmenter, Volume
 from FewShotSegLib.errors import Cancelled
+from FewShotSegLib.evidence import GEODESIC, POSITION
 from FewShotSegLib.inference import pipeline
-from FewShotSegLib.inference.carried import carried_positions
+from FewShotSegLib.inference.carried import carried_positions, coarse_grid
+from FewShotSegLib.inference.described_stack import DescribedStack
+from FewShotSegLib.inference.feature_registration import displacements
+from FewShotSegLib.inference.patient_registration import PatientRegistration
 from FewShotSegLib.inference.request import Request, lay_out
-from FewShotSegLib.inference.slice_alignment import DescribedStack, SliceAlignment, lay_over
-from FewShotSegLib.preprocessing import registration
-from FewShotSegLib.preprocessing.registration import coarse_grid, register
+from FewShotSegLib.inference.slice_alignment import lay_over
+from FewShotSegLib.network.encoding_decoding import Features
+from FewShotSegLib.network.matching import Match
+from FewShotSegLib.network.model import FewShotNetwork, Prediction
+from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.weights import load_network
 
 SPACING = (2.0, 2.0, 4.0)
@@ -58,111 +65,103 @@ def center_of(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
-def a_start(shift: tuple[float, float, float] = (0, 0, 0)) -> sitk.AffineTransform:
-    """From points of a patient moved by (k, j, i) mm to those of one who was not, as a registration finds it."""
-    transform = sitk.AffineTransform(3)
-    transform.SetCenter((66.0, 92.0, 90.0))
-    transform.SetTranslation([-s for s in shift[::-1]])
-    return transform
-
-
-def aligned(request: Request) -> SliceAlignment:
-    return SliceAlignment(load_network(), torch.device("cpu"), request.view)
+def registered(request: Request) -> PatientRegistration:
+    return PatientRegistration(load_network(), torch.device("cpu"), request.view)
 
 
 POINTS = ((66.0, 92.0, 90.0), (36.0, 82.0, 110.0), (96.0, 102.0, 70.0))
 
 
-def error_of(transform: sitk.Transform | None, shift: tuple[float, float, float]) -> float:
+def error_of(transform: sitk.Transform, shift: tuple[float, float, float]) -> float:
     """By how many mm, along any axis, a transform misses a patient who was moved."""
-    assert transform is not None
     return max(np.abs(np.asarray(transform.TransformPoint(p)) - p + np.asarray(shift[::-1])).max() for p in POINTS)
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (14.0, 6.0, -8.0), (-30.0, 0.0, 4.0)])
-def test_a_registration_goes_from_about_the_right_place_to_the_right_one(shift: tuple[float, float, float]) -> None:
-    fixed, moving = a_patient(shift)[0], a_patient()[0]
-    start = a_start((shift[0] + 12, shift[1] - 9, shift[2] + 9))
-    assert error_of(register(fixed, moving, start), shift) < 6 < error_of(start, shift)
+def a_described(slices: np.ndarray, gap: float = 4.0, maps: torch.Tensor | None = None) -> DescribedStack:
+    """A stack of slices, the body filling their frame."""
+    maps = torch.zeros(6, len(slices), 10, 10) if maps is None else maps
+    return DescribedStack(slices, gap, (1.0, 1.0), (0, 200, 0, 200), Frame(0, 0, 200, 200, 128, 128), maps)
 
 
-def test_an_organ_that_lies_otherwise_in_the_body_is_found_nearer_than_by_an_affine_registration(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    moving = a_patient()[0]
-    places = np.indices(moving.shape).astype(float)
-    k, j, i = ((place + 0.5) * d for place, d in zip(places, SPACING[::-1], strict=True))
-    bump = np.exp(-(((k - 80) ** 2 + (j - 75) ** 2 + (i - 65) ** 2) / (2 * 35**2)))
-    places[1] += 14 * bump / SPACING[1]
-    fixed = moving.with_array(map_coordinates(moving.array, places, order=1, mode="nearest"))
-    organ = (-30 + 65.0, 12 + 75.0, 5 + 80.0)
+def heights(numbers: np.ndarray, gap: float = 4.0) -> DescribedStack:
+    """Slices that stand for heights of one body, each described by what only it shows."""
+    return a_described(np.eye(200)[numbers], gap)
 
-    def error() -> float:
-        transform = register(fixed, moving, a_start())
-        assert transform is not None
-        return float(np.abs(np.asarray(transform.TransformPoint(organ)) - organ - (0, 14, 0)).max())
 
-    deformed = error()
-    monkeypatch.setattr(registration, "_deformed", lambda _demons, _fixed, _moving, found: found)
-    affine = error()
-    assert deformed < 0.6 * affine
-    assert deformed < 5
+def seen_maps(bump: float) -> torch.Tensor:
+    """(6, 30, 50, 50) maps of a body of 120 x 200 x 200 mm; what is about its middle lies `bump` mm further down."""
+    places = np.indices((30, 50, 50)) * 4.0
+    middle = np.exp(-(((places - np.array([60, 100, 100])[:, None, None, None]) / 45) ** 2).sum(axis=0))
+    rng = np.random.default_rng(3)
+    maps = []
+    for _ in range(6):
+        texture = gaussian_filter(rng.normal(size=(30, 70, 70)), (2, 3, 3))
+        rows = places[1] / 4 + 10 - bump * middle / 4
+        maps.append(map_coordinates(texture, [places[0] / 4, rows, places[2] / 4 + 10], order=1))
+    return torch.from_numpy(np.stack(maps)).float()
+
+
+def test_what_lies_otherwise_in_the_body_is_found_and_the_rest_stays_where_it_was_laid() -> None:
+    query, other = (a_described(np.zeros((30, 4)), maps=seen_maps(bump)) for bump in (0.0, 24.0))
+    found = displacements(query, other, 1.0, 0.0)
+    middle = found[:, found.shape[1] // 2, found.shape[2] // 2, found.shape[3] // 2]
+    assert (middle - torch.tensor([0.0, 24.0, 0.0])).abs().max() < 5
+    assert found[:, :, 5, 5].abs().max() < 5
+
+
+def test_where_nothing_tells_everything_stays_where_it_was_laid() -> None:
+    flat, other = a_described(np.zeros((30, 4))), a_described(np.zeros((30, 4)), maps=seen_maps(0.0))
+    assert displacements(flat, other, 1.0, 0.0).abs().max() == 0
+    assert displacements(other, flat, 1.0, 0.0).abs().max() == 0
 
 
 def test_the_same_volumes_are_registered_the_same_way_every_time() -> None:
-    fixed, moving = a_patient((14, 6, -8))[0], a_patient()[0]
-    one, other = register(fixed, moving, a_start()), register(fixed, moving, a_start())
-    assert one is not None
-    assert other is not None
+    request = a_request(a_patient((14, 6, -8))[0], *a_patient(), [18, 22])
+    one, other = (registered(request)(request.foreign[0]) for _ in range(2))
     assert one.TransformPoint((40, 80, 100)) == other.TransformPoint((40, 80, 100))
 
 
 def test_a_volume_lies_in_itself_without_being_registered() -> None:
-    volume = Volume.from_array(np.zeros((1, 4, 4), np.int16))
-    transform = register(volume, volume, a_start())
-    assert transform is not None
+    volume, labels = a_patient()
+    painted = Example.from_labelmap(volume, labels, [18, 20, 22])
+    request = lay_out(volume, painted + Example.from_labelmap(volume, labels, [37], axis=1), [1, 2])
+    transform = registered(request)(request.foreign[0])
     assert transform.TransformPoint((1, 2, 3)) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_a_few_slices_are_registered_or_refused_but_never_crash(count: int) -> None:
-    moving = a_patient()[0]
-    fixed = replace(moving, array=moving.array[18 : 18 + count])
-    for pair in ((fixed, moving), (moving, fixed)):
-        transform = register(*pair, a_start())
-        assert transform is None or np.isfinite(transform.TransformPoint((66, 92, 90))).all()
+def test_a_few_slices_are_registered_without_nonsense(count: int) -> None:
+    image, labels = a_patient()
+    few = replace(image, array=image.array[18 : 18 + count]), replace(labels, array=labels.array[18 : 18 + count])
+    for query, example, slices in ((few[0], (image, labels), [18, 22]), (image, few, [0])):
+        request = a_request(query, *example, slices)
+        assert np.isfinite(registered(request)(request.foreign[0]).TransformPoint((66, 92, 90))).all()
 
 
 @pytest.mark.parametrize("value", [0, 700])
 def test_constant_volumes_give_no_nonsense(value: int) -> None:
-    moving = a_patient()[0]
-    flat = moving.with_array(np.full(moving.shape, value, np.float32))
-    transform = register(flat, moving, a_start())
-    assert transform is None or np.isfinite(transform.TransformPoint((66, 92, 90))).all()
-
-
-def a_described(slices: np.ndarray, gap: float = 4.0) -> DescribedStack:
-    """A stack of slices that stand for heights of one body, each described by what only it shows."""
-    return DescribedStack(np.eye(200)[slices], gap, (0, 10, 0, 10))
+    image, labels = a_patient()
+    request = a_request(image.with_array(np.full(image.shape, value, np.float32)), image, labels, [18, 22])
+    assert np.isfinite(registered(request)(request.foreign[0]).TransformPoint((66, 92, 90))).all()
 
 
 def test_stacks_are_laid_over_each_other_where_their_slices_are_alike() -> None:
-    scale, shift = lay_over(a_described(np.arange(40, 80)), a_described(np.arange(30, 90)))
+    scale, shift = lay_over(heights(np.arange(40, 80)), heights(np.arange(30, 90)))
     assert scale == 1.0
     assert abs(shift - 10 * 4.0) < 2.5
 
 
 def test_a_larger_patient_is_laid_over_a_smaller_one() -> None:
-    tall = a_described(np.repeat(np.arange(100), 5)[::4], 1.0)  # 1.25 slices a height
-    scale, shift = lay_over(tall, a_described(np.arange(100), 1.0))
+    tall = heights(np.repeat(np.arange(100), 5)[::4], 1.0)  # 1.25 slices a height
+    scale, shift = lay_over(tall, heights(np.arange(100), 1.0))
     assert scale == 0.8
     assert abs(shift) < 2
 
 
 def test_stacks_that_nothing_tells_of_are_laid_with_their_middles_on_each_other() -> None:
-    nothing = DescribedStack(np.zeros((10, 4)), 2.0, (0, 9, 0, 9))
-    assert lay_over(nothing, DescribedStack(np.zeros((20, 4)), 3.0, (0, 9, 0, 9))) == (1.0, 0.5 * (57 - 18))
-    assert lay_over(DescribedStack(np.zeros((1, 4)), 2.0, (0, 9, 0, 9)), nothing) == (1.0, 9.0)
+    nothing = a_described(np.zeros((10, 4)), 2.0)
+    assert lay_over(nothing, a_described(np.zeros((20, 4)), 3.0)) == (1.0, 0.5 * (57 - 18))
+    assert lay_over(a_described(np.zeros((1, 4)), 2.0), nothing) == (1.0, 9.0)
 
 
 @pytest.mark.parametrize("shift", [(32.0, 6.0, -8.0), (-30.0, 0.0, 4.0)])
@@ -176,7 +175,7 @@ def test_the_network_tells_how_another_patient_lies_however_the_scan_is_stored(
         image, labels = (turned_about(v) for v in (image, labels))
         slices = [image.shape[0] - 1 - z for z in slices]
     request = a_request(query, image, labels, slices)
-    assert error_of(aligned(request)(request.foreign[0]), shift) < 18
+    assert error_of(registered(request)(request.foreign[0]), shift) < 18
 
 
 def turned_about(volume: Volume) -> Volume:
@@ -204,8 +203,7 @@ def test_carried_shapes_lie_on_the_structures_of_another_patient() -> None:
     query, truth = a_patient((20, 8, -10))
     image, labels = a_patient(spacing=(1.6, 1.6, 5.0), count=45)
     request = a_request(query, image, labels, [12, 14, 16, 18, 20])
-    carried = carried_positions(request.view, request.foreign, 2, aligned(request))
-    assert carried is not None
+    carried = carried_positions(request.view, request.foreign, 2, registered(request))
     assert carried.shape[:2] == (2, query.shape[0])
     assert (carried >= 0).all()
     assert (carried <= 1.001).all()
@@ -221,33 +219,25 @@ def test_shapes_painted_along_other_axes_are_carried_too(axis: int) -> None:
     slices = {1: [33, 37, 41], 2: [29, 33, 65]}[axis]
     request = a_request(query, image, labels, slices, axis)
     assert request.view.axis == axis
-    carried = carried_positions(request.view, request.foreign, 2, aligned(request))
-    assert carried is not None
+    carried = carried_positions(request.view, request.foreign, 2, registered(request))
     assert carried.shape[1] == query.shape[axis]
     wanted = np.moveaxis(truth.array == 1, axis, 0)
     assert np.abs(center_of(carried[0], carried[0].shape) - center_of(wanted, wanted.shape)).max() < 0.1
 
 
-def test_without_a_registration_there_is_nothing_to_carry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("FewShotSegLib.inference.carried.register", lambda *_: None)
-    query, _ = a_patient((20, 8, -10))
-    request = a_request(query, *a_patient(), [20])
-    assert carried_positions(request.view, request.foreign, 2, aligned(request)) is None
-    assert carried_positions(request.view, [], 2, aligned(request)) is None
-
-
-@pytest.mark.parametrize("calls", [2, 12])
-@pytest.mark.parametrize("error", [Cancelled("enough"), RuntimeError("enough"), KeyboardInterrupt("enough")])
-def test_a_registration_can_be_stopped_at_its_start_and_later(calls: int, error: BaseException) -> None:
+@pytest.mark.parametrize("calls", [2, 40])
+def test_a_registration_can_be_stopped_at_its_start_and_later(calls: int) -> None:
     done = []
 
     def check() -> None:
         done.append(1)
         if len(done) == calls:
-            raise error
+            raise Cancelled("enough")
 
-    with pytest.raises(type(error), match="enough"):
-        register(a_patient((20, 8, -10))[0], a_patient()[0], a_start(), check)
+    request = a_request(a_patient((20, 8, -10))[0], *a_patient(), [18, 22])
+    register = PatientRegistration(load_network(), torch.device("cpu"), request.view, check)
+    with pytest.raises(Cancelled, match="enough"):
+        register(request.foreign[0])
     assert len(done) == calls
 
 
@@ -256,7 +246,7 @@ def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_
 ) -> None:
     calls = []
 
-    def counted(*arguments: object) -> np.ndarray | None:
+    def counted(*arguments: object) -> np.ndarray:
         calls.append(arguments)
         return carried_positions(*arguments)  # type: ignore[arg-type]
 
@@ -268,3 +258,25 @@ def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_
     assert not calls
     segmenter.segment(query, other, refine=False)
     assert len(calls) == 1
+
+
+def test_looks_guided_by_what_was_found_across_patients_still_know_where_to_expect_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: set[tuple[bool, bool]] = set()
+    decode = FewShotNetwork.decode
+
+    def noted(self: FewShotNetwork, features: Features, match: Match, evidence: torch.Tensor, *rest: Any) -> Prediction:
+        if not torch.is_grad_enabled():
+            known.add((bool(evidence[:, :, GEODESIC].any()), bool(evidence[:, :, POSITION].any())))
+        return decode(self, features, match, evidence, *rest)
+
+    monkeypatch.setattr(FewShotNetwork, "decode", noted)
+    query, truth = a_patient((20, 8, -10))
+    other = Example.from_labelmap(*a_patient(), [14, 18, 22])
+    segmenter = Segmenter(device="cpu")
+    segmenter.segment(query, other, refine=False)
+    assert known == {(False, True), (True, True)}
+    known.clear()
+    segmenter.segment(query, other + Example.from_labelmap(query, truth, [18, 22, 26]), refine=False)
+    assert known == {(True, False)}

@@ -16,7 +16,7 @@ from training_volumes import drawn, volumes
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.encoder import LiteEncoder
 from FewShotSegLib.network.model import FewShotNetwork, Prediction
-from FewShotSegLib.training import trainer
+from FewShotSegLib.training import episodes, trainer
 from FewShotSegLib.training.curves import draw_curves
 from FewShotSegLib.training.episodes import EpisodeGroup, EpisodeSampler
 from FewShotSegLib.training.export import export
@@ -87,6 +87,7 @@ def small(group: EpisodeGroup) -> EpisodeGroup:
         group.segments,
         None if evidence is None else evidence[..., 1::3, 1::3],
         group.within,
+        group.stack,
     )
 
 
@@ -161,9 +162,10 @@ def test_neighbouring_queries_have_context_and_others_have_none(
         return forward(self, *args)
 
     monkeypatch.setattr(FewShotNetwork, "forward", noted)
-    for within in (1.0, 0.0):
+    for within, in_stacks in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)):
+        monkeypatch.setattr(episodes, "_IN_STACKS", in_stacks)
         learner._learn(small(drawn(seed=3, count=1, within=within)[0]), np.random.default_rng(1))
-    assert with_context == [True, False]
+    assert with_context == [True, True, False]
 
 
 def test_processes_of_their_own_draw_groups_that_differ_and_are_learned_from(plan: TrainingPlan) -> None:

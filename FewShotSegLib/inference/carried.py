@@ -12,14 +12,15 @@ from torch.nn import functional as F
 
 from ..evidence import CARRIED_BLUR
 from ..preprocessing.frame import body_bounds, body_size
-from ..preprocessing.registration import coarse_grid, register
 from ..preprocessing.views import SliceView
+from ..volume import Volume
 from .course import Tick, no_tick
 from .request import ForeignSlice
 
 # Sizes as parts of the body's: of a cell, and how far a structure goes on beyond its last painted slice at least.
 _CELL = 1 / 56
 _FADE = 0.08
+_LEAST_CELLS = 8
 _MOST_VOLUMES = 6
 
 
@@ -27,9 +28,9 @@ def carried_positions(
     view: SliceView,
     foreign: list[ForeignSlice],
     segments: int,
-    start: Callable[[ForeignSlice], sitk.AffineTransform],
+    register: Callable[[ForeignSlice], sitk.Transform],
     tick: Tick = no_tick,
-) -> np.ndarray | None:
+) -> np.ndarray:
     """Where in the query each segment is to be expected.
 
     The painted slices of each volume are completed (between them linearly, beyond them fading), blurred, and carried to
@@ -37,33 +38,24 @@ def carried_positions(
 
     Args:
         view: the query.
-        foreign: painted slices of other volumes.
+        foreign: painted slices of other volumes, at least one.
         segments: L.
-        start: about how points of the query lie in the volume of a painted slice.
-        tick: called with 1 for each of the `stacks_of`, and with 0 in between; may raise to cancel.
+        register: how points of the query lie in the volume of a painted slice.
+        tick: called with 1 for each of the `stacks_of`; may raise to cancel.
 
     Returns:
-        (L, Z, rows, columns) float32 in [0, 1], over whole slices of the view, in coarse cells; None if no volume
-        could be registered.
+        (L, Z, rows, columns) float32 in [0, 1], over whole slices of the view, in coarse cells.
     """
     size = body_size(body_bounds(view.array), view.pixel)
     grid = coarse_grid(view.volume, _CELL * size, whole_axis=view.axis)
-    total: np.ndarray | None = None
-    number = 0
-    for painted in stacks_of(foreign):
-        transform = register(view.volume, painted[0].volume, start(painted[0]), lambda: tick(0))
+    stacks = stacks_of(foreign)
+    total = np.zeros((segments, *grid.GetSize()[::-1]), np.float32)
+    for painted in stacks:
+        transform = register(painted[0])
         tick(1)
-        if transform is None:
-            continue
-        carried = np.stack(
-            [
-                sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0))
-                for image in _completed(painted, segments, size)
-            ]
-        )
-        total = carried if total is None else total + carried
-        number += 1
-    return None if total is None else np.moveaxis(total / number, 1 + view.axis, 1)
+        for place, image in zip(total, _completed(painted, segments, size), strict=True):
+            place += sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0))
+    return np.moveaxis(total / len(stacks), 1 + view.axis, 1)
 
 
 def stacks_of(foreign: list[ForeignSlice]) -> list[list[ForeignSlice]]:
@@ -104,3 +96,25 @@ def _weights(positions: list[int], count: int, depth: int, fade: float) -> np.nd
     if len(positions) > 1:
         fade = max(fade, 0.5 * float(np.mean(np.diff(positions))))
     return weights * np.exp(-0.5 * (beyond / fade) ** 2)[:, None]
+
+
+def coarse_grid(volume: Volume, voxel_mm: float, whole_axis: int | None = None) -> sitk.Image:
+    """An empty image that covers a volume with larger voxels.
+
+    Args:
+        volume: what to cover.
+        voxel_mm: about the wanted spacing.
+        whole_axis: array axis that keeps its voxels.
+    """
+    counts = []
+    for axis, (count, spacing) in enumerate(zip(volume.shape, volume.spacing_kji, strict=True)):
+        few = max(int(round(count * spacing / voxel_mm)), min(count, _LEAST_CELLS))
+        counts.append(count if axis == whole_axis else min(few, count))
+    old = np.asarray(volume.spacing)
+    new = old * np.asarray(volume.shape[::-1]) / np.asarray(counts[::-1])
+    direction = np.reshape(volume.direction, (3, 3))
+    grid = sitk.Image(counts[::-1], sitk.sitkFloat32)
+    grid.SetSpacing(new.tolist())
+    grid.SetOrigin((np.asarray(volume.origin) + direction @ (0.5 * (new - old))).tolist())
+    grid.SetDirection(volume.direction)
+    return grid

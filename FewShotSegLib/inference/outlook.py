@@ -25,7 +25,7 @@ _DECODE = 0.01
 _TUNE = 0.05
 _MEASURE = 0.0027
 _MERGE = 0.0025
-_REGISTER = 2.5
+_REGISTER = 5.0
 _REFINE = 0.1
 _CLEAN = 0.1
 # Guided looks go through the slices once more, for their context.

@@ -32,9 +32,9 @@ from .feature_store import FeatureStore
 from .frame_pass import FramePass, Painted
 from .layers import Layer, merge, smooth_through_slices
 from .outlook import Looks, Outlook
+from .patient_registration import PatientRegistration
 from .request import Request
 from .self_painted import certain_pixels, halved_gaps, sure_slices, sureness, with_slices, with_sure_slices
-from .slice_alignment import SliceAlignment
 from .support import support_slices
 from .tuning import STEPS, tuned
 
@@ -102,6 +102,7 @@ class Pipeline:
         self.store.begin(request.view.array)
         self._outlook = Outlook(request, self.device)
         self._tuned_network = self.network
+        self._someone_painted = bool(request.painted.positions)
         self._carried = cache(lambda: self._registered(request) if self.carry else None)
         if request.painted.positions:
             return self._within(request)
@@ -346,18 +347,27 @@ class Pipeline:
     def _hints(
         self, request: Request, work: FramePass, painted: Painted, targets: list[int]
     ) -> Callable[[Sequence[int]], Tensor]:
-        """Evidence by slices: of painted slices of the query, where there are any, else of other volumes."""
+        """Evidence by slices: of painted slices of the query, where there are any, else of other volumes.
+
+        Of both where what counts as painted was found by looks at a query that nobody has painted: what they took for
+        a structure far from where it is to be expected would else confirm itself.
+        """
+        which = torch.tensor(targets) - 1
         if not painted.positions:
-            position, which = self._position(request, work.frame), torch.tensor(targets) - 1
+            position = self._position(request, work.frame)
             return lambda slices: position(slices)[:, which]
         measuring = self._outlook.measuring(work.frame, len(targets))
         tick = self.course.begin(Stage.MEASURING, work.evidence_steps, measuring)
-        return work.evidence(painted, targets, tick)
+        own = work.evidence(painted, targets, tick)
+        if self._someone_painted or self._carried() is None:
+            return own
+        expected = self._position(request, work.frame)
+        return lambda slices: own(slices) + expected(slices)[:, which]
 
-    def _registered(self, request: Request) -> np.ndarray | None:
+    def _registered(self, request: Request) -> np.ndarray:
         tick = self.course.begin(Stage.REGISTERING, len(stacks_of(request.foreign)))
-        start = SliceAlignment(self.network, self.device, request.view, lambda: tick(0))
-        return carried_positions(request.view, request.foreign, len(request.values), start, tick)
+        register = PatientRegistration(self.network, self.device, request.view, lambda: tick(0))
+        return carried_positions(request.view, request.foreign, len(request.values), register, tick)
 
     def _position(self, request: Request, frame: Frame) -> Callable[[Sequence[int]], Tensor]:
         """Evidence of where the examples had each segment, by slices."""

@@ -25,6 +25,10 @@ MAX_SEGMENTS = 6
 _STACKS = ((14, 0.4), (24, 0.4), (40, 0.2))
 _MOST_QUERIES = 24
 _MOST_PAIRS = 72
+# Chance that the queries of another patient's examples are such a stack, and how far it goes beyond the structure's
+# ends, as part of its extent.
+_IN_STACKS = 0.7
+_BEYOND_ENDS = 1.0
 # Chances that painted slices are spread over a part of a structure, or over several structures together (no longer than
 # so many times the one), and that they are spread evenly.
 _PARTLY = 0.3
@@ -47,9 +51,10 @@ _OTHER_PHASE = 0.2
 _PHASE_SHIFT = 0.15
 _THICK = 0.3
 _THICKEST = 9.0
-# Chances that some of the painted slices are such as a look saw, and that these lie in a part of what is there only;
-# and how much further structures may go on then.
+# Chances that some of the painted slices are such as a look saw, that a registration tells besides where to expect the
+# segments, and that these slices lie in a part of what is there only; and how much further structures may go on then.
 _SEEN = 0.5
+_EXPECTED = 0.5
 _SEEN_PARTLY = 0.5
 _FURTHER = (2.0, 4.0)
 
@@ -64,8 +69,8 @@ class EpisodeGroup:
         supports: S.
         segments: L.
         evidence: (Q, L, EVIDENCE_CHANNELS, CROP / 2, CROP / 2), or None where nothing is known.
-        within: whether the support slices belong to the queries' own volume and say where; then the queries are
-            neighbouring slices, in their order.
+        within: whether the support slices belong to the queries' own volume and say where.
+        stack: whether the queries are neighbouring slices, in their order.
     """
 
     images: Tensor
@@ -74,6 +79,7 @@ class EpisodeGroup:
     segments: int
     evidence: Tensor | None
     within: bool
+    stack: bool
 
     @property
     def episodes(self) -> int:
@@ -178,7 +184,7 @@ class EpisodeSampler:
         grid = plane_grid(rng, CROP, pixel, center, plane.spacing, plane.shape, rng.uniform(0, 1), flips)  # type: ignore[arg-type]
         chosen = [int(stack[i]) for i in painted + queries]
         labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
-        labels, _ = self._choose_segments(labels, len(painted), anchor)
+        labels, kept = self._choose_segments(labels, len(painted), anchor)
         segments = int(labels.max())
         some = self._neighbours(len(queries), _MOST_PAIRS // segments)
         queries = queries[some]
@@ -207,8 +213,12 @@ class EpisodeSampler:
         reach = None if reach is None else reach_factor * reach
         sources = None if certain is None else certain[:, 1::2, 1::2]
         evidence = evidence_of_painted_slices(small, masks, painted, segments, step, reach, sources)(queries)
+        if seen and rng.random() < _EXPECTED:
+            wanted = [int(stack[q]) for q in queries]
+            shown = labels[: len(painted), 1::4, 1::4]
+            evidence = evidence + self._positions.carried(shown, plane, labeling, kept, wanted, grid, 4 * pixel)
         images = slice_noise(rng, image[painted + queries])
-        return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True)
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True, True)
 
     def _covered(self, volume: TrainingVolume, labeling: str, anchor: int, axis: int) -> tuple[float, float, float]:
         """Slices that painted ones are spread over: where they start, how many they are, and a margin, in slices.
@@ -336,8 +346,12 @@ class EpisodeSampler:
         near = labeling != REAL_LABELS
         box_s, box_q = self._objects(volume, labeling)[anchor], self._objects(other, labeling)[anchor]
         chosen_s = self._slices(box_s[axis], support.count, supports, empty=0.0, near=near)
-        middle = int(np.mean(chosen_s)) if other is volume and near else None
-        chosen_q = self._slices(box_q[axis], query.count, 4, empty=0.25, near=near, middle=middle)
+        stack = volume.kind == "volume" and rng.random() < _IN_STACKS
+        if stack:
+            chosen_q = self._run(box_q[axis], query.count)
+        else:
+            middle = int(np.mean(chosen_s)) if other is volume and near else None
+            chosen_q = self._slices(box_q[axis], query.count, 4, empty=0.25, near=near, middle=middle)
         if other is volume:
             chosen_q = [q for q in chosen_q if q not in chosen_s]
         if not chosen_q:
@@ -354,6 +368,8 @@ class EpisodeSampler:
         labels_s = sample(planes_s, grid_s, True)
         labels_q = sample(query.take(other.labelings[labeling], chosen_q), grid_q, True)
         labels, kept = self._choose_segments(torch.cat([labels_s, labels_q]), supports, anchor)
+        some = self._neighbours(len(chosen_q), min(_MOST_QUERIES, _MOST_PAIRS // len(kept)))
+        chosen_q, labels = chosen_q[some], torch.cat([labels[:supports], labels[supports:][some]])
         thickness = self._thickness(support) if support.gap > query.gap else self._thickness(query)
         raw_s = sample(support.thick(volume.image, chosen_s, thickness), grid_s, False, _air(volume))
         raw_q = sample(query.thick(other.image, chosen_q, thickness), grid_q, False, _air(other))
@@ -379,7 +395,16 @@ class EpisodeSampler:
         if turn == flips and rng.random() < 0.65:
             known = Known(support, planes_s, labels[:supports, 1::4, 1::4])
             evidence = self._positions.draw(known, query, labeling, kept, chosen_q, grid_q, 4 * pixel * scale)
-        return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False)
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False, stack)
+
+    def _run(self, extent: slice, count: int) -> list[int]:
+        """Slices next to each other, or every so many-th, that show a structure, and how it ends."""
+        length = extent.stop - extent.start
+        before, after = self.rng.uniform(0.0, _BEYOND_ENDS, 2) * length + 1
+        first, last = max(int(extent.start - before), 0), min(int(extent.stop - 1 + after), count - 1)
+        most = int(self.rng.choice([n for n, _ in _STACKS], p=[p for _, p in _STACKS]))
+        run = np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int)).tolist()
+        return run[self._neighbours(len(run), _MOST_QUERIES)]
 
     def _slices(
         self, extent: slice, count: int, number: int, empty: float, near: bool, middle: int | None = None

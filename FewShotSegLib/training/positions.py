@@ -22,11 +22,18 @@ from .plane import Plane
 
 # Share of position evidence that a registration would have brought, the others being relative to the body.
 _REGISTERED = 0.7
-# Standard error of a registration, as parts of the body's size, and by how much more it errs where it is lost.
-_IN_PLANE = 0.03
-_THROUGH_PLANE = 0.05
+# Standard error of a registration, as parts of the body's size, of all segments alike and of each by itself, and by how
+# much more it errs where it is lost.
+_IN_PLANE = 0.016
+_THROUGH_PLANE = 0.024
+_BENT = 0.014
+_APART = 0.018
 _LOST = 4.0
 _CHANCE_LOST = 0.1
+# Standard error of a shape's size, and how many bends there are from one side of the crop to the other.
+_SIZE = 0.07
+_BENDS = (3, 8)
+_KERNEL = torch.tensor([0.25, 0.5, 0.25])
 # Standard error of a position relative to the body: of scale and of place.
 _BODY_SCALE = 0.1
 _BODY_SHIFT = 0.05
@@ -76,7 +83,7 @@ class SimulatedPositions:
             (Q, L, EVIDENCE_CHANNELS, 2 c, 2 c)
         """
         if self.rng.random() < _REGISTERED:
-            return self.carried(known, query, labeling, kept, chosen, grid, cell)
+            return self.carried(known.painted, query, labeling, kept, chosen, grid, cell)
         evidence = self.relative(known, query, kept, grid)
         return evidence[None].expand(len(chosen), *evidence.shape)
 
@@ -100,31 +107,60 @@ class SimulatedPositions:
         return evidence_of_other_volumes(position, rows, columns)
 
     def carried(
-        self, known: Known, query: Plane, labeling: str, kept: list[int], chosen: list[int], grid: Tensor, cell: float
+        self,
+        painted: Tensor,
+        query: Plane,
+        labeling: str,
+        kept: list[int],
+        chosen: list[int],
+        grid: Tensor,
+        cell: float,
     ) -> Tensor:
-        """Shapes carried over by a registration: the query's own, misplaced and blurred; arguments as of `draw`."""
+        """Shapes carried over by a registration: the query's own, misplaced and blurred.
+
+        Args:
+            painted: (S, c, c) segments 0..L of the support's crops.
+            query, labeling, kept, chosen, grid, cell: see `draw`.
+        """
         rng = self.rng
         size = body_size(self._body(query), query.spacing)
         blur = CARRIED_BLUR * size
         spread = size * (_LOST if rng.random() < _CHANCE_LOST else math.exp(rng.normal(0, 0.4)))
-        shift = rng.normal(0, _IN_PLANE * spread, 2) / (0.5 * np.asarray(query.spacing) * (np.asarray(query.shape) - 1))
-        points = grid[1::4, 1::4] * math.exp(rng.normal(0, 0.07)) + torch.tensor(shift[::-1].copy()).float()
+        millimetres = (0.5 * np.asarray(query.spacing) * (np.asarray(query.shape) - 1))[::-1].copy()
+        shift = rng.normal(0, _IN_PLANE * spread, 2)
+        off = torch.from_numpy((shift + self._bend(grid.shape[0] // 4, _BENT * spread)) / millimetres).float()
+        points = grid[1::4, 1::4] * math.exp(rng.normal(0, _SIZE)) + off
         slip = rng.normal(0, _THROUGH_PLANE * spread)
-        # blurred through the slices by a kernel of three
-        around = np.round((np.array([-blur, 0.0, blur]) + slip) / query.gap).astype(int)
-        wanted = (np.asarray(chosen)[:, None] + around).ravel()
-        planes = query.take(query.volume.labelings[labeling], np.clip(wanted, 0, query.count - 1))
-        planes = np.where(((wanted >= 0) & (wanted < query.count))[:, None, None], planes, 0)
-        found = sample(planes, points, True)
-        shapes = torch.stack([found == label for label in kept], dim=1).float()
-        kernel = torch.tensor([0.25, 0.5, 0.25])
-        through = torch.einsum("k,qklrc->qlrc", kernel, shapes.reshape(len(chosen), 3, *shapes.shape[1:]))
-        expected = _blurred(through, blur / cell)
-        painted = torch.stack([known.painted == segment for segment in range(1, len(kept) + 1)], dim=1).float()
-        peak = torch.cat([expected, _blurred(painted, blur / cell)]).amax(dim=(0, 2, 3)).clamp(min=1e-3)
+        shapes = torch.stack(
+            [
+                self._sections(query, labeling, label, chosen, points, blur, slip + rng.normal(0, _APART * spread))
+                for label in kept
+            ],
+            dim=1,
+        )
+        expected = _blurred(shapes, blur / cell)
+        shown = torch.stack([painted == segment for segment in range(1, len(kept) + 1)], dim=1).float()
+        peak = torch.cat([expected, _blurred(shown, blur / cell)]).amax(dim=(0, 2, 3)).clamp(min=1e-3)
         fine = F.interpolate(expected / peak[:, None, None], scale_factor=2.0, mode="bilinear", align_corners=False)
         channels = torch.stack([fine.sqrt(), torch.ones_like(fine)], dim=2)
         return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
+
+    def _sections(
+        self, query: Plane, labeling: str, label: int, chosen: list[int], points: Tensor, blur: float, slip: float
+    ) -> Tensor:
+        """(Q, h, w): a shape on some slices, misplaced by `slip` mm, blurred through them by a kernel of three."""
+        around = np.round((np.array([-blur, 0.0, blur]) + slip) / query.gap).astype(int)
+        wanted = (np.asarray(chosen)[:, None] + around).ravel()
+        planes = query.take(query.volume.labelings[labeling], np.clip(wanted, 0, query.count - 1))
+        planes = np.where(((wanted >= 0) & (wanted < query.count))[:, None, None], planes == label, False)
+        found = sample(planes.astype(np.uint8), points, True).float()
+        return torch.einsum("k,qkrc->qrc", _KERNEL, found.reshape(len(chosen), 3, *found.shape[1:]))
+
+    def _bend(self, side: int, deviation: float) -> np.ndarray:
+        """(side, side, 2): a smooth field of displacements along columns and rows."""
+        bends = int(self.rng.integers(*_BENDS))
+        field = torch.from_numpy(self.rng.normal(0, deviation, (1, 2, bends, bends)))
+        return F.interpolate(field, size=side, mode="bicubic", align_corners=True)[0].permute(1, 2, 0).numpy()
 
     def _body(self, plane: Plane) -> tuple[int, int, int, int]:
         key = (plane.volume.name, plane.axis)

@@ -199,7 +199,7 @@ class Trainer:
         one_hot = torch.nn.functional.one_hot(labels[:s], group.segments + 1).permute(0, 3, 1, 2).float()
         support = self.network.build_support(features[:s], torch.nn.functional.avg_pool2d(one_hot, 4))
         query = features[s:]
-        stack = group.within and rng.random() > _ALONE
+        stack = group.stack and rng.random() > _ALONE
         prediction = self.network(query, support, evidence, stack)
         losses = group_losses(self.network, prediction, query, support, labels[s:])
         return prediction, losses, labels[s:]

@@ -1,0 +1,111 @@
+"""Transforms from a query to other patients' scans: slices and bodies laid over each other, then what is inside them.
+
+In the plane the bodies' bounding boxes are laid over each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from ..network.model import FewShotNetwork
+from ..preprocessing.frame import Bounds
+from ..preprocessing.views import PlaneTurn, SliceView, turn_between
+from .described_stack import DescribedStack, describe
+from .feature_registration import displacements
+from .request import ForeignSlice
+from .slice_alignment import lay_over
+
+
+class PatientRegistration:
+    """Finds how other volumes lie in a query.
+
+    Args:
+        network: in evaluation mode.
+        device: where it is.
+        view: the query.
+        check: called often; what it raises stops the work.
+    """
+
+    def __init__(
+        self, network: FewShotNetwork, device: torch.device, view: SliceView, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._network, self._device, self._view, self._check = network, device, view, check
+
+    @cached_property
+    def _query(self) -> DescribedStack:
+        return describe(self._network, self._device, self._view.array, self._view.gap, self._view.pixel, self._check)
+
+    def __call__(self, item: ForeignSlice) -> sitk.Transform:
+        """Transform from points of the query to the like ones of the volume that a painted slice is from, in mm.
+
+        The same for the same volumes.
+        """
+        if item.volume is self._view.volume:  # painted across other slices of the query itself
+            return sitk.Transform(3, sitk.sitkIdentity)
+        source = SliceView(item.volume, item.axis)
+        # The other's slices may be counted from the other end.
+        reversed_ = bool(source.directions[0] @ self._view.directions[0] < 0)
+        stack = item.stack[::-1] if reversed_ else item.stack
+        other = describe(self._network, self._device, stack, source.gap, item.pixel, self._check)
+        scale, shift = lay_over(self._query, other)
+        turn, end = turn_between(source, self._view), (len(stack) - 1) * source.gap
+        here, there = [], []
+        for z, row, column in product((0.0, self._query.length or 1.0), (0.0, 1.0), (0.0, 1.0)):
+            here.append(_point(self._view, self._query.body, (z, row, column)))
+            height = scale * z + shift
+            there.append(_point(source, other.body, (end - height if reversed_ else height, row, column), turn))
+        transform = sitk.CompositeTransform(_affine(np.asarray(here), np.asarray(there)))
+        # A composite does first what was added last.
+        transform.AddTransform(self._bent(displacements(self._query, other, scale, shift, self._check)))
+        return transform
+
+    def _bent(self, field: Tensor) -> sitk.DisplacementFieldTransform:
+        """Transform within the query of (3, Z, R, C) displacements; points around its body stay where they are."""
+        _, *counts = field.shape
+        size = np.asarray(self._query.extent) / counts
+        directions = self._view.directions
+        top, _, left, _ = self._query.body
+        corner = np.array([-0.5 * self._query.gap, *((np.array([top, left]) - 0.5) * self._query.pixel)])
+        vectors = np.tensordot(field.numpy().astype(float), directions, axes=(0, 0))
+        image = sitk.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True)
+        image.SetOrigin((np.asarray(self._view.volume.origin) + (corner + 0.5 * size) @ directions).tolist())
+        image.SetSpacing(size[::-1].tolist())
+        image.SetDirection(directions[::-1].T.ravel().tolist())
+        return sitk.DisplacementFieldTransform(image)
+
+
+def _point(
+    view: SliceView, body: Bounds, place: tuple[float, float, float], turn: PlaneTurn | None = None
+) -> np.ndarray:
+    """A point in mm of the patient.
+
+    Args:
+        view: the stack.
+        body: bounding box of its body, on its slices as they are turned.
+        place: mm from the first slice; row and column, 0..1 over the body.
+        turn: how its slices are turned.
+    """
+    top, bottom, left, right = body
+    row, column = top + place[1] * (bottom - top) - 0.5, left + place[2] * (right - left) - 0.5
+    if turn is not None:
+        row, column = turn.back(row, column, view.shape[1:])
+    along = np.array([place[0], row * view.pixel[0], column * view.pixel[1]])
+    return np.asarray(view.volume.origin) + along @ view.directions
+
+
+def _affine(here: np.ndarray, there: np.ndarray) -> sitk.AffineTransform:
+    """The affine transform that takes the (N, 3) corners of one box to those of another."""
+    middle = here.mean(axis=0)
+    matrix, *_ = np.linalg.lstsq(here - middle, there - there.mean(axis=0), rcond=None)
+    transform = sitk.AffineTransform(3)
+    transform.SetCenter(middle.tolist())
+    transform.SetMatrix(matrix.T.ravel().tolist())
+    transform.SetTranslation((there.mean(axis=0) - middle).tolist())
+    return transform
