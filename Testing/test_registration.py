@@ -23,7 +23,7 @@ from FewShotSegLib.inference.request import Request, lay_out
 from FewShotSegLib.inference.slice_alignment import lay_over
 from FewShotSegLib.network.encoding_decoding import Features
 from FewShotSegLib.network.matching import Match
-from FewShotSegLib.network.model import FewShotNetwork, Prediction
+from FewShotSegLib.network.model import Decoded, FewShotNetwork
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.weights import load_network
 
@@ -266,7 +266,7 @@ def test_looks_guided_by_what_was_found_across_patients_still_know_where_to_expe
     known: set[tuple[bool, bool]] = set()
     decode = FewShotNetwork.decode
 
-    def noted(self: FewShotNetwork, features: Features, match: Match, evidence: torch.Tensor, *rest: Any) -> Prediction:
+    def noted(self: FewShotNetwork, features: Features, match: Match, evidence: torch.Tensor, *rest: Any) -> Decoded:
         if not torch.is_grad_enabled():
             known.add((bool(evidence[:, :, GEODESIC].any()), bool(evidence[:, :, POSITION].any())))
         return decode(self, features, match, evidence, *rest)
