@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..network.encoding_decoding import upsample
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import Bounds, Frame, body_bounds, frame_around
 from ..preprocessing.intensity import window_of
@@ -99,7 +100,8 @@ def describe(
         images = frame.cut(window(thin[start : start + _CHUNK]))[:, None] * 2 - 1
         seen = network.encode(images.to(device).contiguous(memory_format=torch.channels_last))
         slices.append(F.adaptive_avg_pool2d(seen.high.float(), _CELLS).flatten(1).cpu())
-        maps.append(torch.cat([seen.mid, seen.high], dim=1).float().cpu())
+        # Networks that are compared with ours keep their high level at a coarser stride.
+        maps.append(torch.cat([seen.mid, upsample(seen.high, seen.mid.shape)], dim=1).float().cpu())
     features = torch.cat(slices)
     described = F.normalize(features - features.mean(0), dim=1).numpy()
     return DescribedStack(described, gap * every, pixel, body, frame, torch.cat(maps).transpose(0, 1).contiguous())
