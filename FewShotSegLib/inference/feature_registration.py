@@ -26,6 +26,7 @@ _AVERAGED = 3  # cells, each way, over which places are compared
 _PRICES = (0.0, 0.003, 0.01, 0.03)
 _SMOOTH = (1.0, 1.5, 1.5)  # cells
 _LEAST_DEVIATION = 1e-4
+# How often the fields there and back are drawn to each other on each grid.
 _ROUNDS = 2
 
 
