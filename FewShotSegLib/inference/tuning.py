@@ -35,7 +35,7 @@ _MOST_SLICES = 5
 MOST_SEGMENTS = 6
 # How far a lesson's position is off, as part of the body's size, and by which part of a turn its direction changes with
 # every step: what a registration will bring is not exact either.
-_OFF = 0.04
+_OFF = 0.02
 _TURN = 0.618
 
 
