@@ -5,6 +5,7 @@
 #   make demo CONSTRAINTS=                 leave the pinned versions out
 #   make demo PIP_OPTIONS="--index-url …"  anything pip understands
 #   make test PYTEST_OPTIONS="-k demo"     anything pytest understands
+#   make test PYTEST_PROCESSES=0           in one process
 #   make benchmark BENCHMARK_OPTIONS=--quick  anything `fewshotseg benchmark` understands
 
 SHELL := /bin/bash
@@ -17,6 +18,8 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 PIP_OPTIONS ?=
 PYTEST_OPTIONS ?=
+# One process with two threads leaves a core idle most of the time; two with a thread each do not.
+PYTEST_PROCESSES ?= 2
 DEMO_OPTIONS ?=
 BENCHMARK_DATA ?= ../shared/data
 BENCHMARK_OUTPUT ?= runs/benchmark
@@ -43,7 +46,7 @@ demo: $(INSTALLED_DEMO)  ## segment the sample scan from five of its slices; res
 	@$(BIN)/python -m FewShotSegLib.demo --output demo-output $(DEMO_OPTIONS)
 
 test: $(INSTALLED_TEST)  ## run the tests
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_OPTIONS)
 
 check: $(INSTALLED_TEST)  ## lint and check types
 	@$(BIN)/python -m ruff check .
