@@ -15,6 +15,7 @@ from .inference.course import Course
 from .inference.feature_store import FeatureStore
 from .inference.layers import CONFIDENCE_TEMPERATURE, merge
 from .inference.pipeline import Pipeline
+from .inference.random_walk import RandomWalk
 from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
 from .result import Result
@@ -59,6 +60,7 @@ class Segmenter:
         tune: bool = True,
         smooth: bool = True,
         carry: bool = True,
+        walk: bool = True,
         overall: Callable[[float], None] | None = None,
     ) -> Result:
         """Segments a volume.
@@ -77,6 +79,8 @@ class Segmenter:
             smooth: whether logits are smoothed through the slices.
             carry: whether examples of other volumes are registered to the query to say where structures are to be
                 expected; else places are compared relative to the bodies.
+            walk: whether a random walk fits what was found to the query's own intensities where no slice of it is
+                painted.
             overall: called before each call of `progress` with the part of the whole work that is done: 0 to 1, as far
                 as it can be told ahead, never less than before.
 
@@ -110,8 +114,12 @@ class Segmenter:
                 tick = course.begin(Stage.REFINING, trials(request))
                 refinement = refiner(request, layers[0].frame, strength, tick)
             stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
+            walker = RandomWalk(request.view, len(values)) if walk and not request.painted.positions else None
             tick = course.begin(Stage.JOINING, len(stacks[0]))
-            merge(layers, *stacks, values, refinement, tick=tick, temperature=CONFIDENCE_TEMPERATURE)
+            note = None if walker is None else walker.note
+            merge(layers, *stacks, values, refinement, tick=tick, temperature=CONFIDENCE_TEMPERATURE, note=note)
+            if walker is not None:
+                walker.relabel(*stacks, values, course.begin(Stage.FOLLOWING, len(values)))
         clean = in_one_piece([e.mask for e in examples], values)
         remove_islands(*stacks, clean, course.begin(Stage.CLEANING, len(clean)))
         paste_painted(query, examples, labels, confidence)

@@ -33,5 +33,7 @@ class Stage(StrEnum):
     """Whose boundaries gain by following the intensities is tried on the examples."""
     JOINING = "joining"
     """All that was seen becomes labels and confidence, with refined boundaries."""
+    FOLLOWING = "following"
+    """Structures found by examples of other volumes are fitted to the query's own intensities."""
     CLEANING = "cleaning"
     """Islands go."""

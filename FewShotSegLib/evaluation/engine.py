@@ -22,7 +22,7 @@ _WITHOUT = f"{MODEL}-without-"
 
 NETWORK_SWITCHES = tuple(field.name for field in fields(NetworkConfig) if field.name.startswith("use_"))
 """Modules of the network, switched off when a `Segmenter` is made."""
-SEGMENT_SWITCHES = ("refine", "zoom", "again", "smooth", "carry", "tune")
+SEGMENT_SWITCHES = ("refine", "zoom", "again", "smooth", "carry", "walk", "tune")
 """Steps of the engine, switched off when a volume is segmented."""
 
 

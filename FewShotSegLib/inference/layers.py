@@ -66,6 +66,7 @@ def merge(
     slices: Sequence[int] | None = None,
     tick: Tick = no_tick,
     temperature: float | None = None,
+    note: Callable[[int, Tensor], None] | None = None,
 ) -> None:
     """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
@@ -79,6 +80,7 @@ def merge(
         tick: called with 1 for each slice; may raise to cancel.
         temperature: of a confidence that doubts what the first look found otherwise; above 1 it is less sure. None for
             the probability as it is. Labels stay.
+        note: called with slice number and refined probabilities.
     """
     count, *shape = labels.shape
     plane = (shape[0], shape[1])
@@ -99,6 +101,8 @@ def merge(
         probability = F.softmax(logits, dim=0)
         if refine is not None:
             probability = refine(z, probability)
+        if note is not None:
+            note(z, probability)
         best = probability.max(dim=0)
         labels[row] = table[best.indices.numpy()]
         sureness = best.values

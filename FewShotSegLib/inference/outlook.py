@@ -28,6 +28,7 @@ _MERGE = 0.0025
 _REGISTER = 5.0
 _REFINE = 0.1
 _CLEAN = 0.1
+_FOLLOW = 0.02
 # Guided looks go through the slices once more, for their context.
 _PASSES = 2
 # How much of the network's time a graphics card takes; the rest is done on the CPU in any case.
@@ -61,6 +62,7 @@ class Outlook:
         self._count, *plane = request.view.shape
         self._plane = plane[0] * plane[1] / _FULL
         self._segments, self._registered = len(request.values), len(stacks_of(request.foreign))
+        self._painted = bool(request.painted.positions)
         self._network = 1.0 if device.type == "cpu" else _CARD
 
     def within(self, looks: Looks, reviewed: list[int], tune_again: bool) -> list[Leg]:
@@ -116,7 +118,10 @@ class Outlook:
     def end(self) -> list[Leg]:
         """What follows the last look."""
         joining = self._plane * self._count * _MERGE * (self._segments + 1)
-        return [Leg(Stage.REFINING, _REFINE), Leg(Stage.JOINING, joining), Leg(Stage.CLEANING, _CLEAN)]
+        legs = [Leg(Stage.REFINING, _REFINE), Leg(Stage.JOINING, joining)]
+        if not self._painted:
+            legs.append(Leg(Stage.FOLLOWING, self._plane * self._count * _FOLLOW * self._segments))
+        return [*legs, Leg(Stage.CLEANING, _CLEAN)]
 
     def look(self, slices: int, frame: Frame, targets: int, passes: int = 1) -> float:
         """Work of finding some segments in slices seen through a frame; each pass goes on with the same encoding."""

@@ -37,6 +37,7 @@ def titles() -> dict[str, str]:
         Stage.REVIEWING: _("Reviewing what was found"),
         Stage.REFINING: _("Trying how to refine boundaries"),
         Stage.JOINING: _("Joining and refining"),
+        Stage.FOLLOWING: _("Following the intensities"),
         Stage.CLEANING: _("Removing islands"),
     }
 
