@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from conftest import PaintedVolume
 from skimage.segmentation import random_walker as solved_by_scikit_image
 
 from FewShotSegLib import Example, Segmenter, Volume
@@ -56,8 +59,7 @@ def test_a_straight_cut_through_a_ball_of_one_brightness_is_mended() -> None:
     ball = a_ball()
     cut = ball.copy()
     cut[:, :, 25:] = False
-    own = np.where(cut, 0.9, np.where(ball, 0.3, 0.01))
-    own = torch.from_numpy(own).float()
+    own = torch.from_numpy(np.where(cut, 0.9, np.where(ball, 0.3, 0.01))).float()
     before, labels, confidence = relabelled(an_image(ball), torch.stack([1 - own, own], dim=1))
     assert dice(before == 5, ball) < 0.9
     assert dice(labels == 5, ball) > 0.98
@@ -117,7 +119,9 @@ def test_slices_along_another_axis_are_walked_through_alike() -> None:
     assert np.array_equal(relabelled(image, probability)[1], relabelled(turned, probability, axis=2)[1])
 
 
-def test_large_surroundings_are_walked_through_on_coarser_pixels_with_about_the_same_outcome(monkeypatch) -> None:
+def test_large_surroundings_are_walked_through_on_coarser_pixels_with_about_the_same_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ball = a_ball()
     probability = probabilities(ball)
     probability[:, 1, :, 24:] *= 0.3
@@ -184,11 +188,13 @@ def test_intensities_that_are_frequent_in_a_structure_speak_for_it() -> None:
     assert np.abs(odds).max() <= 3
 
 
-def test_only_queries_without_painted_slices_are_walked_through(a_volume_with_two_spheres, monkeypatch) -> None:
+def test_only_queries_without_painted_slices_are_walked_through(
+    a_volume_with_two_spheres: PaintedVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
     walked: list[int] = []
     real = RandomWalk.relabel
 
-    def relabel(self: RandomWalk, labels: np.ndarray, *rest: object) -> None:
+    def relabel(self: RandomWalk, labels: np.ndarray, *rest: Any) -> None:
         walked.append(labels.shape[0])
         real(self, labels, *rest)
 
@@ -196,7 +202,7 @@ def test_only_queries_without_painted_slices_are_walked_through(a_volume_with_tw
     image, labels = a_volume_with_two_spheres.image, a_volume_with_two_spheres.labels
     examples = Example.from_labelmap(image, labels, slices=[8, 14])
     segmenter = Segmenter(device="cpu")
-    quick = {"zoom": False, "again": False, "tune": False}
+    quick: dict[str, Any] = {"zoom": False, "again": False, "tune": False}
     segmenter.segment(image, examples, **quick)
     assert not walked
     other = image.with_array(image.array + 1)

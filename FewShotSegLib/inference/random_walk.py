@@ -126,15 +126,16 @@ class RandomWalk:
         shape = [part.stop - part.start for part in box]
         odds = torch.full(shape, float(np.log(_NOWHERE)))
         for patch in patches:
-            rows, columns = patch.log_odds.shape
+            height, width = patch.log_odds.shape
             top, left = patch.top - box[1].start, patch.left - box[2].start
-            odds[patch.z - box[0].start, top : top + rows, left : left + columns] = patch.log_odds.float()
+            odds[patch.z - box[0].start, top : top + height, left : left + width] = patch.log_odds.float()
         image = torch.from_numpy(self._view.array[box].astype(np.float32))
         coarse = 1
         while odds.numel() > _MOST_VOXELS * coarse**2 and coarse < min(shape[1:]):
             coarse += 1
         small, seen = (F.avg_pool2d(x[None], coarse, ceil_mode=True)[0] for x in (odds, image))
-        spacing = (self._view.gap, *(size * coarse for size in self._view.pixel))
+        rows, columns = self._view.pixel
+        spacing = self._view.gap, rows * coarse, columns * coarse
         walked = _walk(small, seen, spacing, tick)
         if coarse > 1:  # what the walk changes is coarse then, not the outline
             change = torch.logit(walked, eps=_NOWHERE) - _NETWORK * small
