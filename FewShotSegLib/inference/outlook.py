@@ -28,7 +28,7 @@ _MERGE = 0.0025
 _REGISTER = 5.0
 _REFINE = 0.1
 _CLEAN = 0.1
-_FOLLOW = 0.02
+_FOLLOW = 0.005
 # Guided looks go through the slices once more, for their context.
 _PASSES = 2
 # How much of the network's time a graphics card takes; the rest is done on the CPU in any case.
