@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PaintedVolume
 from skimage.segmentation import random_walker as solved_by_scikit_image
 
 from FewShotSegLib import Example, Segmenter, Volume
@@ -189,7 +188,7 @@ def test_intensities_that_are_frequent_in_a_structure_speak_for_it() -> None:
 
 
 def test_only_queries_without_painted_slices_are_walked_through(
-    a_volume_with_two_spheres: PaintedVolume, monkeypatch: pytest.MonkeyPatch
+    a_volume_with_two_spheres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walked: list[int] = []
     real = RandomWalk.relabel
