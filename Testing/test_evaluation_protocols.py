@@ -121,6 +121,12 @@ def test_methods_are_asked_only_where_they_can_answer():
     assert registry.serves("model-without-zoom", within=False)
 
 
+@pytest.mark.parametrize("part", ["position", "carry", "walk"])
+def test_what_is_used_only_across_patients_is_not_ablated_within_a_volume(part: str) -> None:
+    assert registry.serves(f"model-without-{part}", within=False)
+    assert not registry.serves(f"model-without-{part}", within=True)
+
+
 def a_record(protocol, method, query, value, dataset="CHAOS_T2"):
     labels = {"1": {"name": "liver", "dice": value, "hd95_mm": 1.0, "mean_distance_mm": 1.0}}
     fixed = {"dataset": dataset, "options": {}, "weights": "", "seconds": 1.0, "confidence": None}

@@ -32,6 +32,8 @@ def _variant(switch: str) -> str:
 
 VARIANTS: dict[str, str] = {_variant(switch): switch for switch in (*NETWORK_SWITCHES, *SEGMENT_SWITCHES)}
 """Method name, as ``model-without-interaction`` or ``model-without-zoom``, to the switch that is off."""
+ACROSS_ONLY = frozenset(_variant(switch) for switch in ("use_position", "carry", "walk"))
+"""Variants that differ from the engine only with examples of other volumes."""
 
 
 class Engine:

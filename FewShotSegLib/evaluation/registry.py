@@ -77,7 +77,12 @@ def weights_checksum(name: str, ingredients: Ingredients) -> str:
 
 
 def serves(name: str, within: bool) -> bool:
-    """Whether a method can be asked when the examples are slices of the query itself (within), or of other volumes."""
+    """Whether a method can be asked when the examples are slices of the query itself (within), or of other volumes.
+
+    Variants of the engine that lack what is not used there would only repeat it.
+    """
+    if name in engine.ACROSS_ONLY:
+        return not within
     scope = peers.PEERS[name].scope if name in peers.PEERS else "both"
     return scope in ("both", "within" if within else "across")
 
