@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from FewShotSegLib.inference import feature_store
 from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.network.encoding_decoding import Features
+
+A_SLICE = 5 * 2 * 4 * 4 * 2
+"""Bytes of a slice's features, as the encoder below gives them: five maps of two channels, in half precision."""
 
 
 class AnEncoder:
@@ -56,7 +61,7 @@ def test_the_next_run_on_the_same_query_needs_no_encoding_and_another_query_does
 
 
 def test_what_does_not_fit_is_encoded_again_and_is_the_same() -> None:
-    roomy, tight = FeatureStore(), FeatureStore(limit=5 * 2 * 4 * 4 * 2 * 2)  # five maps, half precision, two slices
+    roomy, tight = FeatureStore(), FeatureStore(limit=2 * A_SLICE)
     for store in (roomy, tight):
         store.begin(a_stack())
     encoder = AnEncoder()
@@ -66,21 +71,58 @@ def test_what_does_not_fit_is_encoded_again_and_is_the_same() -> None:
     assert encoder.encoded == [0, 1, 2, 2]
 
 
-def test_room_is_made_by_forgetting_looks_of_earlier_runs_only() -> None:
-    store, encoder = FeatureStore(limit=5 * 2 * 4 * 4 * 2 * 2), AnEncoder()
+def test_room_is_made_by_forgetting_looks_of_earlier_runs_first() -> None:
+    store, encoder = FeatureStore(limit=2 * A_SLICE), AnEncoder()
     store.begin(a_stack())
-    store.features("look", [0, 1], encoder)
+    store.features("first look", [0], encoder)
+    store.features("second look", [1], encoder)
     store.begin(a_stack())
-    store.features("look", [1], encoder)
-    store.features("other look", [2], encoder)  # takes the place of slice 0, which this run has not used
-    store.features("look", [1], encoder)
+    store.features("first look", [0], encoder)
+    store.features("third look", [2], encoder)  # takes the place of the second look's, which this run has not used
+    store.features("first look", [0], encoder)
     assert encoder.encoded == [0, 1, 2]
-    store.features("look", [0], encoder)
-    assert encoder.encoded == [0, 1, 2, 0]
+    store.features("second look", [1], encoder)
+    assert encoder.encoded == [0, 1, 2, 1]
+
+
+def test_a_look_takes_the_place_of_the_one_before_and_the_first_stays_for_the_next_run() -> None:
+    store, encoder = FeatureStore(limit=2 * A_SLICE), AnEncoder()
+    store.begin(a_stack())
+    for look in ("first look", "second look", "third look"):
+        for _ in range(2):  # as a pass over all slices for their context, and one that decodes them
+            store.features(look, [0], encoder)
+    assert encoder.encoded == [0, 0, 0]
+    store.begin(a_stack())
+    store.features("first look", [0], encoder)
+    assert encoder.encoded == [0, 0, 0]
+
+
+def test_a_look_at_more_slices_than_fit_keeps_those_that_do() -> None:
+    store, encoder = FeatureStore(limit=2 * A_SLICE), AnEncoder()
+    store.begin(a_stack())
+    for _ in range(2):
+        for z in range(4):
+            store.features("look", [z], encoder)
+    assert encoder.encoded == [0, 1, 2, 3, 2, 3]
+
+
+def test_a_small_volume_leaves_room_for_more_slices_than_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_store, "_LEAST", A_SLICE)
+    monkeypatch.setattr(feature_store, "_MOST", 5 * A_SLICE)
+    monkeypatch.setattr(feature_store, "_LESS_FOR_A_VOXEL", A_SLICE / 10)
+
+    def kept(voxels: int) -> int:
+        store, encoder = FeatureStore(), AnEncoder()
+        store.begin(np.zeros((1, 1, voxels), np.int16))
+        for z in (*range(6), *range(6)):
+            store.features("look", [z], encoder)
+        return 12 - len(encoder.encoded)
+
+    assert [kept(voxels) for voxels in (10, 20, 30, 1000)] == [4, 3, 2, 1]
 
 
 def test_making_room_for_one_slice_loses_none_of_those_asked_for_with_it() -> None:
-    store, encoder = FeatureStore(limit=5 * 2 * 4 * 4 * 2 * 2), AnEncoder()
+    store, encoder = FeatureStore(limit=2 * A_SLICE), AnEncoder()
     store.begin(a_stack())
     store.features("look", [1, 2], encoder)
     store.begin(a_stack())
