@@ -16,6 +16,7 @@ from FewShotSegLib.example import Example, check_examples
 from FewShotSegLib.files.writing import WRITE_EXTENSIONS, check_writable, write_volumes
 from FewShotSegLib.labels import label_values
 from FewShotSegLib.progress import Progress
+from FewShotSegLib.quality import BEST, QUALITIES
 from FewShotSegLib.volume import AXIS_NAMES, Volume
 
 _DESCRIPTION = """\
@@ -105,6 +106,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refine", action=argparse.BooleanOptionalAction, default=True,
         help="fit boundaries to the query's own intensities, where that helps (default: yes)",
     )  # fmt: skip
+    parser.add_argument(
+        "--quality", choices=QUALITIES, default=BEST,
+        help="best tunes the network to the examples and lets what it finds guide further looks; fast does neither and "
+        "is done in a fraction of the time (default: best)",
+    )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use (default: all)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -120,7 +126,8 @@ def run(args: argparse.Namespace) -> int:
 
     progress = Progress(quiet=args.quiet)
     try:
-        result = Segmenter(device=args.device).segment(query, examples, refine=args.refine, progress=progress)
+        segmenter = Segmenter(device=args.device)
+        result = segmenter.segment(query, examples, progress, refine=args.refine, quality=args.quality)
     finally:
         progress.close()
     outputs = [(result.labelmap, args.output)]

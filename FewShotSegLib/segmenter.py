@@ -18,6 +18,7 @@ from .inference.pipeline import Pipeline
 from .inference.random_walk import RandomWalk
 from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
+from .quality import BEST, is_thorough
 from .result import Result
 from .stages import Stage
 from .volume import Volume
@@ -62,6 +63,7 @@ class Segmenter:
         carry: bool = True,
         walk: bool = True,
         overall: Callable[[float], None] | None = None,
+        quality: str = BEST,
     ) -> Result:
         """Segments a volume.
 
@@ -83,18 +85,20 @@ class Segmenter:
                 painted.
             overall: called before each call of `progress` with the part of the whole work that is done: 0 to 1, as far
                 as it can be told ahead, never less than before.
+            quality: one of `FewShotSegLib.quality`: "best", or "fast", for which `again` and `tune` are off.
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
 
         Raises:
             ExampleError: the examples can't be used together.
-            SettingError: the strength of the refinement is not between 0 and 1.
+            SettingError: the strength of the refinement is not between 0 and 1, or the quality is unknown.
             VolumeError: the query is no finite 3D image of at least two slices along each axis.
         """
         strength = float(refine)
         if not 0 <= strength <= 1:
             raise SettingError(f"The refinement's strength is {refine}, expected 0 (none) to 1 (full).")
+        thorough = is_thorough(quality)
         query.require_image()
         values = check_examples(examples)
         examples = list(examples)
@@ -107,7 +111,7 @@ class Segmenter:
         confidence = np.ones(query.shape, np.float32)
         axis = request.view.axis
         with torch.inference_mode():
-            steps = (zoom, again, tune, self._store, smooth, carry)
+            steps = (zoom, again and thorough, tune and thorough, self._store, smooth, carry)
             layers = Pipeline(self.network, self.device, course, *steps).run(request)
             refinement = None
             if strength > 0:

@@ -39,6 +39,7 @@ class Recorder:
     ("name", "made", "called"),
     [
         ("model", {}, {}),
+        ("model-fast", {}, {"quality": "fast"}),
         ("model-without-self-learning", {"use_self_learning": False}, {}),
         ("model-without-zoom", {}, {"zoom": False}),
     ],

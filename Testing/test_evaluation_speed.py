@@ -58,7 +58,9 @@ def test_ratios_are_taken_in_each_repeat_and_their_median_is_told():
     assert speed.ratio(ours, [], "first_s") is None
     assert speed.middle(ours, "peak_mib") == 200.0
     text = speed.to_markdown([*ours, *theirs])
-    assert "| c | 3 | 2.00 | 2.00 | – | 1.00 | 2.00 | – | 200 | 200 | – | 1.00 | – | 0.50 | – |" in text
+    assert "| c | 3 | 2.00 | – | 2.00 | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
+    assert "| Case | first: model / grow | first: model / fill | first: model-fast / grow |" in text
+    assert "| c | 1.00 | – | – | – | 0.50 | – | – | – |" in text
 
 
 def test_all_measurements_that_a_folder_holds_stand_in_its_published_table(tmp_path):
@@ -108,11 +110,11 @@ def test_finished_measurements_are_not_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "_in_a_process", stand_in)
     plan = speed.SpeedPlan(tmp_path, tmp_path, [SMALL], repeats=2)
     records, failed = speed.measure_all(plan)
-    assert made == ["model", "grow", "fill"] * 2, "side by side, so that ratios compare like with like"
-    assert (len(records), failed) == (5, 1)
+    assert made == ["model", "model-fast", "grow", "fill"] * 2, "side by side, so that ratios compare like with like"
+    assert (len(records), failed) == (7, 1)
     records, failed = speed.measure_all(plan)
-    assert made[6:] == ["grow"], "only what failed"
-    assert (len(records), failed) == (6, 0)
+    assert made[8:] == ["model-fast"], "only what failed"
+    assert (len(records), failed) == (8, 0)
 
 
 def test_a_speed_run_writes_raw_figures_and_a_table(tmp_path, monkeypatch, capsys):

@@ -88,8 +88,8 @@ def request(folder: Path, scan: SampleScan, run: int, **changes: Any) -> dict[st
         "direction": scan.image.direction,
         "name": "CT",
     }
-    message = {"do": "segment", "run": run, "device": "cpu", "refine": True, "volumes": [volume], "examples": examples}
-    return message | changes
+    settings = {"device": "cpu", "refine": True, "quality": "best"}
+    return {"do": "segment", "run": run, **settings, "volumes": [volume], "examples": examples, **changes}
 
 
 def test_a_request_is_answered_with_progress_and_arrays(worker: Worker, sample_scan: SampleScan) -> None:
@@ -221,20 +221,21 @@ def test_running_out_of_memory_in_the_engine_is_answered_and_the_service_goes_on
     assert len(service._segmenters) == 1, "the network is loaded once"
 
 
-def test_strength_of_refinement_reaches_the_engine(
+def test_strength_of_refinement_and_quality_reach_the_engine(
     sample_scan: SampleScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
 
-    def remember(self: Segmenter, *_arguments: Any, refine: Any, **_named: Any) -> None:
-        seen.append(refine)
+    def remember(self: Segmenter, *_arguments: Any, refine: Any, quality: Any, **_named: Any) -> None:
+        seen.append((refine, quality))
         raise ExampleError("enough")
 
     monkeypatch.setattr(Segmenter, "segment", remember)
     service = Service(tmp_path, lambda answer: None, lambda run: False)
-    for run, strength in enumerate((True, False, 0.3)):
-        service.segment(request(tmp_path, sample_scan, run, refine=strength))
-    assert seen == [True, False, 0.3]
+    asked = [(True, "best"), (False, "fast"), (0.3, "best")]
+    for run, (strength, quality) in enumerate(asked):
+        service.segment(request(tmp_path, sample_scan, run, refine=strength, quality=quality))
+    assert seen == asked
 
 
 def test_importing_the_client_side_of_the_engine_needs_no_torch() -> None:

@@ -12,6 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from FewShotSegLib.errors import FewShotSegError
+from FewShotSegLib.quality import BEST
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.request import RunSettings
@@ -75,6 +76,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         *,
         examples: Sequence[Any] | None = None,
         refineStrength: float = 1.0,
+        quality: str = BEST,
         segmentNames: Sequence[str] | None = None,
         sliceRange: tuple[int, int] | None = None,
         roi: Any = None,
@@ -115,6 +117,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param examples: Examples of several volumes, instead of or besides the parameters above: each an ExampleSlice
             or (volume, segmentation, axis, indices), where axis and indices may be None.
         :param refineStrength: How far boundaries follow the intensities, from 0 to 1.
+        :param quality: "best", or "fast", which neither tunes the network to the examples nor looks again: less
+            accurate, in a fraction of the time.
         :param segmentNames: Which of the examples' segments to look for; None for all.
         :param sliceRange: First and last slice to segment, both included, along the axis of the examples; None for all.
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
@@ -144,7 +148,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
             )
         rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
-        settings = RunSettings(device, refine, refineStrength, segmentNames, sliceRange, roi)
+        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi)
         written: list[Any] = []
 
         def finished(run: SegmentationRun) -> None:

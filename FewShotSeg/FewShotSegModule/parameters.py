@@ -6,6 +6,8 @@ from typing import Annotated
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
+from FewShotSegLib.quality import BEST, QUALITIES
+
 
 @parameterNodeWrapper
 class FewShotSegParameterNode:
@@ -21,6 +23,7 @@ class FewShotSegParameterNode:
     device: Where to compute.
     refine: Whether boundaries follow the intensities.
     refineStrength: How far they do.
+    quality: How thorough a run is.
     leftOutSegments: Names of the examples' segments that are not to be looked for.
     sliceRange: First and last slice to segment; empty for all.
     """
@@ -35,5 +38,6 @@ class FewShotSegParameterNode:
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
     refine: bool = True
     refineStrength: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
+    quality: Annotated[str, Choice(list(QUALITIES))] = BEST
     leftOutSegments: list[str]
     sliceRange: list[int]

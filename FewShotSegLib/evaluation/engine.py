@@ -12,12 +12,15 @@ import numpy as np
 from FewShotSegLib.evaluation.methods import Answer, Scope
 from FewShotSegLib.example import Example
 from FewShotSegLib.network.config import NetworkConfig
+from FewShotSegLib.quality import FAST
 from FewShotSegLib.volume import Volume
 
 if TYPE_CHECKING:
     from FewShotSegLib.segmenter import Segmenter
 
 MODEL = "model"
+QUICK = f"{MODEL}-{FAST}"
+"""The engine in its quality "fast"."""
 _WITHOUT = f"{MODEL}-without-"
 
 NETWORK_SWITCHES = tuple(field.name for field in fields(NetworkConfig) if field.name.startswith("use_"))
@@ -43,7 +46,7 @@ class Engine:
         >>> labels, confidence = Engine("model-without-zoom").segment(query, examples)
 
     Args:
-        name: ``model`` or one of `VARIANTS`.
+        name: ``model``, ``model-fast`` or one of `VARIANTS`.
         weights: Weights file; the bundled ones if None.
         options: Keyword arguments of `Segmenter.segment`.
         device: As of `Segmenter`.
@@ -67,7 +70,9 @@ class Engine:
         self._weights, self._device = weights, device
         self._options = dict(options or {})
         self._switches: dict[str, bool] = {}
-        if name != MODEL:
+        if name == QUICK:
+            self._options["quality"] = FAST
+        elif name != MODEL:
             switch = VARIANTS[name]
             (self._switches if switch in NETWORK_SWITCHES else self._options)[switch] = False
         self._segmenter: Segmenter | None = None

@@ -13,13 +13,13 @@ from FewShotSegLib.evaluation.in_domain import method as in_domain
 from FewShotSegLib.evaluation.in_domain import trials
 from FewShotSegLib.evaluation.methods import Method, file_checksum
 
-ENGINE_NAMES = (engine.MODEL, *engine.VARIANTS)
+ENGINE_NAMES = (engine.MODEL, engine.QUICK, *engine.VARIANTS)
 METHOD_NAMES = (*ENGINE_NAMES, *peers.PEERS, *baselines.METHOD_NAMES)
-STANDARD = (engine.MODEL, *peers.PEERS)
+STANDARD = (engine.MODEL, engine.QUICK, *peers.PEERS)
 METHOD_GROUPS = {
     "standard": STANDARD,
     "peers": tuple(peers.PEERS),
-    "ablation": ENGINE_NAMES,
+    "ablation": (engine.MODEL, *engine.VARIANTS),
     "baselines": baselines.METHOD_NAMES,
     **trials.METHOD_GROUPS,
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from FewShotSegLib.evaluation.engine import MODEL, QUICK
 from FewShotSegLib.evaluation.report import number, table
 from FewShotSegLib.evaluation.results import ResultsFile
 from FewShotSegLib.evaluation.speed_cases import GROWTH, SpeedCase
@@ -22,7 +23,8 @@ from FewShotSegLib.evaluation.speed_cases import GROWTH, SpeedCase
 Record = dict[str, Any]
 """One measurement: key, method, case, repeat, and what `speed_worker.measure` gives, or error."""
 
-METHODS = ("model", "grow", "fill")
+ENGINES = (MODEL, QUICK)
+METHODS = (*ENGINES, "grow", "fill")
 REPEATS = 5
 FILE, TABLES = "speed.jsonl", "speed.md"
 NOTES = """\
@@ -62,7 +64,7 @@ class SpeedPlan:
 
     def key(self, method: str, case: SpeedCase, repeat: int) -> str:
         """What makes a measurement the same one."""
-        weights = self.checksum[:16] if method == METHODS[0] else ""
+        weights = self.checksum[:16] if method in ENGINES else ""
         return "|".join([method, weights, self.device, str(self.threads), json.dumps(asdict(case)), str(repeat)])
 
 
@@ -120,24 +122,25 @@ def _in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
 
 
 def to_markdown(records: Iterable[Record], methods: Sequence[str] = METHODS) -> str:
-    """One table of all cases, and one for each growth curve."""
+    """A table of all cases and points of growth curves, and one of the engine's ratios to the others."""
     by_case: dict[str, dict[str, list[Record]]] = {}
     for record in records:
         by_case.setdefault(record["case"], {}).setdefault(record["method"], []).append(record)
-    engine, *others = methods
-    header = ["Case", "Repeats"]
-    header += [f"{name}, {what}" for what in ("first s", "next s", "MiB") for name in methods]
-    header += [f"{what} / {name}" for what in ("first", "next") for name in others]
-    rows = []
+    times = (("first", "first_s"), ("next", "next_s"))
+    pairs = [(ours, other) for ours in ENGINES if ours in methods for other in methods if other not in ENGINES]
+    header = ["Case", "Repeats", *(f"{name}, {what}" for what in ("first s", "next s", "MiB") for name in methods)]
+    ratio_header = ["Case", *(f"{what}: {ours} / {other}" for what, _ in times for ours, other in pairs)]
+    rows, ratio_rows = [], []
     for case, found in by_case.items():
         repeats = max(len(members) for members in found.values())
         row = [case, str(repeats)]
         for field, digits in (("first_s", 2), ("next_s", 2), ("peak_mib", 0)):
             row += [number(middle(found.get(name, []), field), digits) for name in methods]
-        for field in ("first_s", "next_s"):
-            row += [number(ratio(found.get(engine, []), found.get(name, []), field), 2) for name in others]
         rows.append(row)
-    return f"# Speed\n\n{NOTES}\n{table(header, rows)}\n"
+        ratios = [ratio(found.get(a, []), found.get(b, []), field) for _, field in times for a, b in pairs]
+        ratio_rows.append([case, *(number(value, 2) for value in ratios)])
+    text = f"# Speed\n\n{NOTES}\n{table(header, rows)}\n"
+    return f"{text}\n## Ratios\n\n{table(ratio_header, ratio_rows)}\n" if pairs else text
 
 
 def middle(records: Sequence[Record], field: str) -> float | None:

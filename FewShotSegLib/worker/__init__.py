@@ -6,11 +6,11 @@ when it ends. It ends when standard input does, hence also when the application 
 
 Requests:
 
-* `{"do": "segment", "run": 1, "device": "auto", "refine": true, "volumes": [VOLUME, ...], "examples": [EXAMPLE, ...]}`;
-  the first volume is the query. VOLUME is `{"array": FILE, "spacing": [..3], "origin": [..3], "direction": [..9],
-  "name": TEXT}`, in LPS as `FewShotSegLib.Volume`; EXAMPLE is `{"volume": NUMBER, "axis": 0, "index": 12, "mask": FILE,
-  "names": {"1": TEXT}}`. `refine` may be a strength between 0 and 1. Files are named relative to the folder, and are
-  removed once read.
+* `{"do": "segment", "run": 1, "device": "auto", "refine": true, "quality": "best", "volumes": [VOLUME, ...],
+  "examples": [EXAMPLE, ...]}`; the first volume is the query. VOLUME is `{"array": FILE, "spacing": [..3],
+  "origin": [..3], "direction": [..9], "name": TEXT}`, in LPS as `FewShotSegLib.Volume`; EXAMPLE is `{"volume": NUMBER,
+  "axis": 0, "index": 12, "mask": FILE, "names": {"1": TEXT}}`. `refine` may be a strength between 0 and 1, `quality` is
+  one of `FewShotSegLib.quality`. Files are named relative to the folder, and are removed once read.
 * `{"do": "cancel", "run": 1}`: the run ends at its next step, mostly within a fraction of a second.
 
 Answers:

@@ -20,6 +20,7 @@ class SegmentRequest:
         run: number of the run, which all answers name.
         device: "auto", "cpu", "cuda", "cuda:1".
         refine: whether boundaries are refined, or how strongly.
+        quality: how thorough the run is.
         query: the volume to segment.
         examples: painted slices of it and of other volumes.
     """
@@ -27,6 +28,7 @@ class SegmentRequest:
     run: int
     device: str
     refine: bool | float
+    quality: str
     query: Volume
     examples: list[Example]
 
@@ -53,7 +55,7 @@ class SegmentRequest:
             )
             for e in message["examples"]
         ]
-        return cls(message["run"], message["device"], message["refine"], volumes[0], examples)
+        return cls(message["run"], message["device"], message["refine"], message["quality"], volumes[0], examples)
 
 
 def _take(folder: Path, name: str) -> np.ndarray:

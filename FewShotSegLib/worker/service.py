@@ -59,7 +59,12 @@ class Service:
         segmenter = self._segmenter(request.device)
         report(Stage.LOADING, 1, 1)
         result = segmenter.segment(
-            request.query, request.examples, progress=report, refine=request.refine, overall=report.overall
+            request.query,
+            request.examples,
+            progress=report,
+            refine=request.refine,
+            quality=request.quality,
+            overall=report.overall,
         )
         report.check()
         answer: dict[str, Any] = {"is": "finished", "run": run, "device": str(segmenter.device)}

@@ -410,6 +410,19 @@ def test_strength_of_refinement_reaches_the_engine(case: Case) -> None:
         assert isinstance(given.refine, type(expected))
 
 
+def test_the_quality_reaches_the_worker(case: Case) -> None:
+    from FewShotSegModule.runs.request_message import requestMessage
+
+    for quality in ("best", "fast"):
+        given = gathered(rows_of(case), case.volume, quality=quality)
+        assert requestMessage(given, 1)[0]["quality"] == quality
+
+
+def test_an_unknown_quality_is_an_error_that_names_the_known_ones(logic: Any, case: Case) -> None:
+    with pytest.raises(ValueError, match="expected best or fast"):
+        logic.segmentFromExamples(case.volume, case.segmentation, device="cpu", quality="superb")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

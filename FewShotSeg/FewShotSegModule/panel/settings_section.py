@@ -37,6 +37,7 @@ class SettingsSection:
             device=parameters.device,
             refine=parameters.refine,
             refineStrength=parameters.refineStrength,
+            quality=parameters.quality,
             segmentNames=chosen if len(chosen) < len(self._names) else None,
             sliceRange=tuple(parameters.sliceRange) if parameters.sliceRange else None,
             roi=parameters.roi,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from FewShotSegLib.quality import BEST
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -14,6 +16,7 @@ class RunSettings:
     :param device: "auto", "cpu", "cuda", "cuda:1".
     :param refine: Whether boundaries follow the intensities.
     :param refineStrength: How far they do, from 0 to 1.
+    :param quality: How thorough it is, see `FewShotSegLib.quality`.
     :param segmentNames: Names of the segments to look for; None for all of the examples.
     :param sliceRange: First and last slice, both included, counted along the axis that the examples were painted along;
         None for all.
@@ -23,6 +26,7 @@ class RunSettings:
     device: str = "auto"
     refine: bool = True
     refineStrength: float = 1.0
+    quality: str = BEST
     segmentNames: Sequence[str] | None = None
     sliceRange: tuple[int, int] | None = None
     roi: Any = None

@@ -30,6 +30,7 @@ def requestMessage(runInput: RunInput, run: int) -> tuple[dict[str, Any], dict[s
         "run": run,
         "device": runInput.device,
         "refine": runInput.refine,
+        "quality": runInput.quality,
         "volumes": [
             {
                 "array": file(f"volume{n}", volume.array),

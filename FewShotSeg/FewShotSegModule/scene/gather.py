@@ -63,7 +63,7 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings) -> R
     refine: bool | float = settings.refine
     if settings.refine and settings.refineStrength != 1.0:
         refine = float(settings.refineStrength)
-    return RunInput(part, whole.shape, box, allowed, examples, structures, settings.device, refine)
+    return RunInput(part, whole.shape, box, allowed, examples, structures, settings.device, refine, settings.quality)
 
 
 def rangeAxis(query: Any, rows: Sequence[ExampleSlice]) -> int:

@@ -1,0 +1,22 @@
+"""How thorough a run is: all that helps, or an answer soon."""
+
+from __future__ import annotations
+
+from .errors import SettingError
+
+BEST = "best"
+"""The network's head is tuned to the painted slices, and what is found guides further looks."""
+FAST = "fast"
+"""Neither: one look at everything, and a closer one at small structures."""
+QUALITIES = (BEST, FAST)
+
+
+def is_thorough(quality: str) -> bool:
+    """Whether a run of this quality tunes and looks again.
+
+    Raises:
+        SettingError: there is no such quality.
+    """
+    if quality not in QUALITIES:
+        raise SettingError(f"The quality is {quality!r}, expected {' or '.join(QUALITIES)}.")
+    return quality == BEST
