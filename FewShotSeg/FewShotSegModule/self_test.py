@@ -157,6 +157,9 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert not ui.refineStrengthSlider.enabled
         ui.deviceSelector.currentIndex = 1
         assert logic.getParameterNode().device == "cpu"
+        ui.qualitySelector.currentIndex = 1
+        assert logic.getParameterNode().quality == "fast"
+        ui.qualitySelector.currentIndex = 0
         ui.segmentList.item(0).setCheckState(qt.Qt.Unchecked)
         assert list(logic.getParameterNode().leftOutSegments) == ["large"]
         ui.sliceRangeCheckBox.click()
