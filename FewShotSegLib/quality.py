@@ -5,14 +5,15 @@ from __future__ import annotations
 from .errors import SettingError
 
 BEST = "best"
-"""The network's head is tuned to the painted slices, and what is found guides further looks."""
+"""The network is tuned to the painted slices, and what is found guides further looks."""
 FAST = "fast"
-"""Neither: one look at everything, and a closer one at small structures."""
+"""Neither: one look at everything, and a closer one at small structures. Only where no slice of the volume is painted
+is the network tuned, to those of other volumes: there much depends on it, and it takes less of the time."""
 QUALITIES = (BEST, FAST)
 
 
 def is_thorough(quality: str) -> bool:
-    """Whether a run of this quality tunes and looks again.
+    """Whether a run of this quality does all that helps.
 
     Raises:
         SettingError: there is no such quality.

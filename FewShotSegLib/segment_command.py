@@ -108,8 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--quality", choices=QUALITIES, default=BEST,
-        help="best tunes the network to the examples and lets what it finds guide further looks; fast does neither and "
-        "is done in a fraction of the time (default: best)",
+        help="best tunes the network to painted slices of the volume and lets what it finds guide further looks; fast "
+        "does neither and takes a fraction of the time (default: best)",
     )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use (default: all)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -85,7 +85,8 @@ class Segmenter:
                 painted.
             overall: called before each call of `progress` with the part of the whole work that is done: 0 to 1, as far
                 as it can be told ahead, never less than before.
-            quality: one of `FewShotSegLib.quality`: "best", or "fast", for which `again` and `tune` are off.
+            quality: one of `FewShotSegLib.quality`: "best", or "fast", for which `again` is off, and `tune` where
+                slices of the query are painted.
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.
@@ -111,7 +112,8 @@ class Segmenter:
         confidence = np.ones(query.shape, np.float32)
         axis = request.view.axis
         with torch.inference_mode():
-            steps = (zoom, again and thorough, tune and thorough, self._store, smooth, carry)
+            again, tune = again and thorough, tune and (thorough or not request.painted.positions)
+            steps = (zoom, again, tune, self._store, smooth, carry)
             layers = Pipeline(self.network, self.device, course, *steps).run(request)
             refinement = None
             if strength > 0:

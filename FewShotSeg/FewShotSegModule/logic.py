@@ -117,8 +117,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param examples: Examples of several volumes, instead of or besides the parameters above: each an ExampleSlice
             or (volume, segmentation, axis, indices), where axis and indices may be None.
         :param refineStrength: How far boundaries follow the intensities, from 0 to 1.
-        :param quality: "best", or "fast", which neither tunes the network to the examples nor looks again: less
-            accurate, in a fraction of the time.
+        :param quality: "best", or "fast": less accurate, in a fraction of the time; see `FewShotSegLib.quality`.
         :param segmentNames: Which of the examples' segments to look for; None for all.
         :param sliceRange: First and last slice to segment, both included, along the axis of the examples; None for all.
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
