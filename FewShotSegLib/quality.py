@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import SettingError
+from FewShotSegLib.errors import SettingError
 
 BEST = "best"
 """The network is tuned to the painted slices, and what is found guides further looks."""

@@ -201,7 +201,7 @@ def test_only_queries_without_painted_slices_are_walked_through(
     image, labels = a_volume_with_two_spheres.image, a_volume_with_two_spheres.labels
     examples = Example.from_labelmap(image, labels, slices=[8, 14])
     segmenter = Segmenter(device="cpu")
-    quick: dict[str, Any] = {"zoom": False, "again": False, "tune": False}
+    quick: dict[str, Any] = {"zoom": False, "again": False, "tune": False, "carry": False}
     segmenter.segment(image, examples, **quick)
     assert not walked
     other = image.with_array(image.array + 1)

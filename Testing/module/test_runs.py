@@ -403,24 +403,12 @@ def test_segments_are_chosen_by_name(case: Case) -> None:
         gathered(rows_of(case), case.volume, segmentNames=["heart"])
 
 
-def test_strength_of_refinement_reaches_the_engine(case: Case) -> None:
-    for refine, strength, expected in ((True, 1.0, True), (True, 0.4, 0.4), (False, 0.4, False)):
-        given = gathered(rows_of(case), case.volume, refine=refine, refineStrength=strength)
-        assert given.refine is expected or given.refine == expected
+def test_strength_of_refinement_and_quality_are_taken_along(case: Case) -> None:
+    cases = ((True, 1.0, True, "best"), (True, 0.4, 0.4, "fast"), (False, 0.4, False, "fast"))
+    for refine, strength, expected, quality in cases:
+        given = gathered(rows_of(case), case.volume, refine=refine, refineStrength=strength, quality=quality)
+        assert (given.refine, given.quality) == (expected, quality)
         assert isinstance(given.refine, type(expected))
-
-
-def test_the_quality_reaches_the_worker(case: Case) -> None:
-    from FewShotSegModule.runs.request_message import requestMessage
-
-    for quality in ("best", "fast"):
-        given = gathered(rows_of(case), case.volume, quality=quality)
-        assert requestMessage(given, 1)[0]["quality"] == quality
-
-
-def test_an_unknown_quality_is_an_error_that_names_the_known_ones(logic: Any, case: Case) -> None:
-    with pytest.raises(ValueError, match="expected best or fast"):
-        logic.segmentFromExamples(case.volume, case.segmentation, device="cpu", quality="superb")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def finished_panel(ready_panel: Any, results: list[Any]) -> Any:
     """A panel after a run of the real engine; after the first test, with the result that it had."""
     panel = ready_panel
     if not results:
+        panel.ui.qualitySelector.currentIndex = 1
         panel.ui.runButton.click()
         run = panel.widget._run._run
         panel.waitFor(lambda: panel.ui.acceptButton.enabled)
