@@ -88,7 +88,7 @@ def request(folder: Path, scan: SampleScan, run: int, **changes: Any) -> dict[st
         "direction": scan.image.direction,
         "name": "CT",
     }
-    settings = {"device": "cpu", "refine": True, "quality": "best"}
+    settings = {"device": "cpu", "refine": True, "quality": "fast"}
     return {"do": "segment", "run": run, **settings, "volumes": [volume], "examples": examples, **changes}
 
 

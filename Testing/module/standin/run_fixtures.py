@@ -34,7 +34,7 @@ def results() -> list[Any]:
 
 @pytest.fixture
 def finished_panel(ready_panel: Any, results: list[Any]) -> Any:
-    """A panel after a run of the real engine; after the first test, with the result that it had."""
+    """A panel after a fast run of the real engine; after the first test, with the result that it had."""
     panel = ready_panel
     if not results:
         panel.ui.qualitySelector.currentIndex = 1
