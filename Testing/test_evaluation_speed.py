@@ -58,7 +58,7 @@ def test_ratios_are_taken_in_each_repeat_and_their_median_is_told():
     assert speed.ratio(ours, [], "first_s") is None
     assert speed.middle(ours, "peak_mib") == 200.0
     text = speed.to_markdown([*ours, *theirs])
-    assert "| c | 3 | 2.00 | – | 2.00 | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
+    assert "| c | – | 3 | 2.00 | – | 2.00 | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
     assert "| Case | first: model / grow | first: model / fill | first: model-fast / grow |" in text
     assert "| c | 1.00 | – | – | – | 0.50 | – | – | – |" in text
 
@@ -74,12 +74,33 @@ def test_all_measurements_that_a_folder_holds_stand_in_its_published_table(tmp_p
     file.append(a_record("grow", 0, 5.0, 1.0) | {"key": "grow||cpu|2|{real}|0", "case": "a real case"})
     publish.write_speed(tmp_path)
     text = (tmp_path / "speed.md").read_text()
-    assert "| slices 40 | 1 | 2.00 |" in text
-    assert "| slices 20 | 3 | 3.00 |" in text
+    assert "| slices 40 | new | 1 | 2.00 |" in text
+    assert "| slices 20 | new | 3 | 3.00 |" in text
     assert text.index("a real case") < text.index("slices 40")
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     publish.write_speed(tmp_path / "nothing here")
     assert not (tmp_path / "nothing here" / "speed.md").exists()
+
+
+def test_a_case_measured_again_replaces_what_was_kept_of_it_and_others_stay(tmp_path):
+    def measured(folder, method, weights, case, seconds, repeats):
+        for repeat in range(repeats):
+            record = a_record(method, repeat, seconds, 1.0) | {"case": case}
+            ResultsFile(folder, speed.FILE).append(record | {"key": f"{method}|{weights}|cpu|2|{{{case}}}|{repeat}"})
+
+    kept, run = tmp_path / "kept", tmp_path / "run"
+    for case in ("abdomen", "heart"):
+        measured(kept, "model", "old", case, 9.0, 3)
+        measured(kept, "grow", "", case, 3.0, 3)
+    measured(run, "model", "new", "heart", 5.0, 1)
+    measured(run, "grow", "", "heart", 1.0, 1)
+    publish.gather_speed([run], kept)
+    publish.write_speed(kept)
+    text = (kept / "speed.md").read_text()
+    assert "| abdomen | old | 3 | 9.00 | – | 3.00 |" in text
+    assert "| heart | new | 1 | 5.00 | – | 1.00 |" in text
+    assert "| heart | 5.00 |" in text, "the ratio is of one run"
+    assert len((kept / "speed.jsonl").read_text().splitlines()) == 6 + 2
 
 
 def test_growth_points_are_medians_in_the_order_of_the_curve(tmp_path):
@@ -131,7 +152,7 @@ def test_a_speed_run_writes_raw_figures_and_a_table(tmp_path, monkeypatch, capsy
     record = json.loads(line)
     assert (record["method"], record["case"], record["threads"]) == ("nearest", "small", 1)
     assert record["first_s"] > 0
-    assert "| small | 1 |" in (tmp_path / "out" / "speed.md").read_text()
+    assert "| small | – | 1 |" in (tmp_path / "out" / "speed.md").read_text()
     assert "small, nearest" in capsys.readouterr().err
 
 

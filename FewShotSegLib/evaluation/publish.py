@@ -32,7 +32,7 @@ FAMILIES = {
 README = "README.md"
 TIMED = "W-3"
 """Protocol of the plot of accuracy against time."""
-TAKEN_OVER = ("sheet_*.png", speed.FILE)
+TAKEN_OVER = "sheet_*.png"
 """What is taken over from the runs' folders as it is; of several the last one's."""
 
 
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     args.output.mkdir(parents=True, exist_ok=True)
     for folder in (run for run in args.runs if not run.samefile(args.output)):
-        for pattern in TAKEN_OVER:
-            for file in sorted(folder.glob(pattern)):
-                shutil.copyfile(file, args.output / file.name)
+        for file in sorted(folder.glob(TAKEN_OVER)):
+            shutil.copyfile(file, args.output / file.name)
+    gather_speed(args.runs, args.output)
     write_speed(args.output)
     write(records, runs, args.output)
     return 0
@@ -144,6 +144,19 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
     except MissingPackageError as error:
         print(f"no plots: {error}", file=sys.stderr)
     _replace(folder / README, f"{contents(folder)}\n{main_page}")
+
+
+def gather_speed(folders: Iterable[Path], output: Path) -> None:
+    """Adds measurements of speed to those kept; a case that is measured again is replaced whole.
+
+    Seconds of one case, of whichever method, are so of one machine, and its ratios of one run.
+    """
+    kept = speed.by_case(ResultsFile(output, speed.FILE).finished().values())
+    found = kept
+    for folder in folders:
+        found = found | speed.by_case(ResultsFile(folder, speed.FILE).finished().values())
+    if found != kept:
+        _replace(output / speed.FILE, _lines(record for members in found.values() for record in members))
 
 
 def write_speed(folder: Path) -> None:

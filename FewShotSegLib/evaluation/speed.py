@@ -30,7 +30,8 @@ FILE, TABLES = "speed.jsonl", "speed.md"
 NOTES = """\
 Median over repeats. First: seconds to the first result. Next: to a result with one more painted slice, with everything
 kept that the method can keep. Ratio: the engine's seconds by the other's in the same repeat, median over repeats; below
-1 the engine is faster. MiB: the process's resident memory at most, with the volume and all packages; a process each.
+1 the engine is faster. Weights: the engine's, by their checksum. MiB: the process's resident memory at most, with the
+volume and all packages; a process each.
 """
 
 
@@ -99,11 +100,25 @@ def measure_all(plan: SpeedPlan, fresh: bool = False) -> tuple[list[Record], int
 
 
 def measured_alike(folder: Path) -> list[Record]:
-    """Good measurements in a folder; of a method only those with the weights, device and threads of its last one."""
+    """Good measurements in a folder; of a method on a case only those with its last one's weights, device, threads."""
     found = ResultsFile(folder, FILE).finished()
     conditions = {key: key.split("|{", 1)[0] for key in found}
-    last = {record["method"]: conditions[key] for key, record in found.items()}
-    return [record for key, record in found.items() if conditions[key] == last[record["method"]]]
+    last = {(record["method"], record["case"]): conditions[key] for key, record in found.items()}
+    return [record for key, record in found.items() if conditions[key] == last[record["method"], record["case"]]]
+
+
+def by_case(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Measurements by the name of their case, in their order."""
+    cases: dict[str, list[Record]] = {}
+    for record in records:
+        cases.setdefault(record["case"], []).append(record)
+    return cases
+
+
+def weights_of(records: Iterable[Record]) -> str:
+    """The beginnings of the checksums of the weights that measurements are of, as their keys have them."""
+    found = {record["key"].split("|")[1][:8] for record in records if "key" in record}
+    return ", ".join(sorted(found - {""})) or "–"
 
 
 def _in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
@@ -123,17 +138,18 @@ def _in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
 
 def to_markdown(records: Iterable[Record], methods: Sequence[str] = METHODS) -> str:
     """A table of all cases and points of growth curves, and one of the engine's ratios to the others."""
-    by_case: dict[str, dict[str, list[Record]]] = {}
-    for record in records:
-        by_case.setdefault(record["case"], {}).setdefault(record["method"], []).append(record)
     times = (("first", "first_s"), ("next", "next_s"))
     pairs = [(ours, other) for ours in ENGINES if ours in methods for other in methods if other not in ENGINES]
-    header = ["Case", "Repeats", *(f"{name}, {what}" for what in ("first s", "next s", "MiB") for name in methods)]
+    header = ["Case", "Weights", "Repeats"]
+    header += [f"{name}, {what}" for what in ("first s", "next s", "MiB") for name in methods]
     ratio_header = ["Case", *(f"{what}: {ours} / {other}" for what, _ in times for ours, other in pairs)]
     rows, ratio_rows = [], []
-    for case, found in by_case.items():
+    for case, measured in by_case(records).items():
+        found: dict[str, list[Record]] = {}
+        for record in measured:
+            found.setdefault(record["method"], []).append(record)
         repeats = max(len(members) for members in found.values())
-        row = [case, str(repeats)]
+        row = [case, weights_of(measured), str(repeats)]
         for field, digits in (("first_s", 2), ("next_s", 2), ("peak_mib", 0)):
             row += [number(middle(found.get(name, []), field), digits) for name in methods]
         rows.append(row)
