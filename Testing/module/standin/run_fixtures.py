@@ -19,8 +19,9 @@ def mask_of(panel: Any, segmentation: Any, name: str) -> np.ndarray:
 
 @pytest.fixture
 def ready_panel(painted_panel: Any) -> Any:
-    """A panel with examples, which computes on the CPU."""
+    """A panel with examples, which computes on the CPU, fast."""
     painted_panel.ui.deviceSelector.currentIndex = 1
+    painted_panel.ui.qualitySelector.currentIndex = 1
     painted_panel.ui.addAllButton.click()
     assert painted_panel.ui.runButton.enabled, painted_panel.ui.runButton.toolTip
     return painted_panel
@@ -34,10 +35,9 @@ def results() -> list[Any]:
 
 @pytest.fixture
 def finished_panel(ready_panel: Any, results: list[Any]) -> Any:
-    """A panel after a fast run of the real engine; after the first test, with the result that it had."""
+    """A panel after a run of the real engine; after the first test, with the result that it had."""
     panel = ready_panel
     if not results:
-        panel.ui.qualitySelector.currentIndex = 1
         panel.ui.runButton.click()
         run = panel.widget._run._run
         panel.waitFor(lambda: panel.ui.acceptButton.enabled)
