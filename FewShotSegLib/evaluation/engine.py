@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from FewShotSegLib.segmenter import Segmenter
 
 MODEL = "model"
-QUICK = f"{MODEL}-{FAST}"
+FAST_MODEL = f"{MODEL}-{FAST}"
 """The engine in its quality "fast"."""
 _WITHOUT = f"{MODEL}-without-"
 
@@ -70,7 +70,7 @@ class Engine:
         self._weights, self._device = weights, device
         self._options = dict(options or {})
         self._switches: dict[str, bool] = {}
-        if name == QUICK:
+        if name == FAST_MODEL:
             self._options["quality"] = FAST
         elif name != MODEL:
             switch = VARIANTS[name]

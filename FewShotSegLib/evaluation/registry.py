@@ -13,9 +13,9 @@ from FewShotSegLib.evaluation.in_domain import method as in_domain
 from FewShotSegLib.evaluation.in_domain import trials
 from FewShotSegLib.evaluation.methods import Method, file_checksum
 
-ENGINE_NAMES = (engine.MODEL, engine.QUICK, *engine.VARIANTS)
+ENGINE_NAMES = (engine.MODEL, engine.FAST_MODEL, *engine.VARIANTS)
 METHOD_NAMES = (*ENGINE_NAMES, *peers.PEERS, *baselines.METHOD_NAMES)
-STANDARD = (engine.MODEL, engine.QUICK, *peers.PEERS)
+STANDARD = (engine.MODEL, engine.FAST_MODEL, *peers.PEERS)
 METHOD_GROUPS = {
     "standard": STANDARD,
     "peers": tuple(peers.PEERS),

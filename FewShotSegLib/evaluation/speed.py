@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from FewShotSegLib.evaluation.engine import MODEL, QUICK
+from FewShotSegLib.evaluation.engine import FAST_MODEL, MODEL
 from FewShotSegLib.evaluation.report import number, table
 from FewShotSegLib.evaluation.results import ResultsFile
 from FewShotSegLib.evaluation.speed_cases import GROWTH, SpeedCase
@@ -23,7 +23,7 @@ from FewShotSegLib.evaluation.speed_cases import GROWTH, SpeedCase
 Record = dict[str, Any]
 """One measurement: key, method, case, repeat, and what `speed_worker.measure` gives, or error."""
 
-ENGINES = (MODEL, QUICK)
+ENGINES = (MODEL, FAST_MODEL)
 METHODS = (*ENGINES, "grow", "fill")
 REPEATS = 5
 FILE, TABLES = "speed.jsonl", "speed.md"
