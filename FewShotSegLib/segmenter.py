@@ -18,6 +18,7 @@ from .inference.pipeline import Pipeline
 from .inference.random_walk import RandomWalk
 from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
+from .memory import give_back
 from .quality import BEST, is_thorough
 from .result import Result
 from .stages import Stage
@@ -107,10 +108,6 @@ class Segmenter:
         tick = course.begin(Stage.PREPARING, 1)
         request = lay_out(query, examples, values)
         tick(1)
-        # Filled through views in the order of the slices, so that large volumes exist once only.
-        labels = np.zeros(query.shape, np.uint8 if max(values) < 256 else np.uint16)
-        confidence = np.ones(query.shape, np.float32)
-        axis = request.view.axis
         with torch.inference_mode():
             again, tune = again and thorough, tune and (thorough or not request.painted.positions)
             steps = (zoom, again, tune, self._store, smooth, carry)
@@ -119,7 +116,11 @@ class Segmenter:
             if strength > 0:
                 tick = course.begin(Stage.REFINING, trials(request))
                 refinement = refiner(request, layers[0].frame, strength, tick)
-            stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
+            give_back()  # the results are large
+            # Filled through views in the order of the slices, so that large volumes exist once only.
+            labels = np.zeros(query.shape, np.uint8 if max(values) < 256 else np.uint16)
+            confidence = np.zeros(query.shape, np.float32)
+            stacks = np.moveaxis(labels, request.view.axis, 0), np.moveaxis(confidence, request.view.axis, 0)
             walker = RandomWalk(request.view, len(values)) if walk and not request.painted.positions else None
             tick = course.begin(Stage.JOINING, len(stacks[0]))
             note = None if walker is None else walker.note
