@@ -148,7 +148,7 @@ def test_boxes_of_many_segments_stay_within_the_budget(a_frame_pass: FramePass) 
     evidence = torch.full((1, 40, 9, 128, 128), -1.0)
     evidence[:, :, 0, :, :] = -0.95  # near enough for the first limit everywhere
     evidence[:, :, 0, 60:68, 60:68] = 0.5
-    boxes = a_frame_pass._boxes(a_match(share), evidence, list(range(1, 41)))
+    boxes = a_frame_pass.boxes(a_match(share), evidence, list(range(1, 41)))
     area = sum((b[1] - b[0]) * (b[3] - b[2]) for b in boxes if b is not None)
     assert all(b is not None for b in boxes)
     assert area <= _BUDGET * 32 * 32

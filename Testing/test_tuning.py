@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from FewShotSegLib.evidence import POSITION
 from FewShotSegLib.inference import tuning
 from FewShotSegLib.inference.course import Tick
 from FewShotSegLib.inference.feature_store import FeatureStore
-from FewShotSegLib.inference.frame_pass import FramePass, Painted, SupportSlice
+from FewShotSegLib.inference.frame_pass import OUTSIDE, FramePass, Painted, SupportSlice
 from FewShotSegLib.inference.request import lay_out
 from FewShotSegLib.inference.self_painted import with_slices
 from FewShotSegLib.inference.tuning import STEPS, tuned
@@ -166,6 +168,27 @@ def test_where_a_lesson_expects_structures_is_not_exact(work: FramePass) -> None
 def test_slices_without_a_segment_in_common_teach_nothing(work: FramePass) -> None:
     empty = Painted([2, 6], np.zeros((2, SIZE, SIZE), np.int32))
     assert tuned(work, empty, [], 2, BODY, lambda _: None) is work.network
+
+
+@torch.inference_mode()
+def test_lessons_run_the_head_where_slices_are_segmented_with_it(work: FramePass) -> None:
+    lesson = tuning._lessons(work, the_painted(1, 5, 9), the_painted(1, 5, 9), [], 2)[1]
+    assert lesson.boxes == tuple(work.boxes(lesson.match, lesson.evidence, [1, 2]))
+    logits = tuning._decoded(work.network, lesson, 1)
+    decoded = work.network.decode(lesson.features, lesson.match, lesson.evidence[:, :1], 0, (1, 5, 0, 4)).logits
+    within = tuning._decoded(work.network, dataclasses.replace(lesson, boxes=((1, 5, 0, 4), None)), 1)
+    assert logits.shape == within.shape == (1, 1, SIZE // 2, SIZE // 2)
+    assert torch.equal(within[..., 4:20, 0:16], decoded)
+    assert (within[..., :4, :] == OUTSIDE).all()
+    assert (within[..., 16:] == OUTSIDE).all()
+
+
+@torch.inference_mode()
+def test_segments_that_are_likely_nowhere_teach_nothing(work: FramePass, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FramePass, "boxes", lambda _self, _match, _evidence, targets: [None] * len(targets))
+    network = tuned(work, the_painted(1, 5, 9), [], 2, BODY, lambda _: None)
+    same = zip(network.head.parameters(), work.network.head.parameters(), strict=True)
+    assert all(torch.equal(mine, bundled) for mine, bundled in same)
 
 
 @torch.inference_mode()

@@ -163,7 +163,7 @@ class FramePass:
         for number, slices in enumerate(chunks):
             here = slice(number * _CHUNK, number * _CHUNK + len(slices))
             features, match, hint = matched(slices)
-            boxes = self._boxes(match, hint if painted.positions else None, targets)
+            boxes = self.boxes(match, hint if painted.positions else None, targets)
             for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
                 tick(0)
                 if box is None:
@@ -199,7 +199,7 @@ class FramePass:
         for number, slices in enumerate(chunks):
             start = number * _CHUNK
             _, match, hint = matched(slices)
-            for row, (segment, box) in enumerate(zip(targets, self._boxes(match, hint, targets), strict=True)):
+            for row, (segment, box) in enumerate(zip(targets, self.boxes(match, hint, targets), strict=True)):
                 tick(0)
                 if box is None:
                     continue
@@ -312,8 +312,17 @@ class FramePass:
             small, labels, painted.positions, len(targets), self.step, painted.reach, certain, tick
         )
 
-    def _boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
-        """Where the head runs for each target: around all places of this chunk where it may be, within the budget."""
+    def boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
+        """Where the head runs for each target: around all places where it may be in any slice, within the budget.
+
+        Args:
+            match: of Q slices.
+            evidence: (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2) of painted slices of the query, None if there are none.
+            targets: T segments.
+
+        Returns:
+            boxes at stride 8, None where a target is nowhere likely.
+        """
         share = match.coarse.softmax(dim=1).amax(dim=0).cpu()
         near = None if evidence is None else F.max_pool2d(evidence[:, :, 0], 4).amax(dim=0)
         boxes: list[Box | None] = []

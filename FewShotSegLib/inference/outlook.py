@@ -23,12 +23,12 @@ _FULL = 256**2
 _ENCODE = 0.075
 _DECODE = 0.01
 _TUNE = 0.05
-_MEASURE = 0.0027
+_MEASURE = 0.009
 _MERGE = 0.0025
 _REGISTER = 5.0
 _REFINE = 0.1
 _CLEAN = 0.1
-_FOLLOW = 0.005
+_FOLLOW = 0.02
 # Guided looks go through the slices once more, for their context.
 _PASSES = 2
 # How much of the network's time a graphics card takes; the rest is done on the CPU in any case.

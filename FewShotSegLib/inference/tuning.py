@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from ..evidence import CARRIED_BLUR, EVIDENCE_CHANNELS, POSITION
 from ..network.encoding_decoding import Features
 from ..network.matching import Match
-from ..network.model import FewShotNetwork
+from ..network.model import Box, FewShotNetwork
 from .course import Tick, no_tick
-from .frame_pass import FramePass, Painted, SupportSlice
+from .frame_pass import OUTSIDE, FramePass, Painted, SupportSlice
 
 STEPS = 40
 _RATE = 2e-3
@@ -47,6 +47,7 @@ class _Lesson:
         features, match, evidence: what the head gets; see FewShotNetwork.decode.
         labels: (1, h / 2, w / 2) segments 0..L.
         segments: those that the other slices show, 1..L.
+        boxes: where the head runs for each of 1..L, as where a slice is segmented; None for nowhere.
         off: pixels that the evidence is moved by in the plane, each time in another direction.
     """
 
@@ -55,6 +56,7 @@ class _Lesson:
     evidence: Tensor
     labels: Tensor
     segments: list[int]
+    boxes: tuple[Box | None, ...]
     off: float = 0.0
 
 
@@ -99,8 +101,10 @@ def tuned(
         for step in range(STEPS):
             lesson = _moved(lessons[step % len(lessons)], step)
             turn = step // len(lessons) * MOST_SEGMENTS
-            _loss(network, lesson, _some(lesson.segments, turn)).backward()
-            descent.step()
+            loss = _loss(network, lesson, _some(lesson.segments, turn))
+            if loss.requires_grad:  # else nothing of these segments was likely anywhere
+                loss.backward()
+                descent.step()
             tick(1)
         network.requires_grad_(False)
         with torch.no_grad():
@@ -141,6 +145,7 @@ def _lessons(
     """Lessons of painted slices, each to be found from the other guides."""
     own, others = work.encode_supports(guides, foreign, segments, tick)
     count = len(painted.positions)
+    everything = list(range(1, segments + 1))
     lessons = []
     for chosen in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
         position = painted.positions[chosen]
@@ -150,13 +155,16 @@ def _lessons(
         if not shown:
             continue
         support = work.support([own[i] for i in _near(left_out, rest)], others)
+        match = work.network.match(own[left_out][0], support)
+        evidence = work.evidence_around(guides.some(rest), everything, position, tick)
         lessons.append(
             _Lesson(
                 features=own[left_out][0],
-                match=work.network.match(own[left_out][0], support),
-                evidence=work.evidence_around(guides.some(rest), list(range(1, segments + 1)), position, tick),
+                match=match,
+                evidence=evidence,
                 labels=work.frame.cut_labels(painted.masks[chosen][None], work.frame.half).to(work.device),
                 segments=sorted(shown),
+                boxes=tuple(work.boxes(match, evidence, everything)),
             )
         )
     return lessons
@@ -185,13 +193,15 @@ def _lessons_of_others(
         evidence = torch.zeros(1, segments, EVIDENCE_CHANNELS, *blurred.shape[-2:])
         expected = (blurred[left_out] / peak[:, None, None]).sqrt()
         evidence[0, :, POSITION] = torch.stack([expected, torch.ones_like(expected)], dim=1)
+        match = work.network.match(features, work.support([], [encoded[i] for i in rest]))
         lessons.append(
             _Lesson(
                 features=features,
-                match=work.network.match(features, work.support([], [encoded[i] for i in rest])),
+                match=match,
                 evidence=evidence.to(work.device),
                 labels=_halved(foreign[left_out].labels)[None].to(work.device),
                 segments=sorted(shown),
+                boxes=tuple(work.boxes(match, None, list(range(1, segments + 1)))),
                 off=_OFF * body,
             )
         )
@@ -231,11 +241,7 @@ def _some(segments: list[int], turn: int) -> list[int]:
 
 def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tensor:
     """Cross entropy and Dice loss of some segments."""
-    which = torch.tensor(segments, device=lesson.labels.device) - 1
-    match = lesson.match.of(segments)
-    height, width = match.maps.shape[-2:]
-    box = (0, height, 0, width)
-    logits = network.decode(lesson.features, match, lesson.evidence[:, which], slice(None), box).logits
+    logits = torch.cat([_decoded(network, lesson, segment) for segment in segments], dim=1)
     truth = torch.stack([lesson.labels == segment for segment in segments], dim=1).float()
     target = (truth * torch.arange(1, len(segments) + 1, device=truth.device)[:, None, None]).sum(dim=1).long()
     full = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
@@ -244,6 +250,18 @@ def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tens
     dice = (2 * (found * truth).sum(dim=(0, 2, 3)) + 1) / ((found + truth).sum(dim=(0, 2, 3)) + 1)
     loss = F.cross_entropy(full, target)
     return loss + (1 - dice[present]).mean() if present.any() else loss
+
+
+def _decoded(network: FewShotNetwork, lesson: _Lesson, segment: int) -> Tensor:
+    """(1, 1, h / 2, w / 2) logits of a segment."""
+    height, width = lesson.labels.shape[-2:]
+    box = lesson.boxes[segment - 1]
+    if box is None:
+        return torch.full((1, 1, height, width), OUTSIDE, device=lesson.labels.device)
+    shown = lesson.evidence[:, segment - 1 : segment]
+    inside = network.decode(lesson.features, lesson.match, shown, segment - 1, box).logits
+    top, bottom, left, right = (4 * b for b in box)
+    return F.pad(inside, (left, width - right, top, height - bottom), value=OUTSIDE)
 
 
 def _cloned(value: Any) -> Any:

@@ -6,7 +6,7 @@ found it coarsely with all evidence there is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -69,19 +69,6 @@ class Match:
     mid: Tensor
     high: Tensor
     overall: tuple[Tensor, Tensor]
-
-    def of(self, segments: list[int]) -> Match:
-        """The match with some segments 1..L only, for the head."""
-        which = torch.tensor(segments, device=self.maps.device) - 1
-        classes = [0, *segments]
-        return replace(
-            self,
-            maps=self.maps[:, which],
-            fine=self.fine[:, which],
-            coarse=self.coarse[:, classes],
-            prototypes=self.prototypes[:, which],
-            overall=(self.overall[0][classes], self.overall[1][classes]),
-        )
 
 
 class Matching(nn.Module):
