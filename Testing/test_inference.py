@@ -235,10 +235,15 @@ def test_frames_have_isotropic_pixels_and_sides_the_network_takes(spacing: tuple
     assert frame.top + frame.rows >= 60 - 2
 
 
-def test_what_is_cut_from_a_frame_and_pasted_back_lies_where_it_was() -> None:
-    plane = a_disc(80, 40, 30, 12).astype(np.float32)
-    frame = frame_around((20, 60, 10, 50), (1.0, 1.0))
-    back = frame.paste(frame.cut(plane[None]), (80, 80), 0.0)[0].numpy()
+@pytest.mark.parametrize("place", [(40, 30), (6, 72)])
+def test_what_is_cut_from_a_frame_and_pasted_back_lies_where_it_was(place: tuple[int, int]) -> None:
+    row, column = place
+    plane = a_disc(80, row, column, 12).astype(np.float32)
+    frame = frame_around((row - 20, row + 20, column - 20, column + 20), (1.0, 1.0))
+    there, (rows, columns) = frame.paste(frame.cut(plane[None]), (80, 80))
+    back = np.zeros_like(plane)
+    back[rows, columns] = there[0]
+    assert there.shape[1:] == back[rows, columns].shape
     assert ((back > 0.5) != (plane > 0.5)).sum() < 0.02 * plane.sum()
 
 

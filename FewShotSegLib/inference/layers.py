@@ -92,12 +92,9 @@ def merge(
         for layer in layers:
             if first is None and layer.share < 1 and temperature is not None:
                 first = logits.clone()
-            top, left = max(layer.frame.top, 0), max(layer.frame.left, 0)
-            bottom = min(layer.frame.top + layer.frame.rows, plane[0])
-            right = min(layer.frame.left + layer.frame.columns, plane[1])
-            pasted = layer.frame.paste(layer.logits[:, z], plane, OUTSIDE)
-            place = (layer.segments, slice(top, bottom), slice(left, right))
-            logits[place] += layer.share * (pasted[:, top:bottom, left:right] - logits[place])
+            found, (rows, columns) = layer.frame.paste(layer.logits[:, z], plane)
+            for segment, its_logits in zip(layer.segments, found, strict=True):
+                logits[segment, rows, columns].lerp_(its_logits, layer.share)
         probability = F.softmax(logits, dim=0)
         if refine is not None:
             probability = refine(z, probability)

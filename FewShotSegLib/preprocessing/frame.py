@@ -73,21 +73,20 @@ class Frame:
         c = ((np.arange(width) + 0.5) * self.columns / width).astype(int)
         return torch.from_numpy(region[:, r[:, None], c[None, :]].astype(np.int64))
 
-    def paste(self, maps: Tensor, shape: tuple[int, int], fill: float) -> Tensor:
-        """(..., h, w) maps on the frame -> (..., rows, columns) on whole slices, bilinear, `fill` outside.
+    def paste(self, maps: Tensor, shape: tuple[int, int]) -> tuple[Tensor, tuple[slice, slice]]:
+        """Brings maps on the frame to the pixels of whole slices, bilinear.
 
         Args:
-            maps: values at any resolution of the frame.
+            maps: (..., h, w), at any resolution of the frame.
             shape: (rows, columns) of the whole slice.
-            fill: value outside the frame.
+
+        Returns:
+            (..., r, c) float32, the part of the maps that lies on the slice; and where: its rows and columns.
         """
-        lead = maps.shape[:-2]
         flat = maps.reshape(1, -1, *maps.shape[-2:]).float()
         region = F.interpolate(flat, size=(self.rows, self.columns), mode="bilinear", align_corners=False)[0]
-        result = torch.full((region.shape[0], *shape), fill, dtype=torch.float32, device=maps.device)
-        inside, source = self._overlap(shape)
-        result[:, inside[0], inside[1]] = region[:, source[0], source[1]]
-        return result.reshape(*lead, *shape)
+        inside, (rows, columns) = self._overlap(shape)
+        return region.reshape(*maps.shape[:-2], self.rows, self.columns)[..., rows, columns], inside
 
     def _overlap(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         top, left = max(self.top, 0), max(self.left, 0)
