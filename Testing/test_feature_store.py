@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from FewShotSegLib.evidence import Motion
 from FewShotSegLib.inference import feature_store
 from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.network.encoding_decoding import Features
@@ -58,6 +59,54 @@ def test_the_next_run_on_the_same_query_needs_no_encoding_and_another_query_does
     store.begin(a_stack(seed=1))
     store.features("look", [0, 1], encoder)
     assert encoder.encoded == [0, 1, 0, 1]
+
+
+class AMeasurement:
+    """Stands for the optical flow: how often it was measured, and so many bytes of it."""
+
+    def __init__(self, size: int) -> None:
+        self.count, self._size = 0, size
+
+    def __call__(self) -> Motion:
+        self.count += 1
+        flow = torch.zeros(1, 2, 1, self._size // 8, dtype=torch.float16)
+        return Motion(flow, flow.clone())
+
+
+def test_motion_is_measured_once_for_a_look_and_anew_for_another_query() -> None:
+    store, measure = FeatureStore(), AMeasurement(160)
+    store.begin(a_stack())
+    first = store.motion("look", measure)
+    assert store.motion("look", measure) is first
+    store.motion("other look", measure)
+    store.begin(a_stack())
+    assert store.motion("look", measure) is first
+    assert measure.count == 2
+    store.begin(a_stack(seed=1))
+    store.motion("look", measure)
+    assert measure.count == 3
+
+
+def test_motion_takes_a_quarter_of_the_room_at_most_and_gives_it_back() -> None:
+    store, small, large, encoder = (
+        FeatureStore(limit=4 * A_SLICE),
+        AMeasurement(A_SLICE),
+        AMeasurement(A_SLICE + 16),
+        AnEncoder(),
+    )
+    store.begin(a_stack())
+    for _ in range(2):
+        store.motion("look", small)
+        store.motion("tall look", large)
+    assert (small.count, large.count) == (1, 2)
+    for _ in range(2):
+        store.features("look", [0, 1, 2], encoder)
+    assert encoder.encoded == [0, 1, 2]
+    for _ in range(2):
+        store.features("other look", [0, 1, 2, 3], encoder)
+    assert encoder.encoded == [0, 1, 2, 0, 1, 2, 3]
+    store.motion("look", small)
+    assert small.count == 2
 
 
 def test_what_does_not_fit_is_encoded_again_and_is_the_same() -> None:

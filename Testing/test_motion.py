@@ -50,6 +50,15 @@ def test_motion_leads_up_and_down_again() -> None:
         assert motion.between(z + 1, z)[0, 20:-20, 20:-20].mean() == pytest.approx(-3, abs=0.3)
 
 
+def test_a_part_of_a_stack_moves_as_it_does_in_the_whole() -> None:
+    image = torch.from_numpy(drifting_stack(6, (2, 1))[0])
+    part, alone = Motion.of(image).part(2, 5), Motion.of(image[2:5])
+    for here, there in ((0, 1), (1, 0), (1, 2), (2, 1)):
+        assert torch.allclose(part.between(here, there), alone.between(here, there), atol=0.01)
+    assert part.nbytes == alone.nbytes
+    assert Motion.of(image).part(3, 4).nbytes == 0
+
+
 def test_motion_is_followed_back_to_the_nearest_source_on_one_side() -> None:
     up = torch.tensor([1.0, 2.0, 4.0, 8.0])[:, None, None, None].expand(4, 2, 16, 16)
     motion = Motion(up, -up)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from FewShotSegLib import Example, Segmenter, Volume
-from FewShotSegLib.evidence import POSITION
+from FewShotSegLib.evidence import POSITION, Motion
 from FewShotSegLib.inference import tuning
 from FewShotSegLib.inference.course import Tick
 from FewShotSegLib.inference.feature_store import FeatureStore
@@ -181,6 +181,23 @@ def test_lessons_run_the_head_where_slices_are_segmented_with_it(work: FramePass
     assert torch.equal(within[..., 4:20, 0:16], decoded)
     assert (within[..., :4, :] == OUTSIDE).all()
     assert (within[..., 16:] == OUTSIDE).all()
+
+
+@torch.inference_mode()
+def test_lessons_and_looks_through_one_frame_share_the_motion(work: FramePass, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    measure = Motion.of
+
+    def noted(image: torch.Tensor, tick: Tick) -> Motion:
+        measured.append(len(image))
+        return measure(image, tick)
+
+    monkeypatch.setattr(Motion, "of", noted)
+    tuned(work, the_painted(1, 5, 9), [], 2, BODY, lambda _: None)
+    work.evidence(the_painted(1, 5, 9), [1, 2])
+    again = FramePass(*(work.network, work.stack, 3.0, (1.0, 1.0), work.frame, work.window, work.device, work.store))
+    again.evidence(the_painted(5), [1])
+    assert measured == [12]
 
 
 @torch.inference_mode()

@@ -46,6 +46,7 @@ def evidence_of_painted_slices(
     reach: float | None = None,
     certain: Tensor | None = None,
     tick: Tick = lambda _: None,
+    motion: Motion | None = None,
 ) -> Callable[[Sequence[int]], Tensor]:
     """Evidence for the slices of a stack, from its painted slices.
 
@@ -58,11 +59,12 @@ def evidence_of_painted_slices(
         reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
         certain: (P, h, w) bool, pixels that geodesic distances start from; None for all.
         tick: called with 1 for each of `sweep_steps`; may raise to cancel.
+        motion: of the stack, None to measure it.
 
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
-    motion = Motion.of(image, tick)
+    motion = motion or Motion.of(image, tick)
     interpolation = ShapeInterpolation(painted, positions, segments, step, motion, reach)
     sources = painted if certain is None else torch.where(certain, painted, -1)
     distances = geodesic_distances(denoised_slices(image), sources, positions, segments + 1, step, motion, tick=tick)
@@ -114,6 +116,7 @@ __all__ = [
     "GEODESIC",
     "POSITION",
     "SHAPE",
+    "Motion",
     "beyond_reach",
     "evidence_of_carried_shapes",
     "evidence_of_other_volumes",

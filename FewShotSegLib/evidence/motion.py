@@ -58,6 +58,16 @@ class Motion:
         up, down = torch.cat(flows).chunk(2)
         return cls(up, down)
 
+    def part(self, first: int, stop: int | None = None) -> Motion:
+        """The motion in the slices from `first` to `stop` (None for the stack's end), counted from there."""
+        last = len(self._up) if stop is None else stop - 1
+        return Motion(self._up[first:last], self._down[first:last])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self._up.nbytes + self._down.nbytes
+
     def between(self, here: int, there: int) -> Tensor:
         """(2, h, w) float32, where each pixel of slice `here` lies in its neighbour `there`."""
         return (self._up[here] if there > here else self._down[there]).float()

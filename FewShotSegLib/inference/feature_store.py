@@ -1,4 +1,4 @@
-"""Features of the query's slices, kept so that a slice is encoded once however often it is looked at."""
+"""Features of the query's slices and the motion between them, kept so that both are found once, however often used."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from ..evidence import Motion
 from ..network.encoding_decoding import Features
 
 # A volume of 512 x 512 x 300 with three segments must stay below 1.5 GB in all; smaller ones leave more room.
 _LEAST, _MOST = 60 * 2**20, 320 * 2**20
 _LESS_FOR_A_VOXEL = 3.5
+# Part of the limit that the motion of one look may take: of tall stacks features are worth more.
+_MOST_FOR_MOTION = 0.25
 
 
 @dataclass
 class _Look:
-    """Features kept of one look: by slice, with their bytes, and the last run that asked for them."""
+    """What is kept of one look: features by slice, with their bytes; the motion; the last run that asked for any."""
 
     slices: dict[int, tuple[Features, int]] = field(default_factory=dict)
+    motion: Motion | None = None
     run: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return sum(size for _, size in self.slices.values()) + (self.motion.nbytes if self.motion else 0)
 
 
 class FeatureStore:
-    """Keeps features in half precision, up to a limit of memory; what does not fit is encoded again when needed.
+    """Keeps features and motion in half precision, up to a limit of memory; what does not fit is found anew each time.
 
     What is kept belongs to one query. Features are rounded alike whether they are new or kept, so that a result does
     not depend on what was kept.
@@ -67,9 +75,7 @@ class FeatureStore:
             slices: slice numbers.
             encode: maps slice numbers to their features.
         """
-        present = self._looks.pop(look, _Look())
-        self._looks[look] = present  # the latest stands last
-        present.run = self._run
+        present = self._present(look)
         found = {z: present.slices[z][0] for z in slices if z in present.slices}
         missing = [z for z in slices if z not in found]
         if missing:
@@ -79,21 +85,48 @@ class FeatureStore:
                 self._keep(present, z, found[z])
         return Features.concatenate([found[z] for z in slices]).to(torch.float32)
 
+    def motion(self, look: Hashable, measure: Callable[[], Motion]) -> Motion:
+        """The motion between the slices as a look shows them.
+
+        Args:
+            look: as for `features`.
+            measure: finds it where it is not kept.
+        """
+        present = self._present(look)
+        if present.motion is not None:
+            return present.motion
+        motion = measure()
+        if motion.nbytes <= self._limit * _MOST_FOR_MOTION and self._has_room(present, motion.nbytes):
+            present.motion = motion
+        return motion
+
+    def _present(self, look: Hashable) -> _Look:
+        present = self._looks.pop(look, _Look())
+        self._looks[look] = present  # the latest stands last
+        present.run = self._run
+        return present
+
     def _keep(self, present: _Look, z: int, features: Features) -> None:
         size = features.nbytes
-        while self._used + size > self._limit and len(self._looks) > 1:
-            self._forget(present)
-        if self._used + size <= self._limit:
+        if self._has_room(present, size):
             # a copy, because a slice of a batch would keep the whole batch alive
             present.slices[z] = features.clone(), size
-            self._used += size
+
+    def _has_room(self, present: _Look, size: int) -> bool:
+        """Takes room for so many bytes if it can be made."""
+        while self._used + size > self._limit and len(self._looks) > 1:
+            self._forget(present)
+        if self._used + size > self._limit:
+            return False
+        self._used += size
+        return True
 
     def _forget(self, present: _Look) -> None:
         """Forgets one look other than the present one."""
         others = [key for key, look in self._looks.items() if look is not present]
         earlier = [key for key in others if self._looks[key].run < self._run]
         forgotten = self._looks.pop((earlier or others)[-1])
-        self._used -= sum(size for _, size in forgotten.slices.values())
+        self._used -= forgotten.nbytes
 
 
 def _digest(stack: np.ndarray) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import evidence_of_painted_slices, sweep_steps
+from ..evidence import Motion, evidence_of_painted_slices, sweep_steps
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
@@ -93,7 +93,7 @@ class FramePass:
         frame: what the network sees.
         window: of the intensities.
         device: where the network is.
-        store: keeps the features of the stack's slices.
+        store: keeps what is found of the stack's slices, whatever is painted on them.
 
     Attributes:
         half_pixel: mm between points of the logits and of the evidence, at stride 2.
@@ -113,6 +113,8 @@ class FramePass:
     ) -> None:
         self.network, self.stack, self.frame, self.window, self.device = network, stack, frame, window, device
         self.store = store
+        self._look = (frame, window)
+        self._motion: Motion | None = None
         self.half_pixel = 2 * frame.pixel(pixel)
         self.step = gap / self.half_pixel
 
@@ -228,7 +230,7 @@ class FramePass:
         return max(_ENCODED_AT_ONCE // self.frame.area, 1) if self.device.type == "cpu" else _CHUNK
 
     def _features(self, slices: list[int]) -> Features:
-        return self.store.features((self.frame, self.window), slices, lambda z: self.encode(self._images(z)))
+        return self.store.features(self._look, slices, lambda z: self.encode(self._images(z)))
 
     def _images(self, slices: list[int]) -> Tensor:
         planes = self.window(self.stack[slices])
@@ -299,18 +301,24 @@ class FramePass:
             function that maps Q slice numbers of the part to (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2).
         """
         height, width = self.frame.half
-        stack = self.stack[first:stop]
-        parts = [stack[i : i + 16] for i in range(0, len(stack), 16)]
-        small = torch.cat([self.frame.cut(self.window(part), (height, width)) for part in parts])
         table = torch.zeros(max(int(painted.masks.max(initial=0)), *targets) + 1, dtype=torch.long)
         table[targets] = torch.arange(1, len(targets) + 1)
         labels = table[self.frame.cut_labels(painted.masks, (height, width))]
         certain = None
         if painted.certain is not None:
             certain = self.frame.cut_labels(painted.certain.astype(np.int32), (height, width)) > 0
+        if self._motion is None:
+            self._motion = self.store.motion(self._look, lambda: Motion.of(self._halved(0, None), tick))
+        small, motion = self._halved(first, stop), self._motion.part(first, stop)
         return evidence_of_painted_slices(
-            small, labels, painted.positions, len(targets), self.step, painted.reach, certain, tick
+            small, labels, painted.positions, len(targets), self.step, painted.reach, certain, tick, motion
         )
+
+    def _halved(self, first: int, stop: int | None) -> Tensor:
+        """(Z, h / 2, w / 2) slices from `first` to `stop`, as evidence is taken of them."""
+        stack = self.stack[first:stop]
+        parts = [stack[i : i + 16] for i in range(0, len(stack), 16)]
+        return torch.cat([self.frame.cut(self.window(part), self.frame.half) for part in parts])
 
     def boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
         """Where the head runs for each target: around all places where it may be in any slice, within the budget.
