@@ -88,12 +88,8 @@ def test_motion_is_measured_once_for_a_look_and_anew_for_another_query() -> None
 
 
 def test_motion_takes_a_quarter_of_the_room_at_most_and_gives_it_back() -> None:
-    store, small, large, encoder = (
-        FeatureStore(limit=4 * A_SLICE),
-        AMeasurement(A_SLICE),
-        AMeasurement(A_SLICE + 16),
-        AnEncoder(),
-    )
+    store, encoder = FeatureStore(limit=4 * A_SLICE), AnEncoder()
+    small, large = AMeasurement(A_SLICE), AMeasurement(A_SLICE + 16)
     store.begin(a_stack())
     for _ in range(2):
         store.motion("look", small)
