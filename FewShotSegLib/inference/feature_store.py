@@ -96,7 +96,7 @@ class FeatureStore:
         if present.motion is not None:
             return present.motion
         motion = measure()
-        if motion.nbytes <= self._limit * _MOST_FOR_MOTION and self._has_room(present, motion.nbytes):
+        if motion.nbytes <= self._limit * _MOST_FOR_MOTION and self._take_room(present, motion.nbytes):
             present.motion = motion
         return motion
 
@@ -108,12 +108,12 @@ class FeatureStore:
 
     def _keep(self, present: _Look, z: int, features: Features) -> None:
         size = features.nbytes
-        if self._has_room(present, size):
+        if self._take_room(present, size):
             # a copy, because a slice of a batch would keep the whole batch alive
             present.slices[z] = features.clone(), size
 
-    def _has_room(self, present: _Look, size: int) -> bool:
-        """Takes room for so many bytes if it can be made."""
+    def _take_room(self, present: _Look, size: int) -> bool:
+        """Takes room for so many bytes; False where none can be made."""
         while self._used + size > self._limit and len(self._looks) > 1:
             self._forget(present)
         if self._used + size > self._limit:
