@@ -161,7 +161,7 @@ def _lessons(
             _Lesson(
                 features=own[left_out][0],
                 match=match,
-                evidence=evidence,
+                evidence=evidence.to(work.device),
                 labels=work.frame.cut_labels(painted.masks[chosen][None], work.frame.half).to(work.device),
                 segments=sorted(shown),
                 boxes=tuple(work.boxes(match, evidence, everything)),
