@@ -61,6 +61,9 @@ _LOOKS_BETWEEN = 2
 # What logits lose for every `reach` further beyond the painted slices than this.
 _BEYOND = 3.0
 _USUAL = 0.9
+# What they lose at once beyond slices that a user painted, divided by `reach`, and the most of it: the fewer slices a
+# gap has, the sooner one more slice is one too many.
+_ENDS = 2.0
 
 
 class Pipeline:
@@ -332,12 +335,19 @@ class Pipeline:
         tick = self.course.begin(stage, slices, looking)
         logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
         if painted.reach:
-            doubt = _BEYOND * np.maximum(beyond_reach(painted.positions, count, painted.reach) - _USUAL, 0)
-            logits -= torch.from_numpy(doubt)[:, None, None].half()
+            logits -= torch.from_numpy(self._doubt(painted, painted.reach, count))[:, None, None].half()
         layer = Layer(frame, targets, logits)
         if self.smooth:
             smooth_through_slices(layer, work.step)
         return layer
+
+    def _doubt(self, painted: Painted, reach: float, count: int) -> np.ndarray:
+        """(Z,) what logits lose beyond the outermost painted slices."""
+        beyond = beyond_reach(painted.positions, count, reach)
+        doubt = _BEYOND * np.maximum(beyond - _USUAL, 0)
+        if self._someone_painted:
+            doubt += np.where(beyond > 0, _ENDS / max(reach, 1), 0)
+        return doubt
 
     def _pass(self, request: Request, frame: Frame, network: FewShotNetwork) -> FramePass:
         view = request.view
