@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from FewShotSegLib import Volume
+from FewShotSegLib.inference.beyond import doubt
 from FewShotSegLib.inference.components import in_one_piece, remove_islands
 from FewShotSegLib.inference.feature_store import FeatureStore
 from FewShotSegLib.inference.frame_pass import _BUDGET, FramePass, Painted, _nearest
@@ -65,6 +66,17 @@ def test_many_examples_are_thinned_without_losing_a_segment_or_a_volume() -> Non
     assert any((f.mask == 2).any() for f in chosen)
     assert {id(f.volume) for f in chosen} == {id(v) for v in volumes}
     assert choose_support(foreign[:5], [1, 2]) == foreign[:5]
+
+
+def test_structures_are_doubted_beyond_the_painted_slices_and_the_sooner_the_fewer_slices_a_gap_has() -> None:
+    short, tall = doubt([3, 7], 11, 2.0, by_user=True), doubt([30, 70], 110, 20.0, by_user=True)
+    assert not short[3:8].any()
+    assert not tall[30:71].any()
+    assert short[2] > tall[29] > 0
+    assert short[8] < short[9] < short[10]
+    np.testing.assert_array_equal(short[:3][::-1], short[8:])
+    by_looks = doubt([3, 7], 11, 2.0, by_user=False)
+    assert by_looks[2] == 0 < by_looks[1] < short[1]
 
 
 def test_sure_slices_lie_in_the_structures_run_and_leave_unsure_ones_out() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evidence import beyond_reach, evidence_of_carried_shapes, evidence_of_other_volumes, position_map
+from ..evidence import evidence_of_carried_shapes, evidence_of_other_volumes, position_map
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import (
     GRAIN,
@@ -26,6 +26,7 @@ from ..preprocessing.frame import (
 )
 from ..preprocessing.intensity import window_of
 from ..stages import Stage
+from .beyond import doubt
 from .carried import carried_positions, stacks_of
 from .course import Course
 from .feature_store import FeatureStore
@@ -58,12 +59,6 @@ _GUIDED_SHARE = 0.5
 _LOOKS_FROM_ONE_PLACE = 2
 # Those that follow where painted slices are spread, each guided by slices in the middle of the gaps that were left.
 _LOOKS_BETWEEN = 2
-# What logits lose for every `reach` further beyond the painted slices than this.
-_BEYOND = 3.0
-_USUAL = 0.9
-# What they lose at once beyond slices that a user painted, divided by `reach`, and the most of it: the fewer slices a
-# gap has, the sooner one more slice is one too many.
-_ENDS = 2.0
 
 
 class Pipeline:
@@ -335,19 +330,12 @@ class Pipeline:
         tick = self.course.begin(stage, slices, looking)
         logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
         if painted.reach:
-            logits -= torch.from_numpy(self._doubt(painted, painted.reach, count))[:, None, None].half()
+            lost = doubt(painted.positions, count, painted.reach, self._someone_painted)
+            logits -= torch.from_numpy(lost)[:, None, None].half()
         layer = Layer(frame, targets, logits)
         if self.smooth:
             smooth_through_slices(layer, work.step)
         return layer
-
-    def _doubt(self, painted: Painted, reach: float, count: int) -> np.ndarray:
-        """(Z,) what logits lose beyond the outermost painted slices."""
-        beyond = beyond_reach(painted.positions, count, reach)
-        doubt = _BEYOND * np.maximum(beyond - _USUAL, 0)
-        if self._someone_painted:
-            doubt += np.where(beyond > 0, _ENDS / max(reach, 1), 0)
-        return doubt
 
     def _pass(self, request: Request, frame: Frame, network: FewShotNetwork) -> FramePass:
         view = request.view
