@@ -1,15 +1,16 @@
-"""How thorough a run is: all that helps, or an answer soon."""
+"""How thorough a run is: an answer soon, or all that helps."""
 
 from __future__ import annotations
 
 from FewShotSegLib.errors import SettingError
 
-BEST = "best"
-"""The network is tuned to the painted slices, and what is found guides further looks."""
 FAST = "fast"
-"""Neither: one look at everything, and a closer one at small structures. Only where no slice of the volume is painted
-is the network tuned, to those of other volumes: there much depends on it, and it takes less of the time."""
-QUALITIES = (BEST, FAST)
+"""One look at everything, and a closer one at small structures. Only where no slice of the volume is painted is the
+network tuned before, to those of other volumes: there much depends on it, and it takes less of the time."""
+BEST = "best"
+"""The network is tuned to the painted slices too, and what is found guides further looks: several times the work."""
+QUALITIES = (FAST, BEST)
+DEFAULT = FAST
 
 
 def is_thorough(quality: str) -> bool:

@@ -16,7 +16,7 @@ from FewShotSegLib.example import Example, check_examples
 from FewShotSegLib.files.writing import WRITE_EXTENSIONS, check_writable, write_volumes
 from FewShotSegLib.labels import label_values
 from FewShotSegLib.progress import Progress
-from FewShotSegLib.quality import BEST, QUALITIES
+from FewShotSegLib.quality import DEFAULT, QUALITIES
 from FewShotSegLib.volume import AXIS_NAMES, Volume
 
 _DESCRIPTION = """\
@@ -107,9 +107,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fit boundaries to the query's own intensities, where that helps (default: yes)",
     )  # fmt: skip
     parser.add_argument(
-        "--quality", choices=QUALITIES, default=BEST,
-        help="best tunes the network to painted slices of the volume and lets what it finds guide further looks; fast "
-        "does neither and takes a fraction of the time (default: best)",
+        "--quality", choices=QUALITIES, default=DEFAULT,
+        help="best tunes the network to painted slices of the volume and lets what it finds guide further looks, which "
+        "takes several times as long (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use (default: all)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -19,7 +19,7 @@ from .inference.random_walk import RandomWalk
 from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
 from .memory import give_back
-from .quality import BEST, is_thorough
+from .quality import DEFAULT, is_thorough
 from .result import Result
 from .stages import Stage
 from .volume import Volume
@@ -64,7 +64,7 @@ class Segmenter:
         carry: bool = True,
         walk: bool = True,
         overall: Callable[[float], None] | None = None,
-        quality: str = BEST,
+        quality: str = DEFAULT,
     ) -> Result:
         """Segments a volume.
 
@@ -86,8 +86,8 @@ class Segmenter:
                 painted.
             overall: called before each call of `progress` with the part of the whole work that is done: 0 to 1, as far
                 as it can be told ahead, never less than before.
-            quality: one of `FewShotSegLib.quality`: "best", or "fast", for which `again` is off, and `tune` where
-                slices of the query are painted.
+            quality: one of `FewShotSegLib.quality`: "fast", for which `again` is off, and `tune` where slices of the
+                query are painted, or "best".
 
         Returns:
             labels and confidence on the query's grid. Painted slices of the query come back exactly as painted.

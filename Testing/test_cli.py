@@ -36,7 +36,7 @@ class FakeSegmenter:
         examples: list[Example],
         progress: Callable[..., None] | None = None,
         refine: bool = True,
-        quality: str = "best",
+        quality: str = "fast",
     ) -> Result:
         self.calls.append(
             {"query": query, "examples": examples, "refine": refine, "quality": quality, "device": self.device}
@@ -83,7 +83,7 @@ def test_segmenting_writes_labelmap_and_confidence(
     assert Volume.read("out.seg.nrrd").names == {1: "liver"}
     assert Volume.read("sure.nii.gz").array.min() == 1
     call = engine.calls[0]
-    assert (call["device"], call["refine"], call["quality"]) == ("auto", True, "best")
+    assert (call["device"], call["refine"], call["quality"]) == ("auto", True, "fast")
     assert [example.index for example in call["examples"]] == [1, 2]
     printed = capsys.readouterr()
     assert "liver" in printed.out
@@ -109,11 +109,11 @@ def test_the_query_as_example_is_the_same_volume_and_files_are_read_once(
 
 def test_slices_and_axis_belong_to_the_example_before_them(folder: Path, engine: type[FakeSegmenter]) -> None:
     arguments = [*SELF, "--slices", "2,0", "--example", "mr.nii.gz", "mr.nrrd", "--axis", "j", "--names", "1=liver"]
-    assert cli.main([*arguments, "--no-refine", "--quality", "fast", "--device", "cpu", "--output", "out.nrrd"]) == 0
+    assert cli.main([*arguments, "--no-refine", "--quality", "best", "--device", "cpu", "--output", "out.nrrd"]) == 0
     call = engine.calls[0]
     assert [(example.axis, example.index) for example in call["examples"]] == [(0, 2), (0, 0), (1, 2), (1, 3)]
     assert call["examples"][0].image is not call["examples"][2].image
-    assert (call["device"], call["refine"], call["quality"]) == ("cpu", False, "fast")
+    assert (call["device"], call["refine"], call["quality"]) == ("cpu", False, "best")
     assert call["examples"][2].names == {1: "liver"}
 
 

@@ -38,10 +38,10 @@ class Recorder:
 @pytest.mark.parametrize(
     ("name", "made", "called"),
     [
-        ("model", {}, {}),
+        ("model", {}, {"quality": "best"}),
         ("model-fast", {}, {"quality": "fast"}),
-        ("model-without-self-learning", {"use_self_learning": False}, {}),
-        ("model-without-zoom", {}, {"zoom": False}),
+        ("model-without-self-learning", {"use_self_learning": False}, {"quality": "best"}),
+        ("model-without-zoom", {}, {"zoom": False, "quality": "best"}),
     ],
 )
 def test_an_ablation_switches_off_its_own_part_only(name, made, called, monkeypatch):

@@ -254,9 +254,9 @@ def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_
     query, truth = a_patient((20, 8, -10))
     other = Example.from_labelmap(*a_patient(), [18, 22])
     segmenter = Segmenter(device="cpu")
-    segmenter.segment(query, other + Example.from_labelmap(query, truth, [22, 26]), refine=False)
+    segmenter.segment(query, other + Example.from_labelmap(query, truth, [22, 26]), refine=False, quality="best")
     assert not calls
-    segmenter.segment(query, other, refine=False)
+    segmenter.segment(query, other, refine=False, quality="best")
     assert len(calls) == 1
 
 
@@ -275,8 +275,8 @@ def test_looks_guided_by_what_was_found_across_patients_still_know_where_to_expe
     query, truth = a_patient((20, 8, -10))
     other = Example.from_labelmap(*a_patient(), [14, 18, 22])
     segmenter = Segmenter(device="cpu")
-    segmenter.segment(query, other, refine=False)
+    segmenter.segment(query, other, refine=False, quality="best")
     assert known == {(False, True), (True, True)}
     known.clear()
-    segmenter.segment(query, other + Example.from_labelmap(query, truth, [18, 22, 26]), refine=False)
+    segmenter.segment(query, other + Example.from_labelmap(query, truth, [18, 22, 26]), refine=False, quality="best")
     assert known == {(True, False)}

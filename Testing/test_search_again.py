@@ -105,7 +105,11 @@ def test_only_what_a_look_is_unsure_of_is_searched_again(monkeypatch: pytest.Mon
     told: list[tuple[str, int, int]] = []
     parts: list[float] = []
     result = Segmenter("cpu").segment(
-        image, Example.from_labelmap(other, labels, [6, 8]), lambda *call: told.append(call), overall=parts.append
+        image,
+        Example.from_labelmap(other, labels, [6, 8]),
+        lambda *call: told.append(call),
+        overall=parts.append,
+        quality="best",
     )
     begun = sum(a[0] != Stage.SEARCHING and b[0] == Stage.SEARCHING for a, b in pairwise(told))
     assert begun == (2 if unsure else 1)

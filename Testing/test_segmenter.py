@@ -22,6 +22,7 @@ from FewShotSegLib.inference.layers import Layer
 from FewShotSegLib.inference.request import Request
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.model import FewShotNetwork
+from FewShotSegLib.quality import QUALITIES
 from FewShotSegLib.result import Result
 from FewShotSegLib.segmenter import Segmenter
 from FewShotSegLib.stages import Stage
@@ -126,7 +127,7 @@ def test_painted_slices_come_back_exactly_along_every_axis(segmenter: Segmenter,
     image, labels = two_balls()
     middle = image.shape[axis] // 2
     slices = [middle - 2, middle + 2]
-    result = segmenter.segment(image, Example.from_labelmap(image, labels, slices, axis))
+    result = segmenter.segment(image, Example.from_labelmap(image, labels, slices, axis), quality="best")
     assert_sound(result, image)
     for index in slices:
         np.testing.assert_array_equal(
@@ -248,7 +249,7 @@ def test_a_fast_run_looks_once_and_tunes_only_across_volumes(segmenter: Segmente
     examples = Example.from_labelmap(painted, labels, [7, 9])
     fast, bare = [], []
     quick = segmenter.segment(image, examples, lambda *call: fast.append(call), quality="fast")
-    same = segmenter.segment(image, examples, lambda *call: bare.append(call), again=False, tune=across)
+    same = segmenter.segment(image, examples, lambda *call: bare.append(call), again=False, tune=across, quality="best")
     assert np.array_equal(quick.confidence.array, same.confidence.array)
     assert fast == bare
     assert (Stage.TUNING in {stage for stage, _, _ in fast}) == across
@@ -273,7 +274,7 @@ def test_progress_is_told_in_stages_that_end_complete(segmenter: Segmenter, slic
     examples = Example.from_labelmap(other if slices is None else image, labels, slices or [7, 9])
     calls: list[tuple[str, int, int]] = []
     parts: list[float] = []
-    segmenter.segment(image, examples, lambda *call: calls.append(call), overall=parts.append)
+    segmenter.segment(image, examples, lambda *call: calls.append(call), overall=parts.append, quality="best")
     assert len(parts) == len(calls)
     assert parts[0] == 0
     assert parts[-1] == pytest.approx(1)
@@ -307,7 +308,7 @@ def test_what_progress_raises_stops_the_work_at_once(segmenter: Segmenter, error
             raise error
 
     with pytest.raises(type(error)) as caught:
-        segmenter.segment(image, Example.from_labelmap(image, labels, [7, 9]), progress)
+        segmenter.segment(image, Example.from_labelmap(image, labels, [7, 9]), progress, quality="best")
     assert caught.value is error
     assert len(calls) == 2
     # and the segmenter is as good as new
@@ -330,9 +331,10 @@ def test_modules_can_be_switched_off(segmenter: Segmenter, tmp_path: Path) -> No
 
 
 @needs_weights
-def test_two_painted_slices_give_the_volume(trained: Segmenter) -> None:
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_two_painted_slices_give_the_volume(trained: Segmenter, quality: str) -> None:
     image, labels = two_balls()
-    found = trained.segment(image, Example.from_labelmap(image, labels, [6, 10])).labelmap.array
+    found = trained.segment(image, Example.from_labelmap(image, labels, [6, 10]), quality=quality).labelmap.array
     assert dice(found, labels.array, 3) > 0.85
     assert dice(found, labels.array, 200) > 0.8
 
@@ -421,7 +423,7 @@ def test_gaps_between_painted_slices_are_filled_by_looks_each_of_which_guides_th
 
     monkeypatch.setattr(pipeline.Pipeline, "_tuned", noted)
     parts: list[float] = []
-    segmenter.segment(image, Example.from_labelmap(image, labelmap, slices), overall=parts.append)
+    segmenter.segment(image, Example.from_labelmap(image, labelmap, slices), overall=parts.append, quality="best")
     assert looks == expected
     assert tuned == [0, 1][: len(expected)]  # before the first look, and with what it saw
     assert parts[-1] == pytest.approx(1)
@@ -434,10 +436,10 @@ def test_one_painted_slice_gets_further_looks_only_if_the_first_was_sure_of_anot
     examples = Example.from_labelmap(image, labelmap, slices=[8])
     looks = noted_looks(monkeypatch)
     monkeypatch.setattr(pipeline, "sure_slices", lambda *_: Painted())
-    segmenter.segment(image, examples)
+    segmenter.segment(image, examples, quality="best")
     assert looks == [[8]]
     mask = np.stack([labelmap.array[8] > 0]).astype(np.int32)
     sure = (Painted([z], mask, certain=mask > 0) for z in (10, 11))
     monkeypatch.setattr(pipeline, "sure_slices", lambda *_: next(sure))
-    segmenter.segment(image, examples)
+    segmenter.segment(image, examples, quality="best")
     assert looks == [[8], [8], [8, 10], [8, 11]]

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from FewShotSegLib.errors import FewShotSegError
-from FewShotSegLib.quality import BEST
+from FewShotSegLib.quality import DEFAULT
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.request import RunSettings
@@ -76,7 +76,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         *,
         examples: Sequence[Any] | None = None,
         refineStrength: float = 1.0,
-        quality: str = BEST,
+        quality: str = DEFAULT,
         segmentNames: Sequence[str] | None = None,
         sliceRange: tuple[int, int] | None = None,
         roi: Any = None,
@@ -117,7 +117,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param examples: Examples of several volumes, instead of or besides the parameters above: each an ExampleSlice
             or (volume, segmentation, axis, indices), where axis and indices may be None.
         :param refineStrength: How far boundaries follow the intensities, from 0 to 1.
-        :param quality: "best", or "fast": less accurate, in a fraction of the time; see `FewShotSegLib.quality`.
+        :param quality: "fast", or "best": more accurate, in several times the time; see `FewShotSegLib.quality`.
         :param segmentNames: Which of the examples' segments to look for; None for all.
         :param sliceRange: First and last slice to segment, both included, along the axis of the examples; None for all.
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.

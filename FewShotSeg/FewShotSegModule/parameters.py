@@ -6,7 +6,7 @@ from typing import Annotated
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
-from FewShotSegLib.quality import BEST, QUALITIES
+from FewShotSegLib.quality import DEFAULT, QUALITIES
 
 
 @parameterNodeWrapper
@@ -38,6 +38,6 @@ class FewShotSegParameterNode:
     device: Annotated[str, Choice(["auto", "cpu", "cuda"])] = "auto"
     refine: bool = True
     refineStrength: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
-    quality: Annotated[str, Choice(list(QUALITIES))] = BEST
+    quality: Annotated[str, Choice(list(QUALITIES))] = DEFAULT
     leftOutSegments: list[str]
     sliceRange: list[int]

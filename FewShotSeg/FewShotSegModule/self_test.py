@@ -158,7 +158,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         ui.deviceSelector.currentIndex = 1
         assert logic.getParameterNode().device == "cpu"
         ui.qualitySelector.currentIndex = 1
-        assert logic.getParameterNode().quality == "fast"
+        assert logic.getParameterNode().quality == "best"
         ui.qualitySelector.currentIndex = 0
         ui.segmentList.item(0).setCheckState(qt.Qt.Unchecked)
         assert list(logic.getParameterNode().leftOutSegments) == ["large"]

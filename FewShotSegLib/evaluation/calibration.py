@@ -23,6 +23,7 @@ from scipy.optimize import minimize_scalar
 from FewShotSegLib.evaluation.measures import calibration_error, region_around
 from FewShotSegLib.example import Example
 from FewShotSegLib.inference.layers import CONFIDENCE_TEMPERATURE
+from FewShotSegLib.quality import BEST
 from FewShotSegLib.segmenter import Segmenter
 from FewShotSegLib.training.sources import TrainingVolume, load_volumes
 from FewShotSegLib.training.stack_episodes import StackEpisode, choose_volume, draw_stack
@@ -48,7 +49,8 @@ def confidence_and_outcome(
     query = Volume(episode.image, spacing=episode.spacing[::-1])
     names = {int(v): str(v) for v in np.unique(episode.labels[episode.painted]) if v}
     labelmap = query.with_array(episode.labels, names=names)
-    result = segmenter.segment(query, Example.from_labelmap(query, labelmap, slices=episode.painted, axis=0))
+    examples = Example.from_labelmap(query, labelmap, slices=episode.painted, axis=0)
+    result = segmenter.segment(query, examples, quality=BEST)
     region = region_around(result.labelmap.array, episode.labels, query.spacing)
     region[episode.painted] = False
     voxels = np.flatnonzero(region)

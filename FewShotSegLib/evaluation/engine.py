@@ -12,13 +12,14 @@ import numpy as np
 from FewShotSegLib.evaluation.methods import Answer, Scope
 from FewShotSegLib.example import Example
 from FewShotSegLib.network.config import NetworkConfig
-from FewShotSegLib.quality import FAST
+from FewShotSegLib.quality import BEST, FAST
 from FewShotSegLib.volume import Volume
 
 if TYPE_CHECKING:
     from FewShotSegLib.segmenter import Segmenter
 
 MODEL = "model"
+"""The engine in its quality "best"."""
 FAST_MODEL = f"{MODEL}-{FAST}"
 """The engine in its quality "fast"."""
 _WITHOUT = f"{MODEL}-without-"
@@ -68,11 +69,9 @@ class Engine:
     ) -> None:
         self.name = name
         self._weights, self._device = weights, device
-        self._options = dict(options or {})
+        self._options = {"quality": FAST if name == FAST_MODEL else BEST, **(options or {})}
         self._switches: dict[str, bool] = {}
-        if name == FAST_MODEL:
-            self._options["quality"] = FAST
-        elif name != MODEL:
+        if name not in (MODEL, FAST_MODEL):
             switch = VARIANTS[name]
             (self._switches if switch in NETWORK_SWITCHES else self._options)[switch] = False
         self._segmenter: Segmenter | None = None

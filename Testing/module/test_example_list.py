@@ -194,7 +194,7 @@ def test_list_and_settings_survive_saving_to_an_mrb_and_opening_it_beside_other_
     volume = add_volume(slicer, "CT")
     painted = add_segmentation(slicer, volume, {"liver": LIVER, "spleen": SPLEEN})
     parameters.queryVolume, parameters.paintSegmentation = volume, painted
-    parameters.refineStrength, parameters.device, parameters.quality = 0.25, "cpu", "fast"
+    parameters.refineStrength, parameters.device, parameters.quality = 0.25, "cpu", "best"
     parameters.leftOutSegments, parameters.sliceRange = ["spleen"], [2, 5]
     examples = ExampleList(parameters.parameterNode)
     examples.add(volume, painted, 0, 3)
@@ -212,7 +212,7 @@ def test_list_and_settings_survive_saving_to_an_mrb_and_opening_it_beside_other_
     reopened = slicer.util.getNode("CT")
     assert reopened is not occupant
     assert parameters.queryVolume is reopened
-    assert (parameters.refineStrength, parameters.device, parameters.quality) == (0.25, "cpu", "fast")
+    assert (parameters.refineStrength, parameters.device, parameters.quality) == (0.25, "cpu", "best")
     assert (list(parameters.leftOutSegments), list(parameters.sliceRange)) == (["spleen"], [2, 5])
     examples = ExampleList(parameters.parameterNode)
     assert [(r.volume, r.axis, r.index, r.enabled) for r in examples.rows()] == [

@@ -262,13 +262,13 @@ def test_a_segmentation_made_with_the_selector_gets_the_volumes_grid(panel: Any)
 def test_settings_are_kept_in_the_scene(panel: Any) -> None:
     ui, parameters = panel.ui, panel.parameters
     ui.deviceSelector.currentIndex = 1
-    assert parameters.quality == "best"
+    assert parameters.quality == "fast"
     ui.qualitySelector.currentIndex = 1
     ui.refineCheckBox.checked = False
     ui.refineStrengthSlider.value = 0.3
     assert parameters.device == "cpu"
-    assert parameters.quality == "fast"
-    assert panel.widget._settings.runSettings().quality == "fast"
+    assert parameters.quality == "best"
+    assert panel.widget._settings.runSettings().quality == "best"
     assert parameters.refine is False
     assert parameters.refineStrength == pytest.approx(0.3)
     assert not ui.refineStrengthSlider.enabled

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from FewShotSegLib.quality import BEST
+from FewShotSegLib.quality import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class RunSettings:
     device: str = "auto"
     refine: bool = True
     refineStrength: float = 1.0
-    quality: str = BEST
+    quality: str = DEFAULT
     segmentNames: Sequence[str] | None = None
     sliceRange: tuple[int, int] | None = None
     roi: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from FewShotSegLib.example import Example
-from FewShotSegLib.quality import BEST
+from FewShotSegLib.quality import DEFAULT
 from FewShotSegLib.volume import Volume
 from FewShotSegModule.runs.structure import Structure
 
@@ -33,4 +33,4 @@ class RunInput:
     structures: list[Structure]
     device: str = "auto"
     refine: bool | float = True
-    quality: str = BEST
+    quality: str = DEFAULT

@@ -19,9 +19,8 @@ def mask_of(panel: Any, segmentation: Any, name: str) -> np.ndarray:
 
 @pytest.fixture
 def ready_panel(painted_panel: Any) -> Any:
-    """A panel with examples, which computes on the CPU, fast."""
+    """A panel with examples, which computes on the CPU, in the quality "fast" as without asking."""
     painted_panel.ui.deviceSelector.currentIndex = 1
-    painted_panel.ui.qualitySelector.currentIndex = 1
     painted_panel.ui.addAllButton.click()
     assert painted_panel.ui.runButton.enabled, painted_panel.ui.runButton.toolTip
     return painted_panel
