@@ -83,6 +83,7 @@ def start(logic: Any, case: Case, stages: list[str], **more: Any) -> Any:
         device="cpu",
         wait=False,
         onProgress=lambda stage, done, total, left: stages.append(stage),
+        quality="best",
         **more,
     )
 
