@@ -146,7 +146,7 @@ def test_a_refinement_stronger_than_full_or_weaker_than_none_is_refused(
 
 
 def test_an_unknown_quality_is_refused(segmenter: Segmenter, image: Volume, labels: Volume) -> None:
-    with pytest.raises(SettingError, match="'superb', expected best or fast"):
+    with pytest.raises(SettingError, match="'superb', expected fast or best"):
         segmenter.segment(image, Example.from_labelmap(image, labels), never, quality="superb")
 
 

@@ -169,7 +169,7 @@ def test_model_is_called_through_the_public_interface_with_the_options(a_benchma
     ]
     assert benchmark(a_benchmark, "--weights", weights, *options) == 0
     # Segmented twice: once for the result, once to count the multiply-accumulates.
-    assert seen == [{"device": "cpu", "weights": weights}, *[{"refine": False, "steps": 3}] * 2]
+    assert seen == [{"device": "cpu", "weights": weights}, *[{"quality": "best", "refine": False, "steps": 3}] * 2]
     (record,) = records(a_benchmark)
     assert record["gigamacs"] == 0, "no torch in the stand-in"
     assert record["options"] == {"refine": False, "steps": 3}
