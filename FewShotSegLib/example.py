@@ -1,16 +1,17 @@
-"""Examples: completely painted slices, from which the engine learns what to segment."""
+"""Examples: painted slices, from which the engine learns what to segment."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from FewShotSegLib.colors import Color
 from FewShotSegLib.errors import ExampleError, GeometryError, VolumeError
-from FewShotSegLib.labels import label_problem, label_values
+from FewShotSegLib.labels import LABEL_LIMIT, label_problem, label_values
 from FewShotSegLib.volume import AXIS_NAMES, Volume, clean_names
 
 
@@ -18,8 +19,7 @@ from FewShotSegLib.volume import AXIS_NAMES, Volume, clean_names
 class Example:
     """One slice of a volume with what is painted on it; treat as immutable.
 
-    The slice is painted completely: where the mask is 0 there is none of the structures, so a slice without a structure
-    is an example of what the structure is not.
+    What is painted is known. What is not painted is background only where that is known, per structure: see `complete`.
 
     Example:
         >>> Example(image=ct, axis=0, index=12, mask=liver_on_slice_12, names={1: "liver"})
@@ -33,9 +33,15 @@ class Example:
             `image.array.take(index, axis)`. Bools and floats with whole values are accepted; kept as an int32 copy.
         names: Names by label value.
         colors: Colours by label value, red, green, blue in 0..1.
+        complete: Label values of the structures that are painted completely on the slice, or known not to be on it;
+            of the others the unpainted pixels may be theirs. "all": every structure. An empty set: strokes, nothing
+            but the painted pixels is known. None: the engine finds out; a structure that is not painted on a slice is
+            looked for there from the other slices, and taken as absent where it is not found.
+        background: Label value whose pixels are no structure's ("not this"); it is in no result.
 
     Raises:
-        ExampleError: Axis or index are outside the volume, the mask has another shape or holds no labels.
+        ExampleError: Axis or index are outside the volume, the mask has another shape or holds no labels, `complete`
+            holds no label values, or `background` is none.
         VolumeError: The slice of the image holds NaN or infinite values.
     """
 
@@ -45,6 +51,8 @@ class Example:
     mask: np.ndarray
     names: dict[int, str] = field(default_factory=dict)
     colors: dict[int, Color] = field(default_factory=dict)
+    complete: Literal["all"] | Collection[int] | None = None
+    background: int | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the only place where a frozen example's fields are set
@@ -54,6 +62,8 @@ class Example:
         put(self, "index", index)
         put(self, "names", _require_names(self.names))
         put(self, "mask", self._require_mask(self.mask))
+        put(self, "background", _require_background(self.background))
+        put(self, "complete", _require_complete(self.complete))
         if self.image.array.dtype.kind == "f" and not np.isfinite(self.image_slice).all():
             raise VolumeError(
                 f"Slice {index} along {AXIS_NAMES[axis]} of {_name(self.image)} has NaN or infinite voxels, "
@@ -68,6 +78,8 @@ class Example:
         slices: Iterable[int] | None = None,
         axis: int = 0,
         names: Mapping[int, str] | None = None,
+        complete: Literal["all"] | Collection[int] | None = None,
+        background: int | None = None,
     ) -> list[Example]:
         """Takes slices of a labelmap as examples.
 
@@ -79,6 +91,8 @@ class Example:
                 although nothing is painted on it is a negative example.
             axis: Array axis across the slices: 0 (k), 1 (j) or 2 (i).
             names: Names by label value; where given they replace those of the labelmap.
+            complete: Which structures are painted completely on the slices; see the class.
+            background: Label value of strokes of background.
 
         Returns:
             One example per slice, in the order given, without repetitions.
@@ -111,7 +125,15 @@ class Example:
                     f"least one; painted are {_brief(painted)}."
                 )
         all_names = volume.names | _require_names(names or {})
-        return [cls(image, axis, index, volume.array.take(index, axis), all_names, volume.colors) for index in chosen]
+        return [
+            cls(image, axis, index, volume.array.take(index, axis), all_names, volume.colors, complete, background)
+            for index in chosen
+        ]
+
+    @property
+    def values(self) -> list[int]:
+        """Label values of the structures that are painted on the slice, ascending."""
+        return [value for value in label_values(self.mask) if value != self.background]
 
     @property
     def image_slice(self) -> np.ndarray:
@@ -155,7 +177,7 @@ def check_examples(examples: Sequence[Example]) -> list[int]:
             raise ExampleError(
                 f"An example is a {type(example).__name__}, expected Example; see Example.from_labelmap."
             )
-        values.update(label_values(example.mask))
+        values.update(example.values)
         for value, name in example.names.items():
             if names.setdefault(value, name) != name:
                 raise ExampleError(
@@ -212,6 +234,29 @@ def _require_names(names: Mapping[int, str]) -> dict[int, str]:
         return clean_names(names)
     except VolumeError as error:
         raise ExampleError(str(error)) from None
+
+
+def _require_background(value: int | None) -> int | None:
+    if value is None:
+        return None
+    whole = _whole(value, "background label")
+    if not 1 <= whole <= LABEL_LIMIT:
+        raise ExampleError(
+            f"The background label is {whole}, expected 1 to {LABEL_LIMIT}, the value that strokes of background have "
+            "in the mask; leave it out if there are none."
+        )
+    return whole
+
+
+def _require_complete(complete: object) -> Literal["all"] | frozenset[int] | None:
+    if complete is None or complete == "all":
+        return complete
+    if isinstance(complete, str) or not isinstance(complete, Iterable):
+        raise ExampleError(
+            f"The completely painted structures are {complete!r}, expected 'all', a set of label values such as "
+            "{1, 2}, or None to have it found out."
+        )
+    return frozenset(_whole(value, "label value of a complete structure") for value in complete)
 
 
 def _whole(number: int, what: str) -> int:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from .geodesic import Tick, denoised_slices, geodesic_channels, geodesic_distances, sweep_steps
 from .motion import Motion
 from .position import position_channels, position_map
-from .shape import ShapeInterpolation, beyond_reach, usual_reach
+from .shape import CrossingSlice, Knowledge, ShapeInterpolation, beyond_reach, usual_reach
 
 EVIDENCE_CHANNELS = 9
 SHAPE = slice(0, 4)
@@ -43,31 +43,35 @@ def evidence_of_painted_slices(
     positions: list[int],
     segments: int,
     step: float,
-    reach: float | None = None,
+    known: Knowledge,
     certain: Tensor | None = None,
     tick: Tick = lambda _: None,
     motion: Motion | None = None,
+    crossing: Sequence[CrossingSlice] = (),
 ) -> Callable[[Sequence[int]], Tensor]:
     """Evidence for the slices of a stack, from its painted slices.
 
     Args:
         image: (Z, h, w) stack, intensities in [0, 1].
-        painted: (P, h, w) integer labels 0..segments of the painted slices.
+        painted: (P, h, w) integer labels 0..segments of the painted slices, -1 where nothing is known.
         positions: P increasing slice numbers in the stack.
         segments: L.
         step: distance between neighbouring slices in units of the in-plane pixel.
-        reach: by how many slices segments are expected to go on beyond the outermost painted ones; None if unknown.
+        known: of each segment along the stack.
         certain: (P, h, w) bool, pixels that geodesic distances start from; None for all.
         tick: called with 1 for each of `sweep_steps`; may raise to cancel.
         motion: of the stack, None to measure it.
+        crossing: painted slices across the stack.
 
     Returns:
         function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
     """
     motion = motion or Motion.of(image, tick)
-    interpolation = ShapeInterpolation(painted, positions, segments, step, motion, reach)
+    interpolation = ShapeInterpolation(painted, positions, segments, step, motion, known, crossing)
     sources = painted if certain is None else torch.where(certain, painted, -1)
-    distances = geodesic_distances(denoised_slices(image), sources, positions, segments + 1, step, motion, tick=tick)
+    distances = geodesic_distances(
+        denoised_slices(image), sources, positions, segments + 1, step, motion, tick=tick, crossing=crossing
+    )
 
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)
@@ -116,6 +120,8 @@ __all__ = [
     "GEODESIC",
     "POSITION",
     "SHAPE",
+    "CrossingSlice",
+    "Knowledge",
     "Motion",
     "beyond_reach",
     "evidence_of_carried_shapes",

@@ -10,13 +10,14 @@ and do not leak sideways for free.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
 from .motion import Motion, moved
+from .shape import CrossingSlice
 
 Tick = Callable[[int], None]
 
@@ -36,6 +37,7 @@ def geodesic_distances(
     motion: Motion | None = None,
     rounds: int = _ROUNDS,
     tick: Tick = lambda _: None,
+    crossing: Sequence[CrossingSlice] = (),
 ) -> Tensor:
     """Distance of every voxel to each class of the painted slices.
 
@@ -48,6 +50,7 @@ def geodesic_distances(
         motion: from slice to slice; None for none.
         rounds: of six sweeps each.
         tick: called with 1 for each of `sweep_steps`; may raise to cancel.
+        crossing: painted slices across the stack; they are sources too.
 
     Returns:
         (K, Z, h, w) float32; 0 on the class's painted pixels, 100 where it can't be reached.
@@ -56,6 +59,11 @@ def geodesic_distances(
     for row, position in enumerate(positions):
         for label in range(classes):
             distance[label, position][painted[row] == label] = 0
+    for item in crossing:
+        for place in item.places:
+            plane = distance.select(1 + item.dim, place)
+            for label in range(classes):
+                plane[label][item.labels == label] = 0
     through = _STEP_PRICE * min(step, _MAX_STEP)
     for _ in range(rounds):
         _sweep_through(distance, image, through, motion, tick)

@@ -63,6 +63,11 @@ class Motion:
         last = len(self._up) if stop is None else stop - 1
         return Motion(self._up[first:last], self._down[first:last])
 
+    def reduced(self, factor: int) -> Motion:
+        """The motion on pixels that are so many times larger."""
+        up, down = (F.avg_pool2d(flow.float(), factor).div_(factor).half() for flow in (self._up, self._down))
+        return Motion(up, down)
+
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
@@ -72,7 +77,7 @@ class Motion:
         """(2, h, w) float32, where each pixel of slice `here` lies in its neighbour `there`."""
         return (self._up[here] if there > here else self._down[there]).float()
 
-    def back_to(self, sources: Container[int], step: int) -> Tensor:
+    def back_to(self, sources: Container[float], step: int) -> Tensor:
         """Where each pixel lies in the nearest of some slices on one side, followed from slice to slice.
 
         Args:

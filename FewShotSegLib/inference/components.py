@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from .course import Tick, no_tick
+from ..plan import Tick, no_tick
 
 # A piece smaller than this part of the largest one is an island.
 _ISLAND = 0.1

@@ -1,279 +1,173 @@
-"""From a request to layers of logits: a pass over the region of interest, then a closer look at small structures."""
+"""From a query to layers of logits: within a volume guided by its painted slices, across volumes by other ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..evidence import evidence_of_carried_shapes, evidence_of_other_volumes, position_map
+from ..evidence import evidence_of_carried_shapes, position_map
 from ..network.model import FewShotNetwork
-from ..preprocessing.frame import (
-    GRAIN,
-    Bounds,
-    Frame,
-    body_bounds,
-    body_size,
-    bounds_of,
-    frame_around,
-    is_whole,
-    union,
-    widen,
-)
-from ..preprocessing.intensity import window_of
+from ..plan import Leg, Plan
+from ..preprocessing.frame import Bounds, Frame, body_size, bounds_of, frame_around, is_whole, union, widen
+from ..preprocessing.views import SliceView
+from ..registration.carried_shapes import carried_positions, counted
+from ..registration.painted_stack import PaintedStack
+from ..registration.patient_registration import PatientRegistration
 from ..stages import Stage
-from .beyond import doubt
-from .carried import carried_positions, stacks_of
-from .course import Course
-from .feature_store import FeatureStore
-from .frame_pass import FramePass, Painted
-from .layers import Layer, merge, smooth_through_slices
-from .outlook import Looks, Outlook
-from .patient_registration import PatientRegistration
-from .request import Request
-from .self_painted import certain_pixels, halved_gaps, sure_slices, sureness, with_slices, with_sure_slices
-from .support import support_slices
-from .tuning import STEPS, tuned
+from .adaptation import STEPS, adapted
+from .beyond import lost_beyond
+from .completeness import Completeness, Painting
+from .encodings import Encodings
+from .finish import Layer, merge
+from .labelled_slices import LabelledSlices
+from .predictor import Evidence, Predictor
+from .pseudo_labels import certain_pixels, halved_gaps, sure_slices, with_slices, with_sure_slices
+from .query import Query, Support
+from .support import support_images
 
 SIDE = 256
 _MARGIN = 0.3  # of a structure's extent, on each side
 _LEAST_MARGIN_MM = 10.0
-# A structure is looked at again, larger, when it fills less than this part of the region's side.
-_SMALL = 0.45
-_CLOSE_SIDE = 128
 # Below this logit everywhere in a slice, a structure is taken to be absent there.
 _ABSENT = -4.0
 # How far, as part of the body's size, a structure may lie from where the examples had it.
 _DOUBT = 0.08
-# A closer look at all that was found is worth it if its pixels are smaller than this part of the first look's.
+# A closer pass over all that was found is worth it if its pixels are smaller than this part of the first one's.
 _WORTH = 0.75
-# Segments that the first look finds with less confidence than this, on average, are looked for once more.
-_UNSURE = 0.86
-# What the guided look weighs against the others: it holds a structure together, but believes their errors.
+# What a pass that is guided by pseudo-labels weighs against the others: it holds a structure together, but believes
+# their errors.
 _GUIDED_SHARE = 0.5
-# Looks that follow the first where all that is painted lies together: what one finds is what the next grows from.
-_LOOKS_FROM_ONE_PLACE = 2
+# Passes that follow the first where all that is painted lies together: what one finds is what the next grows from.
+_PASSES_FROM_ONE_PLACE = 2
 # Those that follow where painted slices are spread, each guided by slices in the middle of the gaps that were left.
-_LOOKS_BETWEEN = 2
+_PASSES_BETWEEN = 2
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What the passes over a query found.
+
+    Attributes:
+        layers: logits, to be merged in their order.
+        frame: through which most of it was seen.
+        painting: what is known of the query's painted slices; None where it has none.
+    """
+
+    layers: list[Layer]
+    frame: Frame
+    painting: Painting | None
 
 
 class Pipeline:
-    """Segments one request.
+    """Segments one query.
 
     Args:
         network: in evaluation mode.
         device: where it is.
-        course: is told what lies ahead, and of every step.
-        zoom: whether small structures are looked at again in a frame of their own.
-        again: whether slices of a look guide further ones: its surest ones where none or only neighbouring ones are
-            painted, else those half-way between painted ones, then also those a quarter of the way; and whether
-            segments of other volumes that a look is unsure of are looked for again, darker and brighter.
-        tune: whether the segment head is tuned to the painted slices, of the query or else of other volumes.
-        store: keeps the features of the query's slices.
-        smooth: whether logits are smoothed through the slices.
-        carry: whether other volumes' structures are brought by a registration, not relative to the bodies only.
+        plan: is told what lies ahead, and of every step.
+        encodings: keep the features of the query's slices.
+        thorough: whether the head is adapted to the query's painted slices, and pseudo-labels guide further passes.
     """
+
+    def __init__(
+        self, network: FewShotNetwork, device: torch.device, plan: Plan, encodings: Encodings, thorough: bool
+    ) -> None:
+        self._network, self._device, self._plan = network, device, plan
+        self._encodings, self._thorough = encodings, thorough
+
+    def run(self, query: Query) -> Passes:
+        """Layers of logits, and what was found out about the painted slices."""
+        self._encodings.begin(query.view.array)
+        volume = _Within if query.is_painted else _Across
+        return volume(self._network, self._device, self._plan, self._encodings, self._thorough, query).run()
+
+
+class _Volume:
+    """What both kinds of passes share: one query, the network adapted to it, one pass through a frame."""
 
     def __init__(
         self,
         network: FewShotNetwork,
         device: torch.device,
-        course: Course,
-        zoom: bool = True,
-        again: bool = True,
-        tune: bool = True,
-        store: FeatureStore | None = None,
-        smooth: bool = True,
-        carry: bool = True,
+        plan: Plan,
+        encodings: Encodings,
+        thorough: bool,
+        query: Query,
     ) -> None:
-        self.network, self.device, self.course = network, device, course
-        self.zoom, self.again, self.tune = zoom, again, tune
-        self.store = store or FeatureStore()
-        self.smooth, self.carry = smooth, carry
+        self._network, self._device, self._plan = network, device, plan
+        self._encodings, self._thorough, self._query = encodings, thorough, query
+        self._adapted = network
 
-    def run(self, request: Request) -> list[Layer]:
-        """Layers of logits, to be merged in their order."""
-        self.store.begin(request.view.array)
-        self._outlook = Outlook(request, self.device)
-        self._tuned_network = self.network
-        self._someone_painted = bool(request.painted.positions)
-        self._carried = cache(lambda: self._registered(request) if self.carry else None)
-        if request.painted.positions:
-            return self._within(request)
-        return self._across(request)
+    def _predictor(self, frame: Frame, network: FewShotNetwork | None = None) -> Predictor:
+        return Predictor(network or self._adapted, self._query.view, frame, self._device, self._encodings)
 
-    # --- painted slices in the query itself ---------------------------------------------------------------------
+    def _nothing(self) -> LabelledSlices:
+        return LabelledSlices.none(len(self._query.values))
 
-    def _within(self, request: Request) -> list[Layer]:
-        rounds = self._rounds(request) if self.again else []
-        together = request.painted.reach is None
-        tune = self.tune and len(request.painted.positions) > 1
-        looks = self._looks(request)
-        self.course.expect(self._outlook.within(looks, [len(r) for r in rounds], tune and not together))
-        if tune:
-            self._tuned_network = self._tuned(request, looks.frame)
-        layers = self._guided(request)
-        painted = set().union(*request.painted.segments)
-        for number, further in enumerate(rounds):
-            labels, confidence = self._seen(request, layers, further)
-            if together:
-                sure = sure_slices(labels, confidence, len(request.values), painted)
-                more = with_sure_slices(request.painted, sure)
-                if more is request.painted:  # a further look would only repeat this one
-                    self.course.expect(self._outlook.end())
-                    break
-            else:
-                more = with_slices(request.painted, further, labels, certain_pixels(labels, confidence, painted))
-            guided = replace(request, painted=more)
-            if tune and not together and number == 0:  # once more for the next round brings no more
-                self._tuned_network = self._tuned(request, self._looks(guided).frame, more)
-            layers += self._half_believed(self._guided(guided, search=False))
-        return layers
+    def _adapt(self, frame: Frame, labelled: LabelledSlices, guides: LabelledSlices | None = None) -> None:
+        tick = self._plan.begin(Stage.ADAPTING, STEPS)
+        predictor = self._predictor(frame, self._network)
+        shown = support_images(self._query, frame, predictor.window, self._query.segments)
+        size = body_size(self._query.view.body, self._query.view.pixel)
+        self._adapted = adapted(predictor, labelled, shown, size, tick, guides)
 
-    @staticmethod
-    def _rounds(request: Request) -> list[list[int]]:
-        """For each further look, the slices that the looks before it show it.
+    def _search(self, frame: Frame, targets: list[int], stage: Stage, only: list[int] | None = None) -> Layer:
+        """A pass that is guided by examples of other volumes alone."""
+        # The query's own slices, where there are any, teach nothing of what only other volumes show.
+        predictor = self._predictor(frame, self._network if self._query.is_painted else None)
+        shown = support_images(self._query, frame, predictor.window, targets)
+        evidence = self._expected(predictor, targets)
+        slices = predictor.count if only is None else len(only)
+        tick = self._plan.begin(stage, slices)
+        return Layer(frame, targets, predictor.logits(self._nothing(), shown, targets, evidence, only, tick=tick))
 
-        Where all that is painted lies together, all slices, to choose from; else the middles between painted ones,
-        then also the middles between all of these.
-        """
-        if request.painted.reach is None:
-            return _LOOKS_FROM_ONE_PLACE * [list(range(request.view.shape[0]))]
-        return halved_gaps(request.painted.positions, _LOOKS_BETWEEN)
+    def _guided(
+        self, predictor: Predictor, labelled: LabelledSlices, crossing: Sequence[Support], by_user: bool
+    ) -> Layer:
+        """A pass that is guided by labelled slices of the query."""
+        targets = sorted(labelled.all_segments | {s for c in crossing for s in c.segments})
+        shown = support_images(self._query, predictor.frame, predictor.window, targets)
+        tick = self._plan.begin(Stage.MEASURING, predictor.evidence_steps)
+        evidence = predictor.evidence(labelled, targets, crossing, tick=tick)
+        # What pseudo-labels alone say would confirm itself far from where a structure is to be expected.
+        if not by_user:
+            own, expected = evidence, self._expected(predictor, targets)
+            evidence = lambda slices: own(slices) + expected(slices)  # noqa: E731
+        tick = self._plan.begin(Stage.SEGMENTING, predictor.count)
+        logits = predictor.logits(labelled, shown, targets, evidence, tick=tick)
+        logits -= lost_beyond(labelled, targets, predictor.count, by_user)[:, :, None, None].half()
+        return Layer(predictor.frame, targets, logits)
 
-    def _tuned(self, request: Request, frame: Frame, seen: Painted | None = None) -> FewShotNetwork:
-        segments = len(request.values)
-        tick = self.course.begin(Stage.TUNING, STEPS)
-        work = self._pass(request, frame, self.network)
-        foreign = support_slices(request, frame, work.window, list(range(1, segments + 1)))
-        size = body_size(body_bounds(request.view.array), request.view.pixel)
-        return tuned(work, request.painted, foreign, segments, size, tick, seen)
+    def _expected(self, predictor: Predictor, targets: list[int]) -> Evidence:
+        """Evidence of where the examples of other volumes had each segment."""
+        frame, shape = predictor.frame, self._query.view.shape
+        height, width = frame.half
+        rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
+        columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
+        grid = torch.meshgrid(rows / shape[1], columns / shape[2], indexing="ij")
+        evidence = evidence_of_carried_shapes(self._carried[np.asarray(targets) - 1], *grid)
+        return evidence
 
-    def _looks(self, request: Request) -> Looks:
-        everything = range(1, len(request.values) + 1)
-        bounds = [self._painted_bounds(request, segment) for segment in everything]
-        frame = frame_around(union([b for b in bounds if b is not None]), request.view.pixel, SIDE)
-        present = [s for s, b in zip(everything, bounds, strict=True) if b is not None]
-        return Looks(frame, present, self._close_looks(request, frame, bounds) if self.zoom else [])
+    @cached_property
+    def _carried(self) -> np.ndarray:
+        """(L, Z, r, c) shapes of other volumes' segments, carried over by a registration."""
+        stacks = counted(_painted_stacks(self._query.foreign))
+        tick = self._plan.begin(Stage.REGISTERING, len(stacks))
+        register = PatientRegistration(self._network, self._device, self._query.view, lambda: tick(0))
+        return carried_positions(self._query.view, stacks, len(self._query.values), register, tick)
 
-    def _guided(self, request: Request, search: bool = True) -> list[Layer]:
-        """Layers guided by painted slices; with `search`, also of segments that only other volumes' examples have."""
-        looks = self._looks(request)
-        present = looks.present
-        elsewhere = [s for s in range(1, len(request.values) + 1) if s not in present]
-        layers = []
-        if elsewhere and search:
-            wide = frame_around(self._search_region(request), request.view.pixel, SIDE)
-            layers.append(self._layer(request, wide, elsewhere, Painted(), Stage.SEARCHING))
-        main = self._layer(request, looks.frame, present, request.painted, Stage.SEGMENTING)
-        layers.append(main)
-        for close, segment in looks.close:
-            only = slices_with(main.logits[present.index(segment)])
-            layers.append(self._layer(request, close, [segment], request.painted, Stage.LOOKING_CLOSER, only))
-        return layers
-
-    def _painted_bounds(self, request: Request, segment: int) -> Bounds | None:
-        """Rectangle of a segment in all painted slices, with its margin."""
-        found = bounds_of((request.painted.masks == segment).any(axis=0))
-        return None if found is None else self._with_margin(found, request)
-
-    @staticmethod
-    def _with_margin(found: Bounds, request: Request) -> Bounds:
-        pixel, shape = request.view.pixel, request.view.shape[1:]
-        extent = max((found[1] - found[0]) * pixel[0], (found[3] - found[2]) * pixel[1])
-        margin = max(extent * _MARGIN, _LEAST_MARGIN_MM)
-        return widen(found, (margin, margin), pixel, shape)
-
-    def _close_looks(self, request: Request, frame: Frame, bounds: list[Bounds | None]) -> list[tuple[Frame, int]]:
-        """Frames of small structures; together they show at most as many pixels as the region's frame."""
-        pixel = request.view.pixel
-        size = frame.pixel(pixel)
-        looks = []
-        for segment, b in enumerate(bounds, start=1):
-            if b is None:
-                continue
-            extent = max((b[1] - b[0]) * pixel[0], (b[3] - b[2]) * pixel[1]) / size
-            if extent < _SMALL * max(frame.height, frame.width):
-                looks.append((extent, segment, b))
-        if not looks:
-            return []
-        looks.sort()
-        side = int(np.sqrt(frame.area / len(looks))) // GRAIN * GRAIN
-        side = int(np.clip(side, 2 * GRAIN, _CLOSE_SIDE))
-        looks = looks[: max(frame.area // side**2, 1)]
-        return [(frame_around(b, pixel, side), segment) for _, segment, b in looks]
-
-    # --- examples from other volumes only -----------------------------------------------------------------------
-
-    def _across(self, request: Request) -> list[Layer]:
-        segments = len(request.values)
-        everything = list(range(1, segments + 1))
-        frame = frame_around(self._search_region(request), request.view.pixel, SIDE)
-        tune = self.tune and len(request.foreign) > 1
-        self.course.expect(self._outlook.across(frame, tune, self.zoom, self.again))
-        if tune:
-            self._tuned_network = self._tuned(request, frame)
-        first = self._layer(request, frame, everything, Painted(), Stage.SEARCHING)
-        layers = [first]
-        labels, confidence = self._seen(request, layers)
-        found = sureness(labels, confidence, everything)
-        unsure = {segment: value for segment, value in found.items() if value < _UNSURE}
-        if self.again and unsure:
-            request = self._searched_again(request, first, unsure)
-            labels, confidence = self._seen(request, layers)
-        if self.zoom:
-            close = self._close_frame(request, labels)
-            if close is not None and close.pixel(request.view.pixel) < _WORTH * frame.pixel(request.view.pixel):
-                only = sorted({z for segment in everything for z in slices_with(first.logits[segment - 1])})
-                layers.append(self._layer(request, close, everything, Painted(), Stage.LOOKING_CLOSER, only))
-                labels, confidence = self._seen(request, layers)
-        if self.again:
-            sure = sure_slices(labels, confidence, segments)
-            if sure.positions:
-                guided = replace(request, painted=sure)
-                self.course.expect(self._outlook.again(self._looks(guided)))
-                layers += self._half_believed(self._guided(guided, search=False))
-        return layers
-
-    def _searched_again(self, request: Request, first: Layer, unsure: dict[int, float]) -> Request:
-        """Looks once more for segments that a look is unsure of: perhaps they are darker or brighter in this volume.
-
-        Args:
-            request: what is asked for.
-            first: of all segments; what is surer the second time replaces its logits.
-            unsure: segments with their sureness.
-
-        Returns:
-            the request, which says of which segments that was so.
-        """
-        self.course.expect(self._outlook.search_again(first.frame, len(unsure), self.zoom))
-        varied = replace(request, varied=frozenset(unsure))
-        second = self._layer(varied, first.frame, list(unsure), Painted(), Stage.SEARCHING)
-        again = sureness(*self._seen(request, [first, second]), unsure)
-        surer = [segment for segment in unsure if again.get(segment, 0.0) > unsure[segment]]
-        for segment in surer:
-            first.logits[segment - 1] = second.logits[second.segments.index(segment)]
-        return replace(request, varied=frozenset(surer))
-
-    def _close_frame(self, request: Request, labels: np.ndarray) -> Frame | None:
-        """Frame around all that was found; None if nothing was."""
-        found = bounds_of(np.max(labels, axis=0) > 0)
-        if found is None:
-            return None
-        return frame_around(self._with_margin(found, request), request.view.pixel, SIDE)
-
-    def _search_region(self, request: Request) -> Bounds:
+    def _search_region(self) -> Bounds:
         """Where to look first: around where the examples had the structures, if bodies can be compared."""
-        shape = request.view.shape[1:]
-        body = body_bounds(request.view.array)
-        comparable = is_whole(body, shape) and all(is_whole(f.body, f.mask.shape) for f in request.foreign)
-        if not comparable:
+        view, foreign = self._query.view, self._query.foreign
+        body, shape = view.body, view.shape[1:]
+        if not is_whole(body, shape) or not all(is_whole(f.body, f.mask.shape) for f in foreign):
             return body
-        position = self._positions(request)
+        position = position_map([f.mask for f in foreign], [f.body for f in foreign], len(self._query.values))
         peak = position.max(axis=(1, 2), keepdims=True)
         found = bounds_of(np.max(position / np.maximum(peak, 1e-6), axis=0) > 0.05)
         if found is None:
@@ -285,107 +179,171 @@ class Pipeline:
             int(body[2] + found[2] * width),
             int(body[2] + found[3] * width) + 1,
         )
-        pixel = request.view.pixel
+        pixel = view.pixel
         margin = _DOUBT * (body[1] - body[0]) * pixel[0], _DOUBT * (body[3] - body[2]) * pixel[1]
         return widen(there, margin, pixel, shape)
 
-    # --- both ----------------------------------------------------------------------------------------------------
-
-    def _seen(
-        self, request: Request, layers: list[Layer], slices: list[int] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (segment indices) and confidence of the layers so far, on some or all slices, (Z, rows, columns)."""
-        segments = len(request.values)
-        count, *plane = request.view.shape
+    def _seen(self, layers: list[Layer], slices: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (segments 0..L) and confidence of the layers so far, on some or all slices, (Z, rows, columns)."""
+        segments = len(self._query.values)
+        count, *plane = self._query.view.shape
         shape = (count if slices is None else len(slices), *plane)
         # small types, because these are whole volumes
         labels = np.zeros(shape, np.uint8 if segments < 256 else np.uint16)
         confidence = np.zeros(shape, np.float16)
-        tick = self.course.begin(Stage.REVIEWING, len(labels))
+        tick = self._plan.begin(Stage.REVIEWING, len(labels))
         merge(layers, labels, confidence, range(1, segments + 1), slices=slices, tick=tick)
         return labels, confidence
 
-    @staticmethod
-    def _half_believed(guided: list[Layer]) -> list[Layer]:
-        return [replace(layer, share=_GUIDED_SHARE) for layer in guided]
 
-    def _layer(
-        self,
-        request: Request,
-        frame: Frame,
-        targets: list[int],
-        painted: Painted,
-        stage: Stage,
-        only: list[int] | None = None,
-    ) -> Layer:
-        """One pass through a frame, for some segments; `only` on some slices."""
-        count = len(request.view.array)
-        # The query's own slices, where there are any, teach nothing of what only other volumes show.
-        untaught = request.painted.positions and not painted.positions
-        work = self._pass(request, frame, self.network if untaught else self._tuned_network)
-        foreign = support_slices(request, frame, work.window, targets)
-        hints = self._hints(request, work, painted, targets)
-        slices = count if only is None else len(only)
-        looking = self._outlook.look(slices, frame, len(targets), work.passes(painted))
-        tick = self.course.begin(stage, slices, looking)
-        logits = work.run(painted, foreign, len(request.values), targets, tick, hints, only)
-        if painted.reach:
-            lost = doubt(painted.positions, count, painted.reach, self._someone_painted)
-            logits -= torch.from_numpy(lost)[:, None, None].half()
-        layer = Layer(frame, targets, logits)
-        if self.smooth:
-            smooth_through_slices(layer, work.step)
-        return layer
+class _Within(_Volume):
+    """Passes over a query of which slices are painted."""
 
-    def _pass(self, request: Request, frame: Frame, network: FewShotNetwork) -> FramePass:
-        view = request.view
-        window = window_of(frame.inside(view.array))
-        return FramePass(network, view.array, view.gap, view.pixel, frame, window, self.device, self.store)
+    def run(self) -> Passes:
+        query = self._query
+        frame = frame_of(query)
+        predictor = self._predictor(frame)
+        tick = self._plan.begin(Stage.MEASURING, 1)
+        shown = support_images(query, frame, predictor.window, query.segments)
+        painting = Completeness(predictor, query, shown, tick).painting()
+        tick(1)
+        labelled, crossing = painting.labelled, painting.crossing
+        together = bool(np.isnan(labelled.known.reach).all())
+        rounds = self._rounds(labelled, together) if self._thorough else []
+        adapt = self._thorough and len(labelled.positions) > 1
+        self._expect(len(rounds), adapt)
+        if adapt:
+            self._adapt(frame, labelled)
+        layers = self._of_other_volumes(labelled, crossing)
+        layers.append(self._guided(self._predictor(frame), labelled, crossing, True))
+        painted = labelled.all_segments
+        for number, further in enumerate(rounds):
+            labels, confidence = self._seen(layers, further)
+            if together:
+                guides = with_sure_slices(labelled, sure_slices(labels, confidence, len(query.values), painted))
+                if guides is labelled:  # a further pass would only repeat this one
+                    break
+            else:
+                certain = certain_pixels(labels, confidence, painted)
+                guides = with_slices(labelled, further, labels, certain)
+            if adapt and not together and number == 0:  # once more for the next round brings no more
+                self._adapt(frame, labelled, guides)
+            layer = self._guided(self._predictor(frame), guides, crossing, True)
+            layers.append(replace(layer, share=_GUIDED_SHARE))
+        return Passes(layers, frame, painting)
 
-    def _hints(
-        self, request: Request, work: FramePass, painted: Painted, targets: list[int]
-    ) -> Callable[[Sequence[int]], Tensor]:
-        """Evidence by slices: of painted slices of the query, where there are any, else of other volumes.
+    def _expect(self, rounds: int, adapt: bool) -> None:
+        """What lies ahead; a pass is the unit."""
+        guided = [Leg(Stage.MEASURING, 0.4), Leg(Stage.SEGMENTING, 1.0)]
+        adapting = [Leg(Stage.ADAPTING, 1.5)] if adapt else []
+        further = [Leg(Stage.REVIEWING, 0.1), *guided]
+        again = [Leg(Stage.REVIEWING, 0.1), *adapting, *guided] + (rounds - 1) * further if rounds else []
+        self._plan.expect([*adapting, *guided, *again, *ends()])
 
-        Of both where what counts as painted was found by looks at a query that nobody has painted: what they took for
-        a structure far from where it is to be expected would else confirm itself.
+    def _of_other_volumes(self, labelled: LabelledSlices, crossing: list[Support]) -> list[Layer]:
+        """A pass for the segments that only other volumes' examples show."""
+        here = labelled.all_segments | {s for c in crossing for s in c.segments}
+        shown = {s for f in self._query.foreign for s in f.segments}
+        elsewhere = sorted(shown - here)
+        if not elsewhere:
+            return []
+        wide = frame_around(self._search_region(), self._query.view.pixel, SIDE)
+        return [self._search(wide, elsewhere, Stage.SEARCHING)]
+
+    def _rounds(self, labelled: LabelledSlices, together: bool) -> list[list[int]]:
+        """For each further pass, the slices whose pseudo-labels guide it.
+
+        Where all that is painted lies together, all slices, to choose from; else the middles between painted ones,
+        then also the middles between all of these.
         """
-        which = torch.tensor(targets) - 1
-        if not painted.positions:
-            position = self._position(request, work.frame)
-            return lambda slices: position(slices)[:, which]
-        measuring = self._outlook.measuring(work.frame, len(targets))
-        tick = self.course.begin(Stage.MEASURING, work.evidence_steps, measuring)
-        own = work.evidence(painted, targets, tick)
-        if self._someone_painted or self._carried() is None:
-            return own
-        expected = self._position(request, work.frame)
-        return lambda slices: own(slices) + expected(slices)[:, which]
+        if together:
+            everything = list(range(self._query.view.shape[0]))
+            return _PASSES_FROM_ONE_PLACE * [everything] if labelled.positions else []
+        return halved_gaps(labelled.positions, _PASSES_BETWEEN)
 
-    def _registered(self, request: Request) -> np.ndarray:
-        tick = self.course.begin(Stage.REGISTERING, len(stacks_of(request.foreign)))
-        register = PatientRegistration(self.network, self.device, request.view, lambda: tick(0))
-        return carried_positions(request.view, request.foreign, len(request.values), register, tick)
 
-    def _position(self, request: Request, frame: Frame) -> Callable[[Sequence[int]], Tensor]:
-        """Evidence of where the examples had each segment, by slices."""
-        height, width = frame.half
-        rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
-        columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
-        carried = self._carried()
-        if carried is not None:
-            _, whole_rows, whole_columns = request.view.shape
-            grid = torch.meshgrid(rows / whole_rows, columns / whole_columns, indexing="ij")
-            return evidence_of_carried_shapes(carried, *grid)
-        top, bottom, left, right = body_bounds(request.view.array)
-        grid = torch.meshgrid((rows - top) / (bottom - top), (columns - left) / (right - left), indexing="ij")
-        evidence = evidence_of_other_volumes(self._positions(request), *grid)
-        return lambda slices: evidence[None].expand(len(slices), *evidence.shape)
+class _Across(_Volume):
+    """Passes over a query of which no slice is painted."""
 
-    @staticmethod
-    def _positions(request: Request) -> np.ndarray:
-        masks, bodies = [f.mask for f in request.foreign], [f.body for f in request.foreign]
-        return position_map(masks, bodies, len(request.values))
+    def run(self) -> Passes:
+        query = self._query
+        frame = frame_around(self._search_region(), query.view.pixel, SIDE)
+        adapt = len(query.foreign) > 1
+        again = [Leg(Stage.REVIEWING, 0.1), Leg(Stage.MEASURING, 0.4), Leg(Stage.SEGMENTING, 1.0)]
+        closer = [Leg(Stage.REVIEWING, 0.1), Leg(Stage.LOOKING_CLOSER, 0.7)]
+        first = [*([Leg(Stage.ADAPTING, 1.5)] if adapt else []), Leg(Stage.REGISTERING, 1.5), Leg(Stage.SEARCHING, 1.0)]
+        self._plan.expect([*first, *closer, *(again if self._thorough else []), Leg(Stage.FOLLOWING, 0.4), *ends()])
+        if adapt:
+            self._adapt(frame, self._nothing())
+        layers = [self._search(frame, query.segments, Stage.SEARCHING)]
+        labels, confidence = self._seen(layers)
+        found = bounds_of(np.max(labels, axis=0) > 0)
+        if found is not None:
+            close = frame_around(with_margin(found, query.view), query.view.pixel, SIDE)
+            if close.pixel(query.view.pixel) < _WORTH * frame.pixel(query.view.pixel):
+                only = sorted({z for logits in layers[0].logits for z in slices_with(logits)})
+                layers.append(self._search(close, query.segments, Stage.LOOKING_CLOSER, only))
+                labels, confidence = self._seen(layers)
+        if self._thorough:
+            sure = sure_slices(labels, confidence, len(query.values))
+            if sure.positions:
+                around = [bounds_of((sure.labels == s).any(axis=0)) for s in query.segments]
+                bounds = union([with_margin(b, query.view) for b in around if b is not None])
+                predictor = self._predictor(frame_around(bounds, query.view.pixel, SIDE))
+                layers.append(replace(self._guided(predictor, sure, [], False), share=_GUIDED_SHARE))
+        return Passes(layers, frame, None)
+
+
+def frame_of(query: Query) -> Frame:
+    """Frame around everything that is painted on the query's own slices."""
+    bounds = [b for segment in query.segments for b in [_painted_bounds(query, segment)] if b is not None]
+    return frame_around(union(bounds), query.view.pixel, SIDE)
+
+
+def _painted_bounds(query: Query, segment: int) -> Bounds | None:
+    """Rectangle of a segment on all painted slices, with its margin."""
+    found = [bounds_of(s.labels == segment) for s in query.own]
+    for support in query.crossing:
+        inside = support.labels == segment
+        if inside.any():
+            found.append(_in_plane(inside, support, query.view.axis))
+    there = [b for b in found if b is not None]
+    return with_margin(union(there), query.view) if there else None
+
+
+def with_margin(found: Bounds, view: SliceView) -> Bounds:
+    """A rectangle with a margin on each side that grows with it."""
+    extent = max((found[1] - found[0]) * view.pixel[0], (found[3] - found[2]) * view.pixel[1])
+    margin = max(extent * _MARGIN, _LEAST_MARGIN_MM)
+    return widen(found, (margin, margin), view.pixel, view.shape[1:])
+
+
+def ends() -> list[Leg]:
+    """What follows the last pass."""
+    return [Leg(Stage.JOINING, 0.3), Leg(Stage.CLEANING, 0.05)]
+
+
+def _in_plane(inside: np.ndarray, support: Support, axis: int) -> Bounds:
+    """Rectangle on the stack's slices that the painted pixels of a slice across the stack lie in."""
+    axes = [a for a in range(3) if a != support.view.axis]
+    along = np.flatnonzero(inside.any(axis=axes.index(axis)))
+    extent = {support.view.axis: (support.index, support.index + 1)}
+    extent[next(a for a in axes if a != axis)] = (int(along[0]), int(along[-1]) + 1)
+    rows, columns = [extent[a] for a in range(3) if a != axis]
+    return (*rows, *columns)
+
+
+def _painted_stacks(foreign: Iterable[Support]) -> list[PaintedStack]:
+    """The painted slices of other volumes, by volume and axis."""
+    stacks: dict[tuple[int, int], list[Support]] = {}
+    for item in foreign:
+        stacks.setdefault((id(item.view.volume), item.view.axis), []).append(item)
+    result = []
+    for items in stacks.values():
+        items.sort(key=lambda item: item.index)
+        masks = np.stack([np.maximum(item.labels, 0) for item in items])
+        result.append(PaintedStack(items[0].view, items[0].turn, [item.index for item in items], masks))
+    return result
 
 
 def slices_with(logits: Tensor) -> list[int]:

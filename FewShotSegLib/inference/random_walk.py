@@ -18,9 +18,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..plan import Tick, no_tick
 from ..preprocessing.frame import bounds_of
 from ..preprocessing.views import SliceView
-from .course import Tick, no_tick
 
 # Pixels less probable than this are not kept; they count as this improbable.
 _LEAST, _NOWHERE = 0.02, 1e-4

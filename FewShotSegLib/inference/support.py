@@ -1,17 +1,17 @@
-"""Painted slices of other volumes, as the network is shown them: chosen, cut to a frame, given an intensity window."""
+"""Painted slices, as the network is shown them for their looks: chosen, cut to a frame, given an intensity window."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..preprocessing.frame import Frame, bounds_of
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
-from .frame_pass import SupportSlice
-from .request import ForeignSlice, Request
+from .query import Query, Support
 
 _MOST_SUPPORTS = 24
 _NEGATIVES = 3
@@ -19,36 +19,51 @@ _NEGATIVES = 3
 _OTHERWISE = 0.2
 
 
-def support_slices(request: Request, frame: Frame, window: Window, targets: list[int]) -> list[SupportSlice]:
-    """Painted slices of a request's other volumes at a frame's pixel size, centred on what is painted.
+@dataclass(frozen=True)
+class SupportImage:
+    """A painted slice of another volume, or across the stack, cut to the frame's pixel size and shape.
+
+    Attributes:
+        image: (h, w) in [0, 1].
+        labels: (h, w) segments 0..L, -1 where nothing is known.
+        volume: which volume it is from; equal for slices of the same one.
+    """
+
+    image: Tensor
+    labels: Tensor
+    volume: int = 0
+
+
+def support_images(query: Query, frame: Frame, window: Window, targets: list[int]) -> list[SupportImage]:
+    """Painted slices outside the query's stack at a frame's pixel size, centred on what is painted.
 
     Args:
-        request: whose `varied` segments are shown darker and brighter too, in further copies of their slices.
+        query: whose `varied` segments are shown darker and brighter too, in further copies of their slices.
         frame: what the network sees of the query.
         window: of the query's intensities there; CT has the same in all volumes.
         targets: segments 1..L that are looked for.
     """
-    pixel = frame.pixel(request.view.pixel)
-    hounsfield = in_hounsfield_units(request.view.volume.array)
+    pixel = frame.pixel(query.view.pixel)
+    hounsfield = in_hounsfield_units(query.view.volume.array)
     windows: dict[int, Window] = {}
     result = []
-    for item in choose_support(request.foreign, targets):
+    for item in choose_support(query.shown, targets):
         source = _support_frame(item, frame, pixel, targets)
-        key = id(item.volume)
-        if hounsfield and in_hounsfield_units(item.volume.array):
+        key = id(item.view.volume)
+        if hounsfield and in_hounsfield_units(item.view.volume.array):
             windows[key] = window
         elif key not in windows:
             windows[key] = window_of(source.inside(item.stack))
         fill = float(item.image.min())
         image = source.cut(item.image[None], fill=fill).numpy()
         shown = torch.from_numpy(windows[key](image))[0]
-        result.append(SupportSlice(shown, source.cut_labels(item.mask[None])[0], key))
-        result += _darker_and_brighter(result[-1], request.varied)
+        result.append(SupportImage(shown, source.cut_labels(_known_labels(item, len(query.values))[None])[0], key))
+        result += _darker_and_brighter(result[-1], query.varied)
     return result
 
 
-def choose_support(foreign: list[ForeignSlice], targets: list[int]) -> list[ForeignSlice]:
-    """Painted slices of other volumes that serve some segments best, so that many examples cost no more than some.
+def choose_support(foreign: list[Support], targets: list[int]) -> list[Support]:
+    """Painted slices that serve some segments best, so that many examples cost no more than some.
 
     Each target in turn takes its largest cross-sections, each time from the volume it has taken least from; a few
     slices without any target stay as negative examples.
@@ -63,15 +78,22 @@ def choose_support(foreign: list[ForeignSlice], targets: list[int]) -> list[Fore
             left = [i for i in range(len(foreign)) if i not in chosen and areas[i][target]]
             if not left or len(chosen) >= _MOST_SUPPORTS:
                 continue
-            best = min(left, key=lambda i: (taken.get((target, id(foreign[i].volume)), 0), -areas[i][target]))
+            best = min(left, key=lambda i: (taken.get((target, id(foreign[i].view.volume)), 0), -areas[i][target]))
             chosen.append(best)
-            key = (target, id(foreign[best].volume))
+            key = (target, id(foreign[best].view.volume))
             taken[key] = taken.get(key, 0) + 1
     chosen += [i for i in range(len(foreign)) if not any(areas[i].values())][:_NEGATIVES]
     return [foreign[i] for i in sorted(chosen)]
 
 
-def _support_frame(item: ForeignSlice, frame: Frame, pixel: float, targets: list[int]) -> Frame:
+def _known_labels(item: Support, segments: int) -> np.ndarray:
+    """Labels of a slice, turned; what is not painted is background unless some segment may be there unpainted."""
+    if item.complete is None or len(item.complete) == segments:
+        return item.mask
+    return item.turn(item.labels)
+
+
+def _support_frame(item: Support, frame: Frame, pixel: float, targets: list[int]) -> Frame:
     """Frame of the query's size and scale on a support slice, centred on the structures."""
     bounds = bounds_of(np.isin(item.mask, targets)) or (0, item.mask.shape[0], 0, item.mask.shape[1])
     rows = max(int(round(frame.height * pixel / item.pixel[0])), 1)
@@ -89,7 +111,7 @@ def _place(start: int, length: int, size: int) -> int:
     return min(max(start, 0), size - length)
 
 
-def _darker_and_brighter(shown: SupportSlice, segments: frozenset[int]) -> list[SupportSlice]:
+def _darker_and_brighter(shown: SupportImage, segments: frozenset[int]) -> list[SupportImage]:
     """Copies of a slice in which some segments are darker and brighter; none where it shows none of them."""
     inside = torch.isin(shown.labels, torch.tensor(sorted(segments), dtype=shown.labels.dtype)).float()
     if not inside.any():

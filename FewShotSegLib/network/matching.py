@@ -85,7 +85,7 @@ class Matching(nn.Module):
         self.weigh_again = nn.Parameter(torch.full((4,), 0.2))
 
     def build(self, features: Features, masks: Tensor) -> SupportSet:
-        """Prototypes of S support slices under masks (S, L + 1, 2h, 2w) at stride 4, class fractions that sum to 1."""
+        """Prototypes of S support slices under masks (S, L + 1, 2h, 2w) at stride 4, class fractions."""
         cells = self.config.cells
         small = F.avg_pool2d(masks, 2)
         return SupportSet(

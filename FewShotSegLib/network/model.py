@@ -192,6 +192,15 @@ class FewShotNetwork(nn.Module):
 
 
 def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:
-    """(N, H, W) integer labels 0..segments -> (N, segments + 1, H / stride, W / stride) class fractions."""
-    one_hot = F.one_hot(labels.long(), segments + 1).permute(0, 3, 1, 2).float()
-    return F.avg_pool2d(one_hot, stride)
+    """Class fractions of larger pixels.
+
+    Args:
+        labels: (N, H, W) integer labels 0..segments, below 0 where nothing is known.
+        segments: L.
+        stride: of the larger pixels.
+
+    Returns:
+        (N, segments + 1, H / stride, W / stride); they sum to the part of a pixel of which something is known.
+    """
+    one_hot = F.one_hot(labels.clamp(min=0).long(), segments + 1).permute(0, 3, 1, 2).float()
+    return F.avg_pool2d(one_hot * (labels >= 0)[:, None], stride)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 
 import numpy as np
 
 from ..volume import Volume
-from .frame import Bounds
+from .frame import Bounds, body_bounds
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class SliceView:
         """(row, column) pixel size in mm."""
         rest = [d for a, d in enumerate(self.volume.spacing_kji) if a != self.axis]
         return rest[0], rest[1]
+
+    @cached_property
+    def body(self) -> Bounds:
+        """Bounding box of the body in the plane."""
+        return body_bounds(self.array)
 
     @property
     def directions(self) -> np.ndarray:

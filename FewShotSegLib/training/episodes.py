@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import evidence_of_painted_slices, usual_reach
+from ..evidence import Knowledge, evidence_of_painted_slices, usual_reach
 from .augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from .plane import Plane, choose_axis
 from .positions import Known, SimulatedPositions
@@ -212,7 +212,8 @@ class EpisodeSampler:
         reach = None if at_an_end else usual_reach(painted)  # slices close together say nothing of it
         reach = None if reach is None else reach_factor * reach
         sources = None if certain is None else certain[:, 1::2, 1::2]
-        evidence = evidence_of_painted_slices(small, masks, painted, segments, step, reach, sources)(queries)
+        known = Knowledge.everything(len(painted), segments, reach)
+        evidence = evidence_of_painted_slices(small, masks, painted, segments, step, known, sources)(queries)
         if seen and rng.random() < _EXPECTED:
             wanted = [int(stack[q]) for q in queries]
             shown = labels[: len(painted), 1::4, 1::4]

@@ -11,11 +11,11 @@ from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from ..evidence import CARRIED_BLUR
+from ..plan import Tick, no_tick
 from ..preprocessing.frame import body_bounds, body_size
 from ..preprocessing.views import SliceView
 from ..volume import Volume
-from .course import Tick, no_tick
-from .request import ForeignSlice
+from .painted_stack import PaintedStack
 
 # Sizes as parts of the body's: of a cell, and how far a structure goes on beyond its last painted slice at least.
 _CELL = 1 / 56
@@ -26,9 +26,9 @@ _MOST_VOLUMES = 6
 
 def carried_positions(
     view: SliceView,
-    foreign: list[ForeignSlice],
+    stacks: list[PaintedStack],
     segments: int,
-    register: Callable[[ForeignSlice], sitk.Transform],
+    register: Callable[[PaintedStack], sitk.Transform],
     tick: Tick = no_tick,
 ) -> np.ndarray:
     """Where in the query each segment is to be expected.
@@ -38,46 +38,41 @@ def carried_positions(
 
     Args:
         view: the query.
-        foreign: painted slices of other volumes, at least one.
+        stacks: painted slices of other volumes, at least one stack; of many, the first ones count.
         segments: L.
-        register: how points of the query lie in the volume of a painted slice.
-        tick: called with 1 for each of the `stacks_of`; may raise to cancel.
+        register: how points of the query lie in the volume of a stack.
+        tick: called with 1 for each of the `counted` stacks; may raise to cancel.
 
     Returns:
         (L, Z, rows, columns) float32 in [0, 1], over whole slices of the view, in coarse cells.
     """
     size = body_size(body_bounds(view.array), view.pixel)
     grid = coarse_grid(view.volume, _CELL * size, whole_axis=view.axis)
-    stacks = stacks_of(foreign)
+    stacks = counted(stacks)
     total = np.zeros((segments, *grid.GetSize()[::-1]), np.float32)
     for painted in stacks:
-        transform = register(painted[0])
+        transform = register(painted)
         tick(1)
         for place, image in zip(total, _completed(painted, segments, size), strict=True):
             place += sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0))
     return np.moveaxis(total / len(stacks), 1 + view.axis, 1)
 
 
-def stacks_of(foreign: list[ForeignSlice]) -> list[list[ForeignSlice]]:
-    """The painted slices of each volume and axis that is registered; of many volumes, the first ones."""
-    stacks: dict[tuple[int, int], list[ForeignSlice]] = {}
-    for item in foreign:
-        stacks.setdefault((id(item.volume), item.axis), []).append(item)
-    return list(stacks.values())[:_MOST_VOLUMES]
+def counted(stacks: list[PaintedStack]) -> list[PaintedStack]:
+    """The stacks that are registered: of many, the first ones."""
+    return stacks[:_MOST_VOLUMES]
 
 
-def _completed(painted: list[ForeignSlice], segments: int, size: float) -> list[sitk.Image]:
+def _completed(painted: PaintedStack, segments: int, size: float) -> list[sitk.Image]:
     """Blurred shapes of each segment in the volume that they were painted in."""
-    volume, axis = painted[0].volume, painted[0].axis
+    volume, axis = painted.view.volume, painted.view.axis
     grid = coarse_grid(volume, _CELL * size)
     counts = list(grid.GetSize()[::-1])
     depth = counts.pop(axis)
-    ordered = sorted(painted, key=lambda item: item.index)
-    masks = np.stack([item.untouched_mask for item in ordered])
-    one_hot = torch.from_numpy(np.stack([masks == segment for segment in range(1, segments + 1)], axis=1))
+    one_hot = torch.from_numpy(np.stack([painted.masks == segment for segment in range(1, segments + 1)], axis=1))
     small = F.interpolate(one_hot.float(), size=counts, mode="area").numpy()
     fade = _FADE * size / volume.spacing_kji[axis]
-    weights = _weights([item.index for item in ordered], volume.shape[axis], depth, fade)
+    weights = _weights(painted.positions, volume.shape[axis], depth, fade)
     shapes = np.moveaxis(np.einsum("zp,plrc->lzrc", weights, small), 1, 1 + axis)
     sigma = [CARRIED_BLUR * size / s for s in grid.GetSpacing()[::-1]]
     images = []

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
@@ -23,8 +24,10 @@ from ..evidence import CARRIED_BLUR, EVIDENCE_CHANNELS, POSITION
 from ..network.encoding_decoding import Features
 from ..network.matching import Match
 from ..network.model import Box, FewShotNetwork
-from .course import Tick, no_tick
-from .frame_pass import OUTSIDE, FramePass, Painted, SupportSlice
+from ..plan import Tick
+from .labelled_slices import LabelledSlices
+from .predictor import OUTSIDE, Predictor
+from .support import SupportImage
 
 STEPS = 40
 _RATE = 2e-3
@@ -33,6 +36,7 @@ _MIX = 0.5
 _MOST_SLICES = 5
 # Segments of one step, which bound its memory.
 MOST_SEGMENTS = 6
+_IGNORED = -100
 # How far a lesson's position is off, as part of the body's size, and by which part of a turn its direction changes with
 # every step: what a registration will bring is not exact either.
 _OFF = 0.02
@@ -45,7 +49,7 @@ class _Lesson:
 
     Attributes:
         features, match, evidence: what the head gets; see FewShotNetwork.decode.
-        labels: (1, h / 2, w / 2) segments 0..L.
+        labels: (1, h / 2, w / 2) segments 0..L, -1 where nothing is known.
         segments: those that the other slices show, 1..L.
         boxes: where the head runs for each of 1..L, as where a slice is segmented; None for nowhere.
         off: pixels that the evidence is moved by in the plane, each time in another direction.
@@ -60,41 +64,38 @@ class _Lesson:
     off: float = 0.0
 
 
-def tuned(
-    work: FramePass,
-    painted: Painted,
-    foreign: list[SupportSlice],
-    segments: int,
+def adapted(
+    predictor: Predictor,
+    labelled: LabelledSlices,
+    shown: list[SupportImage],
     body: float,
     tick: Tick,
-    seen: Painted | None = None,
+    guides: LabelledSlices | None = None,
 ) -> FewShotNetwork:
-    """The network with a head that is tuned to painted slices: of the query, or else of other volumes.
+    """The network with a head that is adapted to painted slices: of the query, or else of other volumes.
 
     Args:
-        work: pass through the frame to tune in; its network is left as it is.
-        painted: painted slices of the query.
-        foreign: painted slices of other volumes; they support all of the query, or are the lessons where it has none.
-        segments: L.
+        predictor: through the frame to adapt in; its network is left as it is.
+        labelled: painted slices of the query.
+        shown: painted slices of other volumes; they support all of the query, or are the lessons where it has none.
         body: size of the body in mm.
         tick: called with the number of steps done since the last call, `STEPS` in all; may raise to cancel.
-        seen: the painted slices of the query with others between them, as a look saw those; then painted slices are
-            found from these too, about as near as they will be to the slices that are segmented.
+        guides: the painted slices of the query with pseudo-labels between them; then painted slices are found from
+            these too, about as near as they will be to the slices that are segmented.
 
     Returns:
         a copy, or the same network where there are fewer than two slices to learn from. The same for the same input.
     """
-    if painted.positions:
-        guides = painted if seen is None else seen
-        lessons = _lessons(work, painted, guides, foreign, segments, tick) if len(painted.positions) > 1 else []
+    if labelled.positions:
+        lessons = _lessons(predictor, labelled, guides or labelled, shown, tick) if len(labelled.positions) > 1 else []
     else:
-        lessons = _lessons_of_others(work, foreign, segments, body / work.half_pixel, tick)
+        lessons = _lessons_of_others(predictor, labelled, shown, body / predictor.half_pixel, tick)
     if not lessons:
         tick(STEPS)
-        return work.network
+        return predictor.network
     # What was made in inference mode can't be learned from: copies can.
     with torch.inference_mode(False), torch.enable_grad():
-        network = copy.deepcopy(work.network).requires_grad_(False)
+        network = copy.deepcopy(predictor.network).requires_grad_(False)
         network.head.requires_grad_(True)
         descent = _Adam(list(network.head.parameters()))
         lessons = [_cloned(lesson) for lesson in lessons]
@@ -108,7 +109,7 @@ def tuned(
             tick(1)
         network.requires_grad_(False)
         with torch.no_grad():
-            for mine, bundled in zip(network.head.parameters(), work.network.head.parameters(), strict=True):
+            for mine, bundled in zip(network.head.parameters(), predictor.network.head.parameters(), strict=True):
                 mine.lerp_(bundled, 1 - _MIX)
     return network
 
@@ -135,73 +136,88 @@ class _Adam:
 
 
 def _lessons(
-    work: FramePass,
-    painted: Painted,
-    guides: Painted,
-    foreign: list[SupportSlice],
-    segments: int,
-    tick: Tick = no_tick,
+    predictor: Predictor, labelled: LabelledSlices, guides: LabelledSlices, shown: list[SupportImage], tick: Tick
 ) -> list[_Lesson]:
     """Lessons of painted slices, each to be found from the other guides."""
-    own, others = work.encode_supports(guides, foreign, segments, tick)
-    count = len(painted.positions)
+    segments = labelled.known.complete.shape[1]
+    own = predictor.encode_labelled(guides, segments, tick)
+    others = predictor.encode_shown(shown, segments, tick)
+    count = len(labelled.positions)
     everything = list(range(1, segments + 1))
     lessons = []
     for chosen in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
-        position = painted.positions[chosen]
+        position = labelled.positions[chosen]
         left_out = guides.positions.index(position)
         rest = [i for i in range(len(guides.positions)) if i != left_out]
-        shown = set().union(*(guides.segments[i] for i in rest))
-        if not shown:
+        taught = set().union(*(guides.segments[i] for i in rest))
+        taught &= {s for s in everything if labelled.known.complete[chosen, s - 1]}
+        if not taught:
             continue
-        support = work.support([own[i] for i in _near(left_out, rest)], others)
-        match = work.network.match(own[left_out][0], support)
-        evidence = work.evidence_around(guides.some(rest), everything, position, tick)
+        support = predictor.support([own[i] for i in _near(left_out, rest)], others)
+        match = predictor.network.match(own[left_out][0], support)
+        around = guides.some(rest)
+        around = replace(around, known=replace(around.known, reach=np.full(segments, np.nan)))
+        within = _around(around, position, sorted(taught))
+        evidence = predictor.evidence(around, everything, within=within, tick=lambda _: tick(0))([position])
         lessons.append(
             _Lesson(
                 features=own[left_out][0],
                 match=match,
-                evidence=evidence.to(work.device),
-                labels=work.frame.cut_labels(painted.masks[chosen][None], work.frame.half).to(work.device),
-                segments=sorted(shown),
-                boxes=tuple(work.boxes(match, evidence, everything)),
+                evidence=evidence.to(predictor.device),
+                labels=predictor.frame.cut_labels(labelled.labels[chosen][None], predictor.frame.half).to(
+                    predictor.device
+                ),
+                segments=sorted(taught),
+                boxes=tuple(predictor.boxes(match, evidence, everything)),
             )
         )
     return lessons
 
 
+def _around(guides: LabelledSlices, position: int, segments: list[int]) -> range:
+    """Slices from the nearest guides before and after that show some segments whole, the farthest of these."""
+    first, last = position, position
+    for segment in segments:
+        places = guides.complete_positions(segment)
+        first = min([first, *[p for p in places if p <= position][-1:]])
+        last = max([last, *[p for p in places if p >= position][:1]])
+    return range(first, last + 1)
+
+
 def _lessons_of_others(
-    work: FramePass, foreign: list[SupportSlice], segments: int, body: float, tick: Tick
+    predictor: Predictor, nothing: LabelledSlices, shown: list[SupportImage], body: float, tick: Tick
 ) -> list[_Lesson]:
     """Lessons of other volumes' slices, each to be found from further volumes, or else from its own volume's others.
 
     Args:
-        work, foreign, segments, tick: see `tuned`.
+        predictor, shown, tick: see `adapted`.
+        nothing: no labelled slices, of as many segments.
         body: size of the body in pixels of stride 2.
     """
-    _, encoded = work.encode_supports(Painted(), foreign, segments, tick)
-    blurred = torch.stack([_blurred_shapes(s.labels, segments, CARRIED_BLUR * body) for s in foreign])
+    segments = nothing.known.complete.shape[1]
+    encoded = predictor.encode_shown(shown, segments, tick)
+    blurred = torch.stack([_blurred_shapes(s.labels, segments, CARRIED_BLUR * body) for s in shown])
     peak = blurred.amax(dim=(0, 2, 3)).clamp(min=1e-3)
     lessons = []
-    for left_out in sorted({int((i + 0.5) * len(foreign) / _MOST_SLICES) for i in range(_MOST_SLICES)}):
-        rest = [i for i, s in enumerate(foreign) if s.volume != foreign[left_out].volume]
-        rest = rest or [i for i in range(len(foreign)) if i != left_out]
-        shown = {int(v) for i in rest for v in foreign[i].labels.unique()} - {0}
-        if not shown:
+    for left_out in sorted({int((i + 0.5) * len(shown) / _MOST_SLICES) for i in range(_MOST_SLICES)}):
+        rest = [i for i, s in enumerate(shown) if s.volume != shown[left_out].volume]
+        rest = rest or [i for i in range(len(shown)) if i != left_out]
+        taught = {int(v) for i in rest for v in shown[i].labels.unique()} - {0, -1}
+        if not taught:
             continue
         features = encoded[left_out][0]
         evidence = torch.zeros(1, segments, EVIDENCE_CHANNELS, *blurred.shape[-2:])
         expected = (blurred[left_out] / peak[:, None, None]).sqrt()
         evidence[0, :, POSITION] = torch.stack([expected, torch.ones_like(expected)], dim=1)
-        match = work.network.match(features, work.support([], [encoded[i] for i in rest]))
+        match = predictor.network.match(features, predictor.support([], [encoded[i] for i in rest]))
         lessons.append(
             _Lesson(
                 features=features,
                 match=match,
-                evidence=evidence.to(work.device),
-                labels=_halved(foreign[left_out].labels)[None].to(work.device),
-                segments=sorted(shown),
-                boxes=tuple(work.boxes(match, None, list(range(1, segments + 1)))),
+                evidence=evidence.to(predictor.device),
+                labels=_halved(shown[left_out].labels)[None].to(predictor.device),
+                segments=sorted(taught),
+                boxes=tuple(predictor.boxes(match, None, list(range(1, segments + 1)))),
                 off=_OFF * body,
             )
         )
@@ -240,15 +256,16 @@ def _some(segments: list[int], turn: int) -> list[int]:
 
 
 def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tensor:
-    """Cross entropy and Dice loss of some segments."""
+    """Cross entropy and Dice loss of some segments, where something is known."""
     logits = torch.cat([_decoded(network, lesson, segment) for segment in segments], dim=1)
+    known = (lesson.labels >= 0)[:, None]
     truth = torch.stack([lesson.labels == segment for segment in segments], dim=1).float()
     target = (truth * torch.arange(1, len(segments) + 1, device=truth.device)[:, None, None]).sum(dim=1).long()
     full = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
-    found = full.softmax(dim=1)[:, 1:]
+    found = full.softmax(dim=1)[:, 1:] * known
     present = truth.sum(dim=(0, 2, 3)) > 0
     dice = (2 * (found * truth).sum(dim=(0, 2, 3)) + 1) / ((found + truth).sum(dim=(0, 2, 3)) + 1)
-    loss = F.cross_entropy(full, target)
+    loss = F.cross_entropy(full, torch.where(known[:, 0], target, _IGNORED), ignore_index=_IGNORED)
     return loss + (1 - dice[present]).mean() if present.any() else loss
 
 

@@ -1,4 +1,4 @@
-"""Features of the query's slices and the motion between them, kept so that both are found once, however often used."""
+"""Encodings: features of the query's slices and the motion between them, found once however often they are used."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from ..evidence import Motion
 from ..network.encoding_decoding import Features
+from ..preprocessing.intensity import Window
 
 # A volume of 512 x 512 x 300 with three segments must stay below 1.5 GB in all; smaller ones leave more room.
 _LEAST, _MOST = 60 * 2**20, 320 * 2**20
@@ -32,7 +33,7 @@ class _Look:
         return sum(size for _, size in self.slices.values()) + (self.motion.nbytes if self.motion else 0)
 
 
-class FeatureStore:
+class Encodings:
     """Keeps features and motion in half precision, up to a limit of memory; what does not fit is found anew each time.
 
     What is kept belongs to one query. Features are rounded alike whether they are new or kept, so that a result does
@@ -52,6 +53,7 @@ class FeatureStore:
         self._run = 0
         self._used = 0
         self._looks: dict[Hashable, _Look] = {}
+        self._windows: dict[Hashable, Window] = {}
 
     def begin(self, stack: np.ndarray) -> None:
         """Starts a run; features of another query are forgotten.
@@ -64,8 +66,15 @@ class FeatureStore:
         if query != self._query:
             self._query, self._used = query, 0
             self._looks.clear()
+            self._windows.clear()
             if self._given_limit is None:
                 self._limit = max(int(_MOST - _LESS_FOR_A_VOXEL * stack.size), _LEAST)
+
+    def window(self, frame: Hashable, measure: Callable[[], Window]) -> Window:
+        """The intensity window of a frame, measured where it is not kept."""
+        if frame not in self._windows:
+            self._windows[frame] = measure()
+        return self._windows[frame]
 
     def features(self, look: Hashable, slices: list[int], encode: Callable[[list[int]], Features]) -> Features:
         """Features of some slices through one look (frame and window), encoded together where they are not kept.

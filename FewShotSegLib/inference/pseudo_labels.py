@@ -1,9 +1,9 @@
-"""Slices as a first look saw them, used as if they were painted.
+"""Pseudo-labels: slices as a first pass saw them, used as if they were painted.
 
-Across volumes nothing in the query is known, so the first look judges every slice by itself. Its surest slices then
+Across volumes nothing in the query is known, so the first pass judges every slice by itself. Its surest slices then
 take the place of painted ones: they say where each structure is, and bring the query's own appearance (the idea of
 predicted frames as further support, as in video segmentation memories). Within a volume, shapes interpolated over many
-slices are poor in the middle; there the first look, which has seen the image, says better where a structure is. So it
+slices are poor in the middle; there the first pass, which has seen the image, says better where a structure is. So it
 does far from a single painted slice.
 
 What such slices show is believed, but distances start only from where it is certain: else a structure that was cut off
@@ -12,14 +12,13 @@ too early would be fenced in by background that nobody painted.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import replace
+from collections.abc import Container
 from itertools import pairwise
 
 import numpy as np
 
-from ..evidence import usual_reach
-from .frame_pass import Painted
+from ..evidence import Knowledge
+from .labelled_slices import LabelledSlices
 
 _PER_SEGMENT = 3
 _MOST = 10
@@ -28,7 +27,7 @@ _SURE = 0.6
 _CERTAIN = 0.99
 # Of a segment that is painted nowhere, at least so much of a slice is a source: it has no others.
 _LEAST_CERTAIN = 0.5
-# A first look may have missed the ends of a structure, so it is believed to go on for more than usual.
+# A first pass may have missed the ends of a structure, so it is believed to go on for more than usual.
 _FURTHER = 2.0
 # Far from a single painted slice it misses more.
 _FURTHEST = 6.0
@@ -36,20 +35,20 @@ _FURTHEST = 6.0
 
 def sure_slices(
     labels: np.ndarray, confidence: np.ndarray, segments: int, painted: Container[int] = frozenset()
-) -> Painted:
+) -> LabelledSlices:
     """Chooses slices of a first result to stand for painted ones.
 
     For each segment, the longest run of slices that hold a fair part of its greatest area is cut into three, and the
     surest slice of each part is taken.
 
     Args:
-        labels: (Z, rows, columns) segment indices 0..L of the first look.
+        labels: (Z, rows, columns) segment indices 0..L of the first pass.
         confidence: the same shape, 0..1.
         segments: L.
         painted: segments that are painted on slices of the query.
 
     Returns:
-        the chosen slices with all labels the first look gave them, and how far structures may go on beyond them; none
+        the chosen slices with all labels the first pass gave them, and how far structures may go on beyond them; none
         where it was sure of nothing.
     """
     scores: dict[int, float] = {}
@@ -59,7 +58,7 @@ def sure_slices(
         area = inside.sum(axis=(1, 2)).astype(float)
         if area.max() < _LEAST_PIXELS:
             continue
-        sureness = np.where(area > 0, (confidence * inside).sum(axis=(1, 2)) / np.maximum(area, 1), 0)
+        sureness = np.where(area > 0, _summed(confidence, inside) / np.maximum(area, 1), 0)
         start, stop = _longest_run((area > 0.15 * area.max()) & (sureness > _SURE))
         for part in np.array_split(np.arange(start, stop), min(_PER_SEGMENT, max(stop - start, 1))):
             if len(part) == 0:
@@ -70,33 +69,21 @@ def sure_slices(
             trusted.add(segment)
     chosen = sorted(sorted(scores, key=lambda z: -scores[z])[:_MOST])
     if not chosen:
-        return Painted()
+        return LabelledSlices.none(segments)
     masks = np.where(np.isin(labels[chosen], sorted(trusted)), labels[chosen], 0).astype(np.int32)
-    reach = usual_reach(chosen)
     certain = certain_pixels(masks, confidence[chosen], painted)
-    return Painted(chosen, masks, None if reach is None else _FURTHER * reach, certain)
-
-
-def sureness(labels: np.ndarray, confidence: np.ndarray, segments: Iterable[int]) -> dict[int, float]:
-    """Mean confidence of a look in what it found of some segments; without those that it did not find.
-
-    Args:
-        labels: (Z, rows, columns) segment indices 0..L of the look.
-        confidence: the same shape, 0..1.
-        segments: of 1..L.
-    """
-    found = {segment: confidence[labels == segment] for segment in segments}
-    return {segment: float(values.mean(dtype=np.float64)) for segment, values in found.items() if values.size}
+    known = Knowledge.everything(len(chosen), segments)
+    return LabelledSlices(chosen, masks, known, certain).with_reach(_FURTHER)
 
 
 def certain_pixels(labels: np.ndarray, confidence: np.ndarray, painted: Container[int]) -> np.ndarray:
-    """Where a look was certain of what it saw.
+    """Where a pass was certain of what it saw.
 
     Args:
         labels: (P, rows, columns) segment indices 0..L of the look.
         confidence: the same shape, 0..1.
         painted: segments that are painted on slices of the query. Of every other, the surest half of its pixels on a
-            slice are taken for certain at any rate, since nothing but looks says where it is.
+            slice are taken for certain at any rate, since nothing but passes says where it is.
 
     Returns:
         (P, rows, columns) bool.
@@ -132,8 +119,10 @@ def halved_gaps(positions: list[int], times: int) -> list[list[int]]:
     return rounds
 
 
-def with_slices(painted: Painted, positions: list[int], labels: np.ndarray, certain: np.ndarray) -> Painted:
-    """Painted slices and further ones, as a look saw them.
+def with_slices(
+    painted: LabelledSlices, positions: list[int], labels: np.ndarray, certain: np.ndarray
+) -> LabelledSlices:
+    """Painted slices and further ones, as a pass saw them.
 
     Args:
         painted: slices of the query.
@@ -141,15 +130,13 @@ def with_slices(painted: Painted, positions: list[int], labels: np.ndarray, cert
         labels: (P, rows, columns) segment indices 0..L on them.
         certain: the same shape, bool, where that is certain; what is painted is.
     """
-    together = np.array([*painted.positions, *positions])
-    order = np.argsort(together)
-    masks = np.concatenate([painted.masks, labels])[order].astype(np.int32)
-    everywhere = np.ones(painted.masks.shape, bool)
-    return Painted(together[order].tolist(), masks, painted.reach, np.concatenate([everywhere, certain])[order])
+    segments = painted.known.complete.shape[1]
+    seen = LabelledSlices(positions, labels.astype(np.int32), Knowledge.everything(len(positions), segments), certain)
+    return painted.joined(seen)
 
 
-def with_sure_slices(painted: Painted, sure: Painted) -> Painted:
-    """Painted slices that lie together, and the surest ones of a first look far from them.
+def with_sure_slices(painted: LabelledSlices, sure: LabelledSlices) -> LabelledSlices:
+    """Painted slices that lie together, and the surest ones of a first pass far from them.
 
     Args:
         painted: slices of the query.
@@ -158,10 +145,12 @@ def with_sure_slices(painted: Painted, sure: Painted) -> Painted:
     new = [i for i, z in enumerate(sure.positions) if z not in painted.positions]
     if not new:
         return painted
-    found = sure.some(new)
-    more = with_slices(painted, found.positions, found.masks, np.asarray(found.certain))
-    reach = usual_reach(more.positions)
-    return replace(more, reach=None if reach is None else _FURTHEST * reach)
+    return painted.joined(sure.some(new)).with_reach(_FURTHEST)
+
+
+def _summed(confidence: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(Z,) sums of half-precision values, which would overflow in their own type."""
+    return np.where(inside, confidence, 0).sum(axis=(1, 2), dtype=np.float64)
 
 
 def _longest_run(wanted: np.ndarray) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..stages import Stage
+from FewShotSegLib.stages import Stage
 
 Tick = Callable[[int], None]
 """Is told how many steps were done since it was called last, 0 for none yet; raises what cancels the run."""
@@ -28,7 +28,7 @@ class Leg:
     work: float
 
 
-class Course:
+class Plan:
     """The way of a run through its stages.
 
     What lies ahead is only expected, and may be told anew when more is known. So the part of the whole that is done is
@@ -36,9 +36,9 @@ class Course:
     goes back, and is 1 after the last step, however wrong the expectations were.
 
     Example:
-        >>> course = Course(print)
-        >>> course.expect([Leg(Stage.SEGMENTING, 3.0), Leg(Stage.JOINING, 1.0)])
-        >>> tick = course.begin(Stage.SEGMENTING, 40)
+        >>> plan = Plan(print)
+        >>> plan.expect([Leg(Stage.SEGMENTING, 3.0), Leg(Stage.JOINING, 1.0)])
+        >>> tick = plan.begin(Stage.SEGMENTING, 40)
         >>> tick(8)
 
     Args:

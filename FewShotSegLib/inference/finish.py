@@ -1,18 +1,29 @@
-"""Logits at different scales, merged into labels and confidence."""
+"""Logits at different scales, merged into labels and confidence, and what follows until they are a result."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..memory import give_back
+from ..plan import Plan, Tick, no_tick
 from ..preprocessing.frame import Frame
-from .course import Tick, no_tick
-from .frame_pass import OUTSIDE
+from ..preprocessing.intensity import window_of
+from ..stages import Stage
+from .components import in_one_piece, remove_islands
+from .predictor import OUTSIDE
+from .query import UNKNOWN, Query, Support
+from .random_walk import RandomWalk
+from .refinement import refined
+
+if TYPE_CHECKING:
+    from .pipeline import Passes
 
 CONFIDENCE_TEMPERATURE = 2.0
 """What log-odds of the bundled weights are divided by. Open volumes give 1.7, single looks at them 2 (see
@@ -41,20 +52,85 @@ class Layer:
     share: float = 1.0
 
 
-def smooth_through_slices(layer: Layer, step: float) -> None:
-    """Averages logits with those of the neighbouring slices, in place; the nearer the slices, the more.
+def finished(query: Query, passes: Passes, strength: float, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and confidence of a query from its passes.
 
     Args:
-        layer: what to smooth.
-        step: slice distance in pixels of the layer's maps.
+        query: what was asked for.
+        passes: what was found.
+        strength: of the boundary refinement, 0 for none to 1.
+        plan: is told of every step.
+
+    Returns:
+        two arrays of the volume's shape: label values and confidences in 0..1.
     """
-    weight = float(np.exp(-0.5 * (step / 1.0) ** 2))
-    if weight < 0.01 or layer.logits.shape[1] < 3:
-        return
-    for t in range(len(layer.logits)):
-        x = layer.logits[t].float()
-        padded = torch.cat([x[:1], x, x[-1:]])
-        layer.logits[t] = ((weight * padded[:-2] + x + weight * padded[2:]) / (1 + 2 * weight)).half()
+    view, values = query.view, query.values
+    stack = view.array
+    window = window_of(passes.frame.inside(stack))
+
+    def refine(z: int, probability: Tensor) -> Tensor:
+        return refined(torch.from_numpy(window(stack[z])), probability, strength)
+
+    give_back()  # the results are large
+    # Filled through views in the order of the slices, so that large volumes exist once only.
+    labels = np.zeros(view.volume.shape, np.uint8 if max(values) < 256 else np.uint16)
+    confidence = np.zeros(view.volume.shape, np.float32)
+    stacks = np.moveaxis(labels, view.axis, 0), np.moveaxis(confidence, view.axis, 0)
+    walker = None if query.is_painted else RandomWalk(view, len(values))
+    tick = plan.begin(Stage.JOINING, len(stacks[0]))
+    note = None if walker is None else walker.note
+    merge(
+        passes.layers,
+        *stacks,
+        values,
+        refine if strength > 0 else None,
+        tick=tick,
+        temperature=CONFIDENCE_TEMPERATURE,
+        note=note,
+    )
+    if walker is not None:
+        walker.relabel(*stacks, values, plan.begin(Stage.FOLLOWING, len(values)))
+    supports = [*query.own, *query.crossing, *query.foreign]
+    clean = in_one_piece([s.labels for s in supports], query.segments)
+    remove_islands(*stacks, [values[s - 1] for s in clean], plan.begin(Stage.CLEANING, len(clean)))
+    _paste(query, passes, labels, confidence)
+    return labels, confidence
+
+
+def _paste(query: Query, passes: Passes, labels: np.ndarray, confidence: np.ndarray) -> None:
+    """Makes the query's painted slices say what is known of them, in place."""
+    table = np.array([0, *query.values], labels.dtype)
+    everything = frozenset(query.segments)
+    known: list[tuple[Support, frozenset[int]]] = [(s, everything) for s in (*query.own, *query.crossing)]
+    if passes.painting is not None:
+        is_open = passes.painting.open
+        known = [
+            (s, everything - {int(n) + 1 for n in np.flatnonzero(row)})
+            for s, row in zip(query.own, is_open, strict=True)
+        ]
+        known += [
+            (s, frozenset(settled.complete or ()))
+            for s, settled in zip(query.crossing, passes.painting.crossing, strict=True)
+        ]
+    slabs = [
+        (
+            support,
+            complete,
+            np.moveaxis(labels, support.view.axis, 0)[support.index],
+            np.moveaxis(confidence, support.view.axis, 0)[support.index],
+        )
+        for support, complete in known
+    ]
+    for support, complete, values, sureness in slabs:
+        denied = (support.labels == UNKNOWN) & np.isin(values, table[sorted(complete)])
+        values[denied] = 0
+        if complete == everything:
+            sureness[:] = 1
+    # What is painted comes last: where slices cross, the other one may say nothing of it.
+    for support, _, values, sureness in slabs:
+        painted = support.labels != UNKNOWN
+        values[painted] = table[support.labels[painted]]
+        sureness[painted] = 1
 
 
 def merge(

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import Bounds
-from ..preprocessing.views import PlaneTurn, SliceView, turn_between
+from ..preprocessing.views import PlaneTurn, SliceView
 from .described_stack import DescribedStack, describe
 from .feature_registration import displacements
-from .request import ForeignSlice
+from .painted_stack import PaintedStack
 from .slice_alignment import lay_over
 
 
@@ -42,20 +42,19 @@ class PatientRegistration:
     def _query(self) -> DescribedStack:
         return describe(self._network, self._device, self._view.array, self._view.gap, self._view.pixel, self._check)
 
-    def __call__(self, item: ForeignSlice) -> sitk.Transform:
-        """Transform from points of the query to the like ones of the volume that a painted slice is from, in mm.
+    def __call__(self, painted: PaintedStack) -> sitk.Transform:
+        """Transform from points of the query to the like ones of the volume of painted slices, in mm.
 
         The same for the same volumes.
         """
-        if item.volume is self._view.volume:  # painted across other slices of the query itself
-            return sitk.Transform(3, sitk.sitkIdentity)
-        source = SliceView(item.volume, item.axis)
+        source, turn = painted.view, painted.turn
+        whole = turn(source.array)
         # The other's slices may be counted from the other end.
         reversed_ = bool(source.directions[0] @ self._view.directions[0] < 0)
-        stack = item.stack[::-1] if reversed_ else item.stack
-        other = describe(self._network, self._device, stack, source.gap, item.pixel, self._check)
+        stack = whole[::-1] if reversed_ else whole
+        other = describe(self._network, self._device, stack, source.gap, turn.pixel(source.pixel), self._check)
         scale, shift = lay_over(self._query, other)
-        turn, end = turn_between(source, self._view), (len(stack) - 1) * source.gap
+        end = (len(stack) - 1) * source.gap
         here, there = [], []
         for z, row, column in product((0.0, self._query.length or 1.0), (0.0, 1.0), (0.0, 1.0)):
             here.append(_point(self._view, self._query.body, (z, row, column)))

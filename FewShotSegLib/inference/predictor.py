@@ -1,0 +1,399 @@
+"""The network over a stack of slices, seen through one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..evidence import EVIDENCE_CHANNELS, CrossingSlice, Knowledge, Motion, evidence_of_painted_slices, sweep_steps
+from ..network.encoding_decoding import Features
+from ..network.matching import Match, SupportSet
+from ..network.model import Box, FewShotNetwork, class_fractions
+from ..plan import Tick, no_tick
+from ..preprocessing.frame import Frame, union
+from ..preprocessing.intensity import window_of
+from ..preprocessing.views import SliceView
+from .encodings import Encodings
+from .labelled_slices import LabelledSlices
+from .query import Support
+from .support import SupportImage
+
+OUTSIDE = -10.0
+"""Logit where the head was not run: surely not this segment."""
+
+_CHUNK = 8
+# Slices of the stacks that the network learned context from, about; taller ones are taken in turns, every second slice
+# and the others, say.
+_STACK = 30
+# Pixels encoded together on a CPU: more would not stay in its cache, and take longer.
+_ENCODED_AT_ONCE = 2 * 256 * 256
+_NEAREST = 5
+# Where the head runs: near the interpolated shape (at first within about 24 pixels of stride 2), or where matching
+# finds the segment. Later pairs are stricter, for when the boxes of all segments together would cost too much.
+_WHERE = ((-0.99, 0.05), (-0.9, 0.15), (-0.6, 0.4))
+# Boxes of all segments together, in whole frames: more would cost more than encoding the slice did.
+_BUDGET = 9.0
+# Where no shape is known, geodesic preference less this stands for it.
+_FARTHER = 0.5
+
+
+Evidence = Callable[[Sequence[int]], Tensor]
+"""Maps Q slice numbers to evidence of T segments, (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2)."""
+_Matcher = Callable[[list[int]], tuple[Features, Match, Tensor | None]]
+
+
+class Predictor:
+    """Runs the network over slices of a stack through one frame.
+
+    Args:
+        network: in evaluation mode.
+        view: the stack.
+        frame: what the network sees of its slices.
+        device: where the network is.
+        encodings: keep what is found of the stack's slices, whatever is painted on them.
+
+    Attributes:
+        window: of the intensities in the frame.
+        half_pixel: mm between points of the logits and of the evidence, at stride 2.
+        step: slice distance, in such points.
+    """
+
+    def __init__(
+        self, network: FewShotNetwork, view: SliceView, frame: Frame, device: torch.device, encodings: Encodings
+    ) -> None:
+        self.network, self.view, self.frame, self.device = network, view, frame, device
+        self.encodings = encodings
+        self.window = encodings.window(frame, lambda: window_of(frame.inside(view.array)))
+        self.half_pixel = 2 * frame.pixel(view.pixel)
+        self.step = view.gap / self.half_pixel
+        self._look = (frame, self.window)
+
+    def with_network(self, network: FewShotNetwork) -> Predictor:
+        """The same with another network, whose features are the same."""
+        other = copy(self)
+        other.network = network
+        return other
+
+    @property
+    def count(self) -> int:
+        """Slices of the stack."""
+        return len(self.view.array)
+
+    def logits(
+        self,
+        labelled: LabelledSlices,
+        shown: list[SupportImage],
+        targets: list[int],
+        evidence: Evidence | None = None,
+        only: Sequence[int] | None = None,
+        context: bool = True,
+        tick: Tick = no_tick,
+    ) -> Tensor:
+        """Logits of some segments in every slice.
+
+        Args:
+            labelled: labelled slices of this stack.
+            shown: painted slices of other volumes or axes.
+            targets: T segments 1..L to decode.
+            evidence: of the targets; of the labelled slices, where there are any, else of other volumes.
+            only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
+            context: whether slices see what their neighbours show; they must then be neighbours in their order.
+            tick: called with the number of slices done since the last call; may raise to cancel.
+
+        Returns:
+            (T, Z, h / 2, w / 2) float16 on the CPU; background has logit 0.
+        """
+        result = torch.full((len(targets), self.count, *self.frame.half), OUTSIDE, dtype=torch.float16)
+        segments = labelled.known.complete.shape[1]
+        own, others = self.encode_labelled(labelled, segments, tick), self.encode_shown(shown, segments, tick)
+        known: dict[tuple[int, ...], SupportSet] = {}
+
+        def matched(slices: list[int]) -> tuple[Features, Match, Tensor | None]:
+            nearest = _nearest(labelled, slices)
+            if nearest not in known:
+                known.clear()
+                known[nearest] = self.support([own[i] for i in nearest], others)
+            features = self.features(slices)
+            tick(0)
+            match = self.network.match(features, known[nearest])
+            return features, match, None if evidence is None else evidence(slices)
+
+        wanted = list(range(self.count)) if only is None else list(only)
+        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
+        surveyed = None
+        if context and labelled.positions and self.network.sees_stack:
+            surveyed = self._context(chunks, matched, targets, tick)
+        for number, slices in enumerate(chunks):
+            here = slice(number * _CHUNK, number * _CHUNK + len(slices))
+            features, match, hint = matched(slices)
+            boxes = self.boxes(match, hint if labelled.positions else None, targets)
+            for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
+                tick(0)
+                if box is None:
+                    continue
+                given = None if hint is None else hint[:, row : row + 1].to(self.device)
+                near = None if surveyed is None else surveyed[here, row : row + 1].to(self.device).float()
+                decoded = self.network.decode(features, match, given, segment - 1, box, near).logits
+                top, bottom, left, right = (4 * b for b in box)
+                result[row, slices, top:bottom, left:right] = decoded[:, 0].half().cpu()
+            tick(len(slices) - (0 if surveyed is None else _surveyed(slices)))
+        return result
+
+    def _context(self, chunks: list[list[int]], matched: _Matcher, targets: list[int], tick: Tick) -> Tensor:
+        """Context of neighbouring slices for the head.
+
+        Args:
+            chunks: slices, by what is matched together.
+            matched: see `logits`.
+            targets: T segments.
+            tick: called with half of the number of slices done since the last call; may raise to cancel.
+
+        Returns:
+            (Z', T, K, h / 8, w / 8) float16 on the CPU, for `decode`.
+        """
+        count, channels = sum(len(slices) for slices in chunks), self.network.config.stack_channels
+        height, width = self.frame.height // 8, self.frame.width // 8
+        kept = torch.zeros(count, len(targets), channels, height, width, dtype=torch.float16)
+        around: list[Box | None] = [None] * len(targets)
+        for number, slices in enumerate(chunks):
+            start = number * _CHUNK
+            _, match, hint = matched(slices)
+            for row, (segment, box) in enumerate(zip(targets, self.boxes(match, hint, targets), strict=True)):
+                tick(0)
+                if box is None:
+                    continue
+                given = None if hint is None else hint[:, row : row + 1].to(self.device)
+                top, bottom, left, right = box
+                survey = self.network.survey(match, given, segment - 1, box)[:, 0]
+                kept[start : start + len(slices), row, :, top:bottom, left:right] = survey.half().cpu()
+                around[row] = union([box, around[row] or box])
+            tick(_surveyed(slices))
+        step = max(round(self.count / _STACK), 1)
+        for row, box in enumerate(around):
+            tick(0)
+            if box is not None:
+                inside = kept[:, row : row + 1, :, box[0] : box[1], box[2] : box[3]]
+                for first in range(step):
+                    inside[first::step] = self.network.context(inside[first::step].to(self.device).float()).half().cpu()
+        return kept
+
+    # --- encoding ------------------------------------------------------------------------------------------------
+
+    def encode(self, images: Tensor) -> Features:
+        """(N, h, w) in [0, 1] -> features."""
+        x = (images[:, None] * 2 - 1).to(self.device).contiguous(memory_format=torch.channels_last)
+        return Features.concatenate([self.network.encode(part) for part in x.split(self._batch)])
+
+    @property
+    def _batch(self) -> int:
+        return max(_ENCODED_AT_ONCE // self.frame.area, 1) if self.device.type == "cpu" else _CHUNK
+
+    def features(self, slices: list[int]) -> Features:
+        """Features of some slices of the stack."""
+        return self.encodings.features(self._look, slices, lambda z: self.encode(self._images(z)))
+
+    def _images(self, slices: list[int]) -> Tensor:
+        return self.frame.cut(self.window(self.view.array[slices]))
+
+    def encode_labelled(
+        self, labelled: LabelledSlices, segments: int, tick: Tick = no_tick
+    ) -> list[tuple[Features, Tensor]]:
+        """Features and class fractions of each labelled slice of the stack; `tick` is called before each."""
+        result = []
+        for position, labels in zip(labelled.positions, labelled.labels, strict=True):
+            tick(0)
+            cut = self.frame.cut_labels(labels[None])
+            result.append((self.features([position]), class_fractions(cut, segments, 4).to(self.device)))
+        return result
+
+    def encode_shown(
+        self, shown: list[SupportImage], segments: int, tick: Tick = no_tick
+    ) -> list[tuple[Features, Tensor]]:
+        """Features and class fractions of each painted slice of other volumes or axes; `tick` is called before each."""
+        result = []
+        for s in shown:
+            tick(0)
+            result.append((self.encode(s.image[None]), class_fractions(s.labels[None], segments, 4).to(self.device)))
+        return result
+
+    def support(self, own: list[tuple[Features, Tensor]], others: list[tuple[Features, Tensor]]) -> SupportSet:
+        """Support set of encoded slices."""
+        chosen = own + others
+        features = Features.concatenate([f for f, _ in chosen])
+        return self.network.build_support(features, torch.cat([m for _, m in chosen]))
+
+    # --- evidence ------------------------------------------------------------------------------------------------
+
+    @property
+    def evidence_steps(self) -> int:
+        """Steps that `evidence` of the whole stack takes."""
+        return sweep_steps((self.count, *self.frame.half))
+
+    def evidence(
+        self,
+        labelled: LabelledSlices,
+        targets: list[int],
+        crossing: Sequence[Support] = (),
+        within: range | None = None,
+        coarseness: int = 1,
+        tick: Tick = no_tick,
+    ) -> Evidence:
+        """Evidence of labelled slices.
+
+        Args:
+            labelled: labelled slices of the stack.
+            targets: T segments; what is labelled as any other counts as background.
+            crossing: painted slices across the stack.
+            within: the slices to look at, all if None; labelled slices outside tell nothing.
+            coarseness: how much coarser than the logits the evidence is measured.
+            tick: called with the number of steps done since the last call; may raise to cancel.
+        """
+        part = within or range(self.count)
+        inside = [i for i, p in enumerate(labelled.positions) if p in part]
+        labelled = labelled.some(inside)
+        height, width = self.frame.half[0] // coarseness, self.frame.half[1] // coarseness
+        table = torch.zeros(labelled.known.complete.shape[1] + 1, dtype=torch.long)
+        table[targets] = torch.arange(1, len(targets) + 1)
+        labels = _relabelled(self.frame.cut_labels(labelled.labels, (height, width)), table)
+        certain = None
+        if labelled.certain is not None:
+            certain = self.frame.cut_labels(labelled.certain.astype(np.int32), (height, width)) > 0
+        chosen = np.asarray(targets) - 1
+        known = Knowledge(
+            labelled.known.complete[:, chosen], labelled.known.reach[chosen], labelled.known.ends[chosen] - part.start
+        )
+        motion = self.encodings.motion(self._look, lambda: Motion.of(self._reduced(range(self.count), 1), tick))
+        motion = motion.part(part.start, part.stop)
+        across = [self._crossing(s, targets, table, part, (height, width)) for s in crossing]
+        measured = evidence_of_painted_slices(
+            self._reduced(part, coarseness),
+            labels,
+            [p - part.start for p in labelled.positions],
+            len(targets),
+            self.step / coarseness,
+            known,
+            certain,
+            tick,
+            motion if coarseness == 1 else motion.reduced(coarseness),
+            [c for c in across if c is not None],
+        )
+
+        def evidence(slices: Sequence[int]) -> Tensor:
+            found = measured([z - part.start for z in slices])
+            if coarseness > 1:
+                maps = F.interpolate(found.flatten(1, 2), size=self.frame.half, mode="bilinear")
+                found = maps.unflatten(1, (-1, EVIDENCE_CHANNELS))
+            return found
+
+        return evidence
+
+    def _crossing(
+        self, support: Support, targets: list[int], table: Tensor, part: range, size: tuple[int, int]
+    ) -> CrossingSlice | None:
+        """A painted slice across the stack as the frame shows it; None where it lies outside."""
+        axes = [axis for axis in range(3) if axis != self.view.axis]
+        dim = axes.index(support.view.axis)
+        places = [i for i, source in enumerate(self._sources(dim, size)) if source == support.index]
+        if not places:
+            return None
+        # along the slice: the stack's axis first, then what is left of the plane
+        rest = [axis for axis in range(3) if axis != support.view.axis]
+        labels = support.labels if rest[0] == self.view.axis else support.labels.T
+        columns = np.asarray(self._sources(1 - dim, size))
+        inside = (columns >= 0) & (columns < labels.shape[1])
+        cut = np.where(inside, labels[part.start : part.stop][:, columns.clip(0, labels.shape[1] - 1)], 0)
+        complete = support.complete or frozenset()
+        return CrossingSlice(
+            1 + dim,
+            places,
+            _relabelled(torch.from_numpy(cut.astype(np.int64)), table),
+            np.array([target in complete for target in targets]),
+        )
+
+    def _sources(self, dim: int, size: tuple[int, int]) -> list[int]:
+        """Which row (dim 0) or column (1) of whole slices each one of a map over the frame shows."""
+        start, length = (self.frame.top, self.frame.rows) if dim == 0 else (self.frame.left, self.frame.columns)
+        return (start + np.floor((np.arange(size[dim]) + 0.5) * length / size[dim]).astype(int)).tolist()
+
+    def _reduced(self, part: range, coarseness: int) -> Tensor:
+        """(Z, h, w) slices, as evidence is taken of them."""
+        size = self.frame.half[0] // coarseness, self.frame.half[1] // coarseness
+        stack = self.view.array[part.start : part.stop]
+        parts = [stack[i : i + 16] for i in range(0, len(stack), 16)]
+        return torch.cat([self.frame.cut(self.window(part), size) for part in parts])
+
+    def boxes(self, match: Match, evidence: Tensor | None, targets: list[int]) -> list[Box | None]:
+        """Where the head runs for each target: around all places where it may be in any slice, within the budget.
+
+        Args:
+            match: of Q slices.
+            evidence: (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2) of painted slices of the query, None if there are none.
+            targets: T segments.
+
+        Returns:
+            boxes at stride 8, None where a target is nowhere likely.
+        """
+        share = match.coarse.softmax(dim=1).amax(dim=0).cpu()
+        near = None if evidence is None else F.max_pool2d(_nearness(evidence), 4).amax(dim=0)
+        boxes: list[Box | None] = []
+        for shape_limit, share_limit in _WHERE:
+            boxes = []
+            for row, segment in enumerate(targets):
+                if near is None:
+                    possible = share[segment] > share_limit
+                else:
+                    # Matching alone may look alike anywhere; within a volume it counts only where it is strong.
+                    possible = (near[row] > shape_limit) | (share[segment] > 0.5)
+                boxes.append(_around(possible))
+            area = sum((b[1] - b[0]) * (b[3] - b[2]) for b in boxes if b is not None)
+            if area <= _BUDGET * share.shape[-2] * share.shape[-1]:
+                break
+        return boxes
+
+
+def _surveyed(slices: list[int]) -> int:
+    """How many slices count as done when these have been gone through for their context."""
+    return len(slices) // 2
+
+
+def _around(possible: Tensor) -> Box | None:
+    """Box around the True of a (h, w) map, with a margin of one; None where there is none."""
+    if not possible.any():
+        return None
+    rows, columns = possible.any(dim=1).nonzero(), possible.any(dim=0).nonzero()
+    height, width = possible.shape
+    return (
+        max(int(rows[0]) - 1, 0),
+        min(int(rows[-1]) + 2, height),
+        max(int(columns[0]) - 1, 0),
+        min(int(columns[-1]) + 2, width),
+    )
+
+
+def _nearness(evidence: Tensor) -> Tensor:
+    """(Q, T, h, w) how near to a segment each pixel is, -1 to 1: by the shape, or, where there is none, by distance."""
+    has_shape = evidence[:, :, 3] > 0
+    return torch.where(has_shape, evidence[:, :, 0], evidence[:, :, 4] - _FARTHER)
+
+
+def _relabelled(labels: Tensor, table: Tensor) -> Tensor:
+    """Labels by a table; what is unknown stays so."""
+    return torch.where(labels < 0, labels, table[labels.clamp(min=0)])
+
+
+def _nearest(labelled: LabelledSlices, slices: list[int]) -> tuple[int, ...]:
+    """Indices of the labelled slices nearest to a chunk's middle, and of the next ones that hold further segments."""
+    middle = (slices[0] + slices[-1]) / 2
+    order = sorted(range(len(labelled.positions)), key=lambda i: (abs(labelled.positions[i] - middle), i))
+    chosen = order[:_NEAREST]
+    seen = set().union(*(labelled.segments[i] for i in chosen))
+    for i in order[_NEAREST:]:
+        if not labelled.segments[i] <= seen:
+            chosen.append(i)
+            seen |= labelled.segments[i]
+    return tuple(sorted(chosen))

@@ -1,0 +1,107 @@
+"""Next slice: which slice's painting would help most.
+
+What is wrong grows with the distance to what is painted, and a painted slice mends its neighbours too. So the errors
+that the confidence lets one expect on each slice count by the part of their distance to the nearest painted slice that
+painting a slice would take away (this project).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..volume import AXIS_NAMES
+from .query import Query
+
+# Neighbouring suggestions lie at least this part of the stack apart.
+_APART = 0.05
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A slice to paint next.
+
+    Attributes:
+        axis: array axis across the slice: 0 (k), 1 (j) or 2 (i).
+        index: slice number along it, from 0.
+        segments: label values of the structures it is suggested for, the most doubtful first.
+        reason: why, in a few words.
+        gain: part of all expected errors that painting it would mend, 0 to 1.
+    """
+
+    axis: int
+    index: int
+    segments: tuple[int, ...]
+    reason: str
+    gain: float
+
+    def __str__(self) -> str:
+        return f"Slice {self.index} along {AXIS_NAMES[self.axis]}: {self.reason}."
+
+
+def suggestions(query: Query, labels: np.ndarray, confidence: np.ndarray, count: int) -> list[Suggestion]:
+    """The slices whose painting would help most, best first.
+
+    Args:
+        query: with its painted slices.
+        labels: (k, j, i) label values of a prediction.
+        confidence: the same shape, 0..1.
+        count: how many at most.
+    """
+    axis = query.view.axis
+    stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
+    errors = expected_errors(*stacks, query.values)
+    painted = [s.index for s in query.own]
+    result: list[Suggestion] = []
+    for _ in range(count):
+        gains = _gains(errors.sum(axis=0), painted)
+        best = int(np.argmax(gains))
+        if gains[best] <= 0:
+            break
+        parts = np.array([_gains(row, painted)[best] for row in errors])
+        order = [int(n) for n in np.argsort(-parts) if parts[n] > 0.25 * parts.max()]
+        total = max(float(errors.sum()), 1e-9)
+        names = tuple(query.values[n] for n in order)
+        result.append(Suggestion(axis, best, names, _reason(query, order[0], best), float(gains[best]) / total))
+        painted = sorted([*painted, best])
+    return result
+
+
+def expected_errors(labels: np.ndarray, confidence: np.ndarray, values: list[int]) -> np.ndarray:
+    """(L, Z) expected wrong voxels of each segment on each slice of a stack, as parts of the segment's voxels."""
+    result = np.zeros((len(values), len(labels)))
+    largest = max(values) + 1
+    volumes = np.zeros(largest)
+    for z, (plane, sureness) in enumerate(zip(labels, confidence, strict=True)):
+        doubt = 1 - sureness.ravel().astype(np.float64)
+        by_value = np.bincount(plane.ravel(), doubt, largest)
+        here = np.bincount(plane.ravel(), minlength=largest)
+        volumes += here
+        result[:, z] = by_value[values]
+        # doubtful background is shared out by what is segmented beside it
+        areas = here[values] + 1.0
+        result[:, z] += by_value[0] * areas / areas.sum()
+    return result / np.maximum(volumes[values], 1.0)[:, None]
+
+
+def _gains(errors: np.ndarray, painted: list[int]) -> np.ndarray:
+    """(Z,) how many of the expected errors (Z,) painting each slice would mend."""
+    slices = np.arange(len(errors))
+    apart = np.abs(slices[:, None] - slices).astype(float)
+    distance = apart[:, painted].min(axis=1) if painted else np.full(len(errors), float(len(errors)))
+    left = np.minimum(apart, distance[None]) / np.maximum(distance, 1)[None]
+    gains = ((1 - left) * np.where(distance > 0, errors, 0)[None]).sum(axis=1)
+    gains[painted] = 0
+    return gains
+
+
+def _reason(query: Query, segment: int, index: int) -> str:
+    """Why a slice is suggested for a segment, counted from 0."""
+    name = query.name_of(segment + 1)
+    places = [s.index for s in query.own if segment + 1 in s.segments]
+    if not places:
+        return f"{name} is painted on no slice here"
+    if index < min(places) or index > max(places):
+        return f"ends of {name}"
+    return f"{name} unsure"
