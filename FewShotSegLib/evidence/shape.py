@@ -17,6 +17,8 @@ _SOFTNESS = 8.0
 _FAR = 64.0
 # A slice across the stack says something of at least so many pixels beside it.
 _NARROWEST = 3.0
+# and of what lies so far away nothing.
+_LEAST_WEIGHT = 0.02
 
 
 def signed_distance(mask: np.ndarray, sampling: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
@@ -264,16 +266,15 @@ class _Correction:
             return shapes
         rows = [segments.index(s) for s in chosen]
         along = shapes[:, rows].movedim(2, -1) if self._dim == 1 else shapes[:, rows]
-        line = along[..., self._places].mean(dim=-1)
-        # far from an outline the distance says nothing exact
-        error = self._distances[chosen][:, queries].transpose(0, 1).clamp(min=-2 * _SOFTNESS) - line.clamp(
-            min=-2 * _SOFTNESS
-        )
+        # Far from an outline the distance says nothing exact.
+        base = along.clamp(min=-2 * _SOFTNESS)
+        error = self._distances[chosen][:, queries].transpose(0, 1).clamp(min=-2 * _SOFTNESS)
+        error = error - base[..., self._places].mean(dim=-1)
         place = torch.arange(along.shape[-1], dtype=torch.float32)
         first, last = self._places[0], self._places[-1]
         apart = torch.maximum(first - place, place - last).clamp(min=0)
-        weight = torch.exp(-0.5 * (apart / self._width[chosen][:, None]) ** 2)
-        corrected = along + error[..., None] * weight[None, :, None]
+        weight = torch.exp(-0.5 * (apart / self._width[chosen][:, None]) ** 2)[None, :, None]
+        corrected = torch.where(weight > _LEAST_WEIGHT, base + error[..., None] * weight, along)
         result = shapes.clone()
         result[:, rows] = corrected.movedim(-1, 2) if self._dim == 1 else corrected
         return result

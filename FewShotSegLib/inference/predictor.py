@@ -298,9 +298,11 @@ class Predictor:
         """A painted slice across the stack as the frame shows it; None where it lies outside."""
         axes = [axis for axis in range(3) if axis != self.view.axis]
         dim = axes.index(support.view.axis)
-        places = [i for i, source in enumerate(self._sources(dim, size)) if source == support.index]
-        if not places:
+        apart = np.abs(np.asarray(self._sources(dim, size)) - support.index)
+        if apart.min() > 0.5 * (self.frame.rows, self.frame.columns)[dim] / size[dim] + 1:
             return None
+        # one in a frame of larger pixels, which skips some rows and columns; several in one that enlarges
+        places = np.flatnonzero(apart == apart.min()).tolist() if apart.min() == 0 else [int(apart.argmin())]
         # along the slice: the stack's axis first, then what is left of the plane
         rest = [axis for axis in range(3) if axis != support.view.axis]
         labels = support.labels if rest[0] == self.view.axis else support.labels.T
