@@ -161,13 +161,14 @@ class ShapeInterpolation:
             torch.where((has_b & ~has_a)[..., None, None], torch.minimum(-radius_b, shape_b), shape_a),
         )
         mixed = torch.lerp(shape_a, shape_b, _column(weight))
+        apart, nearness = (shape_a - shape_b).abs(), _column(near).expand_as(mixed)
         for correction in self._corrections:
-            mixed = correction(mixed, queries, group.segments)
+            mixed, apart, nearness = correction(mixed, apart, nearness, queries, group.segments)
         return torch.stack(
             [
                 torch.tanh(mixed / _SOFTNESS),
-                torch.tanh((shape_a - shape_b).abs() / (2 * _SOFTNESS)),
-                _column(near).expand_as(mixed),
+                torch.tanh(apart / (2 * _SOFTNESS)),
+                nearness,
                 _column(between).expand_as(mixed),
             ],
             dim=2,
@@ -259,25 +260,38 @@ class _Correction:
         self._distances = torch.from_numpy(np.stack(distances))
         self._width = 0.5 * torch.maximum(radius, self._distances.amax(dim=(1, 2))).clamp(min=_NARROWEST)
 
-    def __call__(self, shapes: Tensor, queries: list[int], segments: list[int]) -> Tensor:
-        """(Q, L', h, w) signed distances of some segments, corrected."""
-        chosen = [s for s in segments if self._complete[s]]
-        if not chosen:
-            return shapes
-        rows = [segments.index(s) for s in chosen]
-        along = shapes[:, rows].movedim(2, -1) if self._dim == 1 else shapes[:, rows]
+    def __call__(
+        self, shapes: Tensor, apart: Tensor, near: Tensor, queries: list[int], segments: list[int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Signed distances, how much the shapes differ and nearness of some segments, (Q, L', h, w) each, corrected."""
+        rows = [row for row, s in enumerate(segments) if self._complete[s]]
+        if not rows:
+            return shapes, apart, near
+        chosen = [segments[row] for row in rows]
+        along = self._turned(shapes[:, rows])
         # Far from an outline the distance says nothing exact.
         base = along.clamp(min=-2 * _SOFTNESS)
         error = self._distances[chosen][:, queries].transpose(0, 1).clamp(min=-2 * _SOFTNESS)
         error = error - base[..., self._places].mean(dim=-1)
         place = torch.arange(along.shape[-1], dtype=torch.float32)
         first, last = self._places[0], self._places[-1]
-        apart = torch.maximum(first - place, place - last).clamp(min=0)
-        weight = torch.exp(-0.5 * (apart / self._width[chosen][:, None]) ** 2)[None, :, None]
-        corrected = torch.where(weight > _LEAST_WEIGHT, base + error[..., None] * weight, along)
-        result = shapes.clone()
-        result[:, rows] = corrected.movedim(-1, 2) if self._dim == 1 else corrected
-        return result
+        beside = torch.maximum(first - place, place - last).clamp(min=0)
+        weight = torch.exp(-0.5 * (beside / self._width[chosen][:, None]) ** 2)[None, :, None]
+        corrected = [
+            torch.where(weight > _LEAST_WEIGHT, base + error[..., None] * weight, along),
+            self._turned(apart[:, rows]) * (1 - weight),
+            torch.maximum(self._turned(near[:, rows]), 1 / (1 + beside / _SOFTNESS)),
+        ]
+        results = []
+        for before, after in zip((shapes, apart, near), corrected, strict=True):
+            result = before.clone()
+            result[:, rows] = self._turned(after)
+            results.append(result)
+        return results[0], results[1], results[2]
+
+    def _turned(self, maps: Tensor) -> Tensor:
+        """(Q, L', h, w) with the axis that the slice cuts last, or back."""
+        return maps.transpose(2, 3) if self._dim == 1 else maps
 
 
 def _column(values: np.ndarray) -> Tensor:

@@ -45,6 +45,8 @@ _AROUND = 2
 # Of a slice on which a structure may be missing, background is taken for known so many pixels around what is painted.
 _RING = 8
 _SURE_PSEUDO = 0.95
+# A slice across the stack tells where a segment ends if it cuts it where it is at least so wide, as part of its widest.
+_CENTRAL = 0.7
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,8 @@ class Completeness:
             for row, segment in zip(*np.nonzero(asked & there), strict=True)
         ]
         reach = reach_of(self._positions, labels, complete, query.view)
-        known = Knowledge(complete, reach, self._ends(complete))
         crossing = [self._settled_crossing(s) for s in query.crossing]
+        known = Knowledge(complete, reach, self._ends(complete, crossing))
         return Painting(LabelledSlices(self._positions, labels, known, certain), crossing, found, is_open)
 
     # --- what was said -------------------------------------------------------------------------------------------
@@ -172,21 +174,20 @@ class Completeness:
             labels = np.where((labels == UNKNOWN) & near, 0, labels)
         return Support(support.view, support.index, labels, frozenset(complete), support.turn)
 
-    def _ends(self, complete: np.ndarray) -> np.ndarray:
+    def _ends(self, complete: np.ndarray, crossing: list[Support]) -> np.ndarray:
         """(L, 2), see `Knowledge`: where slices across the stack show that segments end beyond what is painted."""
         axis = self._query.view.axis
         result = np.full((complete.shape[1], 2), np.nan)
         for segment in self._query.segments:
-            extents = []
-            for support in self._query.crossing:
-                if segment in support.segments and (support.complete is None or segment in support.complete):
-                    if support.complete is None and looks_like_strokes(support):
-                        continue
+            extents, through = [], False
+            for support in crossing:
+                if segment in support.segments and segment in (support.complete or ()):
                     along = [a for a in range(3) if a != support.view.axis].index(axis)
                     inside = np.flatnonzero((support.labels == segment).any(axis=1 - along))
                     extents.append((int(inside[0]), int(inside[-1])))
+                    through |= any(_is_central(s, support, segment) for s in self._own)
             rows = np.flatnonzero(complete[:, segment - 1])
-            if not extents or not len(rows):
+            if not through or not len(rows):
                 continue
             first, last = min(e[0] for e in extents), max(e[1] for e in extents)
             low, high = self._positions[rows[0]], self._positions[rows[-1]]
@@ -277,7 +278,7 @@ class Completeness:
         check: Tick = lambda _: self._tick(0)  # noqa: E731
         evidence = predictor.evidence(given, targets, coarseness=_COARSENESS, tick=check)
         logits = predictor.logits(given, self._shown, targets, evidence, places, False, check)
-        logits -= lost_beyond(given, targets, predictor.count)[:, :, None, None].half()
+        logits -= lost_beyond(given, targets, query.view)[:, :, None, None].half()
         result = []
         half = predictor.frame.half
         seen = predictor.frame.cut_labels(labels[rows], half)
@@ -311,6 +312,14 @@ class Completeness:
         painted = float(self._painted.sum())
         left_out = (plainly + 0.5) / (painted + plainly + 1)
         return probability * left_out / (probability * left_out + (1 - probability) + 1e-9)
+
+
+def _is_central(support: Support, other: Support, segment: int) -> bool:
+    """Whether a slice across the stack cuts a segment of one of the stack's slices near its middle."""
+    inside = support.labels == segment
+    axes = [axis for axis in range(3) if axis != support.view.axis]
+    chords = inside.sum(axis=1 - axes.index(other.view.axis))
+    return bool(chords[other.index] >= _CENTRAL * max(chords.max(), 1))
 
 
 def looks_like_strokes(support: Support) -> bool:

@@ -140,7 +140,7 @@ class _Volume:
             evidence = lambda slices: own(slices) + expected(slices)  # noqa: E731
         tick = self._plan.begin(Stage.SEGMENTING, predictor.count)
         logits = predictor.logits(labelled, shown, targets, evidence, tick=tick)
-        logits -= lost_beyond(labelled, targets, predictor.count, by_user)[:, :, None, None].half()
+        logits -= lost_beyond(labelled, targets, self._query.view, by_user)[:, :, None, None].half()
         return Layer(predictor.frame, targets, logits)
 
     def _expected(self, predictor: Predictor, targets: list[int]) -> Evidence:
