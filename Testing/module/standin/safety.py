@@ -53,9 +53,7 @@ class SceneGuard:
             if user.IsA("vtkMRMLSegmentationNode") and user.HasNodeReferenceID(
                 user.GetDisplayNodeReferenceRole(), node.GetID()
             ):
-                report(
-                    f"{node.GetID()} goes before {user.GetName()}, which it displays: its next event crashes"
-                )
+                report(f"{node.GetID()} goes before {user.GetName()}, which it displays: its next event crashes")
 
     def _nodes(self) -> list[Any]:
         return [self._scene.GetNthNode(number) for number in range(self._scene.GetNumberOfNodes())]
