@@ -119,11 +119,32 @@ def test_closing_the_scene_in_a_run_ends_it_quietly(ready_panel: Any) -> None:
     panel = ready_panel
     panel.ui.runButton.click()
     panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
+    worker = panel.widget.logic._host.client
     panel.slicer.mrmlScene.Clear(0)
     panel.settle()
+    assert worker.alive, "it has loaded the network, for the next scene"
     assert panel.ui.runButton.text == "Segment from examples"
     assert panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
     assert panel.messages == []
+
+
+def test_the_worker_serves_the_next_scene_and_ends_with_the_panel(ready_panel: Any) -> None:
+    panel = ready_panel
+    panel.ui.runButton.click()
+    panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
+    worker = panel.widget.logic._host.client
+    panel.slicer.mrmlScene.Clear(0)
+    panel.prepareScene()
+    panel.ui.queryVolumeSelector.setCurrentNode(panel.volume)
+    panel.ui.paintSegmentationSelector.setCurrentNode(panel._drawn)
+    panel.ui.deviceSelector.currentIndex = 1
+    panel.ui.addAllButton.click()
+    panel.ui.runButton.click()
+    panel.waitFor(lambda: panel.ui.acceptButton.enabled)
+    assert panel.widget.logic._host.client is worker
+    assert panel.messages == []
+    panel.widget.cleanup()
+    assert not worker.alive
 
 
 def test_a_run_goes_on_while_another_module_is_shown(ready_panel: Any) -> None:
@@ -195,7 +216,7 @@ def self_test(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(empty_panel.slicer.util, "getModuleWidget", lambda _name: empty_panel.widget)
     monkeypatch.setattr(part, "STIR_S", 0.0)
     test = part.FewShotSegTest()
-    test.said = []  # type: ignore[attr-defined]
+    test.said = []
     monkeypatch.setattr(test, "delayDisplay", lambda text, *_arguments: test.said.append(text), raising=False)
     return test
 

@@ -131,7 +131,7 @@ class Accepting:
             if name in locked.values():
                 continue
             identifier = segmentId(target, name)
-            if identifier is None:
+            if not identifier:
                 identifier = _addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
             self._settings.SetSelectedSegmentID(identifier)
             found = (labels == number) & changeable

@@ -83,8 +83,10 @@ def removeConfidence(node: Any) -> None:
     :param node: The volume; nothing happens if it is None or in no scene.
     """
     scene = node.GetScene() if node is not None else None
+    if scene is None:
+        return
     remove(node)
-    table = scene.GetSingletonNode(_COLORS_TAG, "vtkMRMLColorTableNode") if scene is not None else None
+    table = scene.GetSingletonNode(_COLORS_TAG, "vtkMRMLColorTableNode")
     if table is not None and not any(
         display.GetColorNodeID() == table.GetID() for display in slicer.util.getNodesByClass("vtkMRMLDisplayNode")
     ):

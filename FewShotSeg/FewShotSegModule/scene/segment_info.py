@@ -28,10 +28,10 @@ def segmentNames(segmentation: Any) -> list[str]:
     return [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]
 
 
-def segmentId(segmentation: Any, name: str) -> str | None:
-    """The identifier of the first segment of exactly that name; None if there is none.
+def segmentId(segmentation: Any, name: str) -> str:
+    """The identifier of the first segment of exactly that name; "" if there is none.
 
     Slicer's own `GetSegmentIdBySegmentName` takes "Vein" for "vein".
     """
     names = segmentNames(segmentation)
-    return segmentation.GetSegmentation().GetNthSegmentID(names.index(name)) if name in names else None
+    return segmentation.GetSegmentation().GetNthSegmentID(names.index(name)) if name in names else ""
