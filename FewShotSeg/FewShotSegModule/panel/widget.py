@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,22 +15,17 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from FewShotSegModule.logic import FewShotSegLogic
-from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.paint_section import PaintSection
 from FewShotSegModule.panel.painted_nodes import PaintedNodes
+from FewShotSegModule.panel.result_nodes import ResultNodes
 from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
-from FewShotSegModule.panel.three_d_views import centre3DViews, isAnythingIn3D
-from FewShotSegModule.scene.completed import completedSegments
-from FewShotSegModule.scene.confidence import isConfidence, isConfidenceOf, removeConfidence, showInColors
+from FewShotSegModule.scene.confidence import isConfidence
 from FewShotSegModule.scene.example_list import ExampleList
-from FewShotSegModule.scene.preview import bringBack
 from FewShotSegModule.scene.region import fitRegion
-from FewShotSegModule.scene.removal import keep
-from FewShotSegModule.scene.segment_info import segmentNames
 from FewShotSegModule.setup import dependencies
 
 #: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
@@ -103,11 +97,17 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             onFinished=self._onRunFinished,
             shortcut=_RUN_KEYS,
         )
+        self._nodes = ResultNodes(
+            self.logic,
+            self._painting,
+            parameters=lambda: self._parameters,
+            isConfidenceShown=lambda: self._result.overlayIsOn,
+        )
         self._result = ResultSection(
             self.ui,
-            accept=self._accept,
-            discard=self._discard,
-            onOverlayChanged=self._tidyConfidence,
+            accept=self._nodes.accept,
+            discard=self._nodes.discard,
+            onOverlayChanged=self._nodes.tidyConfidence,
             acceptShortcut=_ACCEPT_KEYS,
         )
         self._shortcuts = Shortcuts(
@@ -307,60 +307,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._waitingRun = run
             return
         with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
-            parameters, query, wasEmpty = self._parameters, self.logic.volumeOf(run), not isAnythingIn3D()
-            preview, confidence = parameters.preview, parameters.confidenceVolume
-            refilled = confidence if confidence is not None and isConfidenceOf(confidence, query) else None
-            parameters.confidenceVolume = self.logic.confidenceVolumeOf(run, refilled)
-            if refilled is None:
-                removeConfidence(confidence)
-            # The one before goes first, so that its name is free.
-            parameters.preview = None
-            self.logic.discard(preview)
-            parameters.preview = self.logic.previewOf(run)
-            if wasEmpty:
-                centre3DViews()
-
-    def _accept(self, preview: Any) -> Acceptance:
-        # The preview itself can be chosen, too, but goes when it is accepted.
-        output = self._parameters.outputSegmentation if self._parameters.outputSegmentation is not preview else None
-        completed = completedSegments(output).values() if output is not None else ()
-        kept = [name for name in segmentNames(preview) if name in completed]
-        saveState = self._painting.saveStateOf(output)
-        undo = self.logic.undoAccept if saveState is None else self._painting.undo
-        keptPreview, confidence = keep(preview), self._parameters.confidenceVolume
-        keptConfidence = keep(confidence) if confidence is not None else None
-        target = self.logic.accept(preview, output, self._painting.editorNode, saveState)
-        self._parameters.preview = None
-        self._tidyConfidence()
-        said = _("Accepted into {name}.").format(name=target.GetName())
-        if kept:
-            said += " " + _("Left as they were, being marked as completed: {segments}.").format(
-                segments=", ".join(kept)
-            )
-        return Acceptance(target, said, lambda: self._undoAccept(undo, keptPreview, keptConfidence))
-
-    def _undoAccept(
-        self, undo: Callable[[], None], keptPreview: Callable[[], Any], keptConfidence: Callable[[], Any] | None
-    ) -> None:
-        undo()
-        # What was taken back waits for a decision again.
-        if self._parameters.confidenceVolume is None and keptConfidence is not None:
-            confidence = keptConfidence()
-            showInColors(confidence)
-            self._parameters.confidenceVolume = confidence
-        self._parameters.preview = bringBack(keptPreview)
-
-    def _discard(self, preview: Any) -> None:
-        self._parameters.preview = None
-        self.logic.discard(preview)
-        self._tidyConfidence()
-
-    def _tidyConfidence(self) -> None:
-        """Removes the confidence of a result that was decided about, unless it is being looked at."""
-        confidence = self._parameters.confidenceVolume if self._parameters is not None else None
-        if confidence is not None and self._parameters.preview is None and not self._result.overlayIsOn:
-            self._parameters.confidenceVolume = None
-            removeConfidence(confidence)
+            self._nodes.show(run)
 
 
 def _volumeInView() -> Any:
@@ -372,7 +319,9 @@ def _volumeInView() -> Any:
 
 def _isImage(node: Any) -> bool:
     """Whether a node is a volume that may be what a user wants segmented; no labelmap, and no confidence of ours."""
-    return node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode" and not isConfidence(node)
+    if node is None or node.GetClassName() != "vtkMRMLScalarVolumeNode":
+        return False
+    return node.GetImageData() is not None and not isConfidence(node)
 
 
 def _same(one: Any, other: Any) -> bool:
