@@ -20,14 +20,15 @@ from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.runs.segmentation_run import SegmentationRun
 from FewShotSegModule.runs.worker_host import WorkerHost
 from FewShotSegModule.scene import geometry
-from FewShotSegModule.scene.accepting import Accepting
+from FewShotSegModule.scene.accepting import Accepting, newSegmentation
 from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather, rangeAxis
 from FewShotSegModule.scene.given_examples import givenExamples
-from FewShotSegModule.scene.preview import makePreview, placeLike, queryOf, show
+from FewShotSegModule.scene.preview import makePreview, show
+from FewShotSegModule.scene.removal import remove
 
 _VOLUME, _SEGMENTATION, _REGION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode"
 #: Seconds between two looks at the worker while a caller waits.
@@ -53,6 +54,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         #: The volume of each run that may still be asked for its result.
         self._queries: dict[SegmentationRun, Any] = {}
         self._accepting: Accepting | None = None
+        #: Takes the latest acceptance back.
+        self._undo: Callable[[], Any] | None = None
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
 
@@ -198,12 +201,23 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._run, self._queries = run, {run: queryVolume}
         return run
 
+    def volumeOf(self, run: SegmentationRun) -> Any:
+        """The volume that a run segmented.
+
+        :raises SceneError: The run has no result, or its volume is gone.
+        """
+        query = self._queries.get(run)
+        if run.result is None or query is None:
+            raise SceneError(_("The run has no result, or another one was started since."))
+        _requireInScene(query)
+        return query
+
     def previewOf(self, run: SegmentationRun) -> Any:
         """A new segmentation node that shows the result of a run.
 
         :raises SceneError: The run has no result, or its volume is gone.
         """
-        return makePreview(self._queryOf(run), run.result)  # type: ignore[arg-type]  # checked by _queryOf
+        return makePreview(self.volumeOf(run), run.result)  # type: ignore[arg-type]  # checked by volumeOf
 
     def confidenceVolumeOf(self, run: SegmentationRun, node: Any = None) -> Any:
         """A volume of how sure a result is, with colours for an overlay.
@@ -212,7 +226,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :raises SceneError: The run has no result, or a volume is gone.
         """
         _requireInScene(node)
-        return writeConfidence(self._queryOf(run), run.result, node)  # type: ignore[arg-type]
+        return writeConfidence(self.volumeOf(run), run.result, node)  # type: ignore[arg-type]
 
     def accept(
         self,
@@ -221,7 +235,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         editorNode: Any = None,
         saveState: Callable[[], Any] | None = None,
     ) -> Any:
-        """Writes a preview into a segmentation and removes it; can be undone with `undoAccept`.
+        """Writes a preview into a segmentation, which becomes visible if it never was, and removes the preview.
+
+        It can be taken back with `undoAccept`.
 
         :param outputSegmentation: Where to; a new segmentation if None.
         :param editorNode: A vtkMRMLSegmentEditorNode whose masking and overwrite settings count; without one nothing is
@@ -230,34 +246,35 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             shows it.
         :return: The segmentation that was written into.
         """
-        target = outputSegmentation
-        if target is None:
-            target = self._newSegmentation(preview)
-        _requireInScene(target)
+        _requireInScene(outputSegmentation)
+        target = outputSegmentation if outputSegmentation is not None else newSegmentation(preview)
         if self._accepting is None:
             self._accepting = Accepting(slicer.mrmlScene)
         try:
             self._accepting.write(preview, target, editorNode, saveState)
         except FewShotSegError:
             if outputSegmentation is None:
-                self.discard(target)
+                remove(target)
             raise
-        self.discard(preview)
         if outputSegmentation is None:
+            self._undo = lambda: remove(target)
+        elif saveState is None:
+            self._undo = self._accepting.editorLogic.Undo
+        remove(preview)
+        # One that a node selector or a script made has no display node.
+        if target.GetDisplayNode() is None:
             show(target)
         return target
 
     def undoAccept(self) -> None:
-        """Undoes the latest `accept` that was not saved elsewhere."""
-        if self._accepting is not None:
-            self._accepting.editorLogic.Undo()
+        """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
 
     def discard(self, preview: Any) -> None:
-        """Removes a preview."""
-        if preview is not None and slicer.mrmlScene.IsNodePresent(preview):
-            for number in reversed(range(preview.GetNumberOfDisplayNodes())):
-                slicer.mrmlScene.RemoveNode(preview.GetNthDisplayNode(number))
-            slicer.mrmlScene.RemoveNode(preview)
+        """Removes a preview; nothing happens if it is None or gone."""
+        remove(preview)
 
     def whatIsMissing(self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings) -> str:
         """What a run still needs, for a tooltip; "" if it can start. Quick: hardly a voxel is looked at."""
@@ -295,19 +312,12 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         if self._run is not None:
             self._run.abandon(_("The scene was closed; the run was stopped."))
-        self._run, self._queries, self._accepting = None, {}, None
+        self._run, self._queries, self._accepting, self._undo = None, {}, None, None
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         run = self._run
         if run is not None and run.state == "running" and not _inScene(self._queries[run]):
             run.abandon(_("The volume was removed from the scene; the run was stopped."))
-
-    def _queryOf(self, run: SegmentationRun) -> Any:
-        query = self._queries.get(run)
-        if run.result is None or query is None:
-            raise SceneError(_("The run has no result, or another one was started since."))
-        _requireInScene(query)
-        return query
 
     def _write(self, run: SegmentationRun, output: Any) -> Any:
         """The result of a run, in a segmentation."""
@@ -316,14 +326,6 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             self.discard(preview)
             raise SceneError(_("The output segmentation was removed from the scene during the run."))
         return self.accept(preview, output)
-
-    def _newSegmentation(self, preview: Any) -> Any:
-        query = queryOf(preview)
-        name = _("{name} segmentation").format(name=(query or preview).GetName())
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
-        placeLike(node, query if query is not None else preview)
-        node.CreateDefaultDisplayNodes()
-        return node
 
     def _waitFor(self, run: SegmentationRun) -> None:
         try:

@@ -14,7 +14,11 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.runs.run_result import RunResult
+from FewShotSegModule.runs.structure import Structure
+from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.errors import ObliqueViewError
+from FewShotSegModule.scene.preview import makePreview
 from FewShotSegModule.scene.slice_views import sliceOfView
 from FewShotSegModule.setup import dependencies
 
@@ -23,12 +27,15 @@ SPACING = (1.5, 1.5, 5.0)
 #: Slices (k) that are painted; the structures reach from slice 1 to slice 10.
 PAINTED = (2, 5, 9)
 _LONGEST_RUN_S = 300.0
+#: Views and rows that wait for a pause draw themselves within this time.
+STIR_S = 0.3
 
 
 class FewShotSegTest(ScriptedLoadableModuleTest):
     """Paints two structures of a made-up scan on three slices and expects to get them on the others.
 
-    What needs no Python packages beyond Slicer's own is tested in any case.
+    What needs no Python packages beyond Slicer's own is tested in any case. Some tests only go where the application
+    once went down, since nothing but the application with its views and widgets can show that.
     """
 
     def setUp(self) -> None:
@@ -38,6 +45,10 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
     def runTest(self, **_options: Any) -> None:
         """Runs all tests, as Slicer asks for."""
         for test in (
+            self.test_scenesCloseWhileThePanelIsShown,
+            self.test_previewsAreAcceptedAndDiscardedByScripts,
+            self.test_previewsAreAcceptedUndoneAndDiscardedInThePanel,
+            self.test_nodesOfThePanelAreDeletedByOthers,
             self.test_panelKeepsExamplesAndSettings,
             self.test_consoleCallSegments,
             self.test_panelSegmentsAndAccepts,
@@ -48,6 +59,88 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             except unittest.SkipTest as skipped:
                 # Slicer's button "Reload and Test" would take it for a failure.
                 self.delayDisplay(_("Skipped: {reason}").format(reason=skipped), 2000)
+
+    def test_scenesCloseWhileThePanelIsShown(self) -> None:
+        """Empty and filled scenes, with and without an active brush, while other modules are shown, too."""
+        slicer.util.selectModule("FewShotSeg")
+        for _empty in range(2):
+            slicer.mrmlScene.Clear(0)
+            self._stir()
+        ui = self._panelFor(*madeUpScan()[:2])
+        for effect in ("", "Paint"):
+            ui.segmentEditorWidget.setActiveEffectByName(effect)
+            self._stir()
+            slicer.mrmlScene.Clear(0)
+            self._stir()
+            assert ui.segmentEditorWidget.mrmlSegmentEditorNode() is not None
+            self._panelFor(*madeUpScan()[:2])
+        slicer.util.selectModule("Data")
+        slicer.mrmlScene.Clear(0)
+        self._stir()
+        slicer.util.selectModule("FewShotSeg")
+        self._stir()
+        self.delayDisplay(_("Closing a scene is safe."))
+
+    def test_previewsAreAcceptedAndDiscardedByScripts(self) -> None:
+        """As the console does it, while the module is shown and while it isn't."""
+        logic = FewShotSegLogic()
+        for module in ("Data", "FewShotSeg"):
+            slicer.mrmlScene.Clear(0)
+            slicer.util.selectModule(module)
+            volume, segmentation, truth = madeUpScan()
+            for target in (None, segmentation):
+                logic.discard(makePreview(volume, madeUpResult(truth)))
+                self._stir()
+                accepted = logic.accept(makePreview(volume, madeUpResult(truth)), target)
+                self._checkResult(accepted, volume, truth)
+                self._stir()
+                logic.undoAccept()
+                self._stir()
+        logic.removeObservers()
+        self.delayDisplay(_("Scripts can accept and discard."))
+
+    def test_previewsAreAcceptedUndoneAndDiscardedInThePanel(self) -> None:
+        """By the buttons, with the confidence shown; nothing but what was accepted is left."""
+        volume, segmentation, truth = madeUpScan()
+        ui = self._panelFor(volume, segmentation)
+        parameters = slicer.util.getModuleWidget("FewShotSeg").logic.getParameterNode()
+        for target in (None, segmentation):
+            before = _nodeIds()
+            parameters.confidenceVolume = writeConfidence(volume, madeUpResult(truth))
+            parameters.preview = makePreview(volume, madeUpResult(truth))
+            ui.outputSegmentationSelector.setCurrentNode(target)
+            ui.confidenceCheckBox.click()
+            self._stir()
+            ui.acceptButton.click()
+            self._stir()
+            assert ui.undoButton.enabled, ui.undoButton.toolTip
+            ui.undoButton.click()
+            self._stir()
+            assert parameters.preview is not None
+            ui.discardButton.click()
+            self._stir()
+            assert parameters.preview is None
+            assert _nodeIds() == before
+        self.delayDisplay(_("Accept, Undo and Discard are safe."))
+
+    def test_nodesOfThePanelAreDeletedByOthers(self) -> None:
+        """What the panel shows can be deleted in the module Data or by a script at any time."""
+        volume, segmentation, truth = madeUpScan()
+        ui = self._panelFor(volume, segmentation)
+        parameters = slicer.util.getModuleWidget("FewShotSeg").logic.getParameterNode()
+        parameters.confidenceVolume = writeConfidence(volume, madeUpResult(truth))
+        parameters.preview = makePreview(volume, madeUpResult(truth))
+        ui.addAllButton.click()
+        ui.confidenceCheckBox.click()
+        ui.segmentEditorWidget.setActiveEffectByName("Paint")
+        editorNode = ui.segmentEditorWidget.mrmlSegmentEditorNode()
+        for node in (parameters.confidenceVolume, parameters.preview, editorNode, segmentation, volume):
+            slicer.mrmlScene.RemoveNode(node)
+            self._stir()
+        assert not ui.acceptButton.enabled
+        assert not ui.confidenceCheckBox.enabled
+        self._waitFor(lambda: ui.exampleTable.rowCount == 0)
+        self.delayDisplay(_("Nodes can be deleted."))
 
     def test_panelKeepsExamplesAndSettings(self) -> None:
         """Rows, pictures, settings and the end of a scene; needs no packages."""
@@ -177,6 +270,25 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         if missing:
             self.skipTest(_("not installed: {packages}").format(packages=", ".join(missing)))
 
+    def _stir(self) -> None:
+        """Makes views and widgets use what they hold: by another layout, changed segments and the waiting events."""
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            layout = manager.layout
+            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
+            slicer.app.processEvents()
+            manager.setLayout(layout)
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+            content = node.GetSegmentation()
+            for number in range(content.GetNumberOfSegments()):
+                segment = content.GetNthSegment(number)
+                color = segment.GetColor()
+                segment.SetColor(*reversed(color))
+                segment.SetColor(*color)
+        end = time.monotonic() + STIR_S
+        while time.monotonic() < end:
+            slicer.app.processEvents()
+
     def _waitFor(self, condition: Any) -> None:
         end = time.monotonic() + _LONGEST_RUN_S
         while not condition():
@@ -221,3 +333,20 @@ def madeUpScan() -> tuple[Any, Any, dict[str, np.ndarray]]:
         identifier = segmentation.GetSegmentation().AddEmptySegment("", name)
         slicer.util.updateSegmentBinaryLabelmapFromArray(painted, segmentation, identifier, volume)
     return volume, segmentation, truth
+
+
+def madeUpResult(truth: dict[str, np.ndarray]) -> RunResult:
+    """What a run would give that finds all structures, in doubt about their insides."""
+    labels, confidence = np.zeros(SHAPE, np.uint8), np.ones(SHAPE, np.float32)
+    structures = []
+    for value, (name, mask) in enumerate(truth.items(), start=1):
+        labels[mask], confidence[mask] = value, 0.5
+        structures.append(Structure(value, name, (0.9, 0.2 * value, 0.1)))
+    return RunResult(labels, confidence, ((0, 0, 0), SHAPE), SHAPE, structures)
+
+
+def _nodeIds() -> set[str]:
+    """All nodes but those that the application and the module's editor keep."""
+    scene = slicer.mrmlScene
+    nodes = (scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes()))
+    return {node.GetID() for node in nodes if node.IsA("vtkMRMLDisplayableNode") or node.IsA("vtkMRMLDisplayNode")}

@@ -27,8 +27,15 @@ def installed_slicer() -> Any:
 @pytest.fixture
 def slicer(installed_slicer: Any) -> Iterator[Any]:
     """The module `slicer` with an empty scene."""
+    from standin.safety import SceneGuard, takeReports
+
     installed_slicer.mrmlScene.Clear(1)
     # In the application it is always there.
     installed_slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(installed_slicer.mrmlScene)
+    takeReports()
+    guard = SceneGuard(installed_slicer.mrmlScene)
     yield installed_slicer
+    guard.stop()
     installed_slicer.mrmlScene.Clear(1)
+    dangers = takeReports()
+    assert not dangers, dangers

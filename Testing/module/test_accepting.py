@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import vtk
 from nodes import SHAPE, add_segmentation, add_transform, add_volume, box, ijk_to_ras, mask_of, names_of, set_segment
+from vtk.util.numpy_support import vtk_to_numpy
 
 LIVER = box(slice(2, 6), slice(4, 14), slice(4, 14))
 SPLEEN = box(slice(2, 6), slice(16, 20), slice(2, 8))
@@ -69,8 +72,6 @@ def test_a_preview_has_names_colours_terminology_status_grid_and_place(slicer: A
     assert names_of(preview) == ["liver", "spleen"]
     liver = preview.GetSegmentation().GetNthSegment(0)
     assert liver.GetColor() == (0.8, 0.4, 0.2)
-    import vtk
-
     tag = vtk.reference("")
     assert liver.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
     assert str(tag) == TAG
@@ -105,11 +106,13 @@ def test_confidence_becomes_a_volume_on_the_same_grid_in_colours_that_let_sure_v
     assert (array[:2] == 1).all()
     colors = node.GetDisplayNode().GetColorNode()
     color = [0.0] * 4
-    colors.GetColor(255, color)
-    assert color[3] == 0
     colors.GetColor(0, color)
-    assert color[3] == 1
     assert color[0] > 2 * color[1]
+    producer = node.GetDisplayNode().GetImageDataConnection().GetProducer()
+    producer.Update()
+    opacity = vtk_to_numpy(producer.GetOutputDataObject(0).GetPointData().GetScalars())[:, 3].reshape(SHAPE)
+    assert (opacity[2:6] == 255).all()
+    assert (opacity[:2] == 0).all(), "slice views take a colour's opacity as on or off"
     assert writeConfidence(volume, result_of(), node) is node
     assert (slicer.util.arrayFromVolume(node) == 0.5).all()
     assert writeConfidence(volume, result_of()).GetDisplayNode().GetColorNode() is colors
@@ -261,6 +264,97 @@ def test_discarding_removes_the_preview_with_its_display(slicer: Any, logic: Any
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
+def test_discarding_removes_what_saving_added(slicer: Any, logic: Any, volume: Any) -> None:
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    preview = preview_of(volume)
+    preview.AddDefaultStorageNode()
+    logic.discard(preview)
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_undoing_an_acceptance_into_a_new_segmentation_removes_it(slicer: Any, logic: Any, volume: Any) -> None:
+    before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")}
+    logic.accept(preview_of(volume))
+    logic.undoAccept()
+    logic.undoAccept()
+    assert {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")} == before
+
+
+def test_a_segmentation_without_a_display_node_shows_what_is_accepted_into_it(
+    slicer: Any, logic: Any, volume: Any
+) -> None:
+    target = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "made by a script")
+    logic.accept(preview_of(volume), target)
+    assert target.GetDisplayNode().GetVisibility()
+    assert target.GetSegmentation().ContainsRepresentation("Closed surface")
+
+
+def test_one_that_is_hidden_stays_hidden(slicer: Any, logic: Any, volume: Any) -> None:
+    target = add_segmentation(slicer, volume, {"liver": LIVER}, "target")
+    target.CreateDefaultDisplayNodes()
+    target.GetDisplayNode().SetVisibility(False)
+    logic.accept(preview_of(volume), target)
+    assert not target.GetDisplayNode().GetVisibility()
+
+
+@pytest.mark.parametrize("order", [("Vein", "vein"), ("vein", "Vein")])
+def test_names_that_differ_in_case_are_two_segments(
+    slicer: Any, logic: Any, volume: Any, order: tuple[str, str]
+) -> None:
+    from FewShotSegModule.scene.preview import makePreview
+
+    found = result_of()
+    structures = [replace(structure, name=name) for structure, name in zip(found.structures, order, strict=True)]
+    target = logic.accept(makePreview(volume, replace(found, structures=structures)))
+    other = add_segmentation(slicer, volume, {"VEIN": SPLEEN}, "another")
+    logic.accept(makePreview(volume, replace(found, structures=structures)), other)
+    for node in (target, other):
+        names = names_of(node)
+        assert names[-2:] == list(order)
+        for name, expected in zip(order, (LIVER, SPLEEN), strict=True):
+            identifier = node.GetSegmentation().GetNthSegmentID(names.index(name))
+            assert np.array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, volume) > 0, expected), (
+                name
+            )
+    assert np.array_equal(mask_of(slicer, other, "VEIN", volume), SPLEEN)
+
+
+TURN = np.array([[0.8, -0.6, 0, 12], [0.6, 0.8, 0, -7], [0, 0, 1, 30], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize("volume_is_gone", [False, True])
+@pytest.mark.parametrize("place", ["new", "empty", "under the transform"])
+def test_under_a_linear_transform_the_whole_result_is_written(
+    slicer: Any, logic: Any, volume: Any, place: str, volume_is_gone: bool
+) -> None:
+    registration = add_transform(slicer, TURN)
+    volume.SetAndObserveTransformNodeID(registration.GetID())
+    target: Any = None
+    if place != "new":
+        target = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "target")
+    if place == "under the transform":
+        target.SetAndObserveTransformNodeID(registration.GetID())
+    preview = preview_of(volume, ((1, 0, 0), (7, 24, 20)))
+    if volume_is_gone:
+        slicer.mrmlScene.RemoveNode(volume)
+    accepted = logic.accept(preview, target)
+    if volume_is_gone:
+        volume = add_volume(slicer)
+        volume.SetAndObserveTransformNodeID(registration.GetID())
+    for name, expected in (("liver", LIVER), ("spleen", SPLEEN)):
+        assert np.array_equal(mask_of(slicer, accepted, name, volume), expected), name
+
+
+def test_a_volume_that_is_moved_after_the_run_takes_its_preview_along(slicer: Any, logic: Any, volume: Any) -> None:
+    registration = add_transform(slicer, TURN)
+    volume.SetAndObserveTransformNodeID(registration.GetID())
+    preview = preview_of(volume)
+    for node in (volume, preview):
+        node.HardenTransform()
+    accepted = logic.accept(preview)
+    assert np.array_equal(mask_of(slicer, accepted, "liver", volume), LIVER)
+
+
 def test_what_is_missing_is_said_in_words(slicer: Any, logic: Any, volume: Any) -> None:
     from FewShotSegModule.runs.request import RunSettings
     from FewShotSegModule.scene.example_slice import ExampleSlice
@@ -322,8 +416,6 @@ def test_a_preview_survives_an_mrb_and_can_be_accepted_then(
 
 
 def test_a_structure_that_was_not_found_is_an_empty_segment(slicer: Any, logic: Any, volume: Any) -> None:
-    from dataclasses import replace
-
     from FewShotSegModule.scene.preview import makePreview
 
     found = result_of()

@@ -65,14 +65,13 @@ def test_an_acceptance_can_be_undone_and_decided_anew(finished_panel: Any, paint
 def test_an_acceptance_can_be_undone_where_another_run_was_started_since(finished_panel: Any) -> None:
     panel = finished_panel
     target = panel.parameters.paintSegmentation
-    before = mask_of(panel, target, "large")
+    before, result = mask_of(panel, target, "large"), mask_of(panel, panel.parameters.preview, "large")
     panel.ui.outputSegmentationSelector.setCurrentNode(target)
     panel.ui.acceptButton.click()
     panel.widget.logic._queries = {}
     panel.ui.undoButton.click()
     assert np.array_equal(mask_of(panel, target, "large"), before)
-    assert panel.parameters.preview is None
-    assert "undone" in panel.ui.resultLabel.text
+    assert np.array_equal(mask_of(panel, panel.parameters.preview, "large"), result)
     assert panel.messages == []
 
 
@@ -154,7 +153,7 @@ def test_the_confidence_lies_over_the_views_and_what_was_there_comes_back(finish
 
 def test_a_run_that_is_done_while_a_scene_is_added_is_shown_afterwards(finished_panel: Any) -> None:
     panel = finished_panel
-    run, scene = panel.widget._finishedRun, panel.slicer.mrmlScene
+    (run,), scene = panel.widget.logic._queries, panel.slicer.mrmlScene
     panel.ui.discardButton.click()
     scene.StartState(scene.ImportState)
     panel.widget._onRunFinished(run)
@@ -190,3 +189,218 @@ def test_a_saved_scene_brings_back_examples_settings_and_preview(finished_panel:
     panel.volume = panel.parameters.queryVolume
     assert np.array_equal(mask_of(panel, panel.parameters.preview, "large"), result)
     assert ui.runButton.enabled, ui.runButton.toolTip
+
+
+def segmentations(panel: Any) -> dict[str, Any]:
+    return {node.GetName(): node for node in panel.slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
+
+
+def displayable(panel: Any) -> set[str]:
+    """All that a user may see in the lists of nodes, and what displays it."""
+    kinds = ("vtkMRMLDisplayableNode", "vtkMRMLDisplayNode", "vtkMRMLColorTableNode")
+    return {node.GetID() for kind in kinds for node in panel.slicer.util.getNodesByClass(kind)}
+
+
+def run_again(panel: Any, volume: Any) -> None:
+    """What a run leads to, without the run."""
+    from standin.run_fixtures import FinishedRun
+
+    (run,) = panel.widget.logic._queries
+    again = FinishedRun(run.result)
+    panel.widget.logic._queries = {again: volume}
+    panel.widget._onRunFinished(again)
+
+
+@pytest.mark.parametrize("decision", ["acceptButton", "discardButton"])
+def test_nothing_of_a_result_that_was_decided_about_is_left_behind(ready_panel: Any, decision: str) -> None:
+    from FewShotSegModule.self_test import madeUpResult
+    from standin.run_fixtures import FinishedRun
+
+    panel = ready_panel
+    target = panel.parameters.paintSegmentation
+    panel.ui.outputSegmentationSelector.setCurrentNode(target)
+    before = displayable(panel)
+    run = FinishedRun(madeUpResult(panel.truth))
+    panel.widget.logic._queries = {run: panel.volume}
+    panel.widget._onRunFinished(run)
+    assert len(displayable(panel) - before) == 5, "preview, confidence, their display nodes and the colours"
+    getattr(panel.ui, decision).click()
+    assert displayable(panel) == before
+    assert panel.parameters.confidenceVolume is None
+
+
+def test_a_confidence_that_is_being_looked_at_stays_until_it_is_switched_off(finished_panel: Any) -> None:
+    panel = finished_panel
+    confidence = panel.parameters.confidenceVolume
+    panel.ui.confidenceCheckBox.click()
+    panel.ui.acceptButton.click()
+    assert panel.parameters.confidenceVolume is confidence
+    assert panel.ui.confidenceCheckBox.checked
+    panel.ui.confidenceCheckBox.click()
+    assert panel.parameters.confidenceVolume is None
+    assert not panel.slicer.mrmlScene.IsNodePresent(confidence)
+    assert not panel.ui.confidenceCheckBox.enabled
+
+
+def test_undoing_an_acceptance_into_a_new_segmentation_removes_it_and_brings_preview_and_confidence_back(
+    finished_panel: Any,
+) -> None:
+    panel, ui = finished_panel, finished_panel.ui
+    before, result = set(segmentations(panel)), mask_of(panel, panel.parameters.preview, "large")
+    sure = panel.slicer.util.arrayFromVolume(panel.parameters.confidenceVolume).copy()
+    for _again in range(2):
+        ui.acceptButton.click()
+        assert "made-up scan segmentation" in segmentations(panel)
+        assert ui.undoButton.enabled
+        ui.undoButton.click()
+        assert set(segmentations(panel)) == before
+        preview = panel.parameters.preview
+        assert np.array_equal(mask_of(panel, preview, "large"), result)
+        assert preview.GetDisplayNode().GetVisibility()
+        assert preview.GetSegmentation().ContainsRepresentation("Closed surface")
+        assert np.array_equal(panel.slicer.util.arrayFromVolume(panel.parameters.confidenceVolume), sure)
+        assert panel.parameters.confidenceVolume.GetDisplayNode().GetApplyThreshold()
+    ui.confidenceCheckBox.click()
+    assert ui.confidenceCheckBox.checked
+    assert panel.messages == []
+
+
+def test_a_segmentation_made_with_the_selector_shows_what_is_accepted_into_it(finished_panel: Any) -> None:
+    panel = finished_panel
+    made = panel.ui.outputSegmentationSelector.addNode()
+    assert made.GetDisplayNode() is None, "Slicer's selector makes none"
+    panel.ui.acceptButton.click()
+    assert made.GetDisplayNode().GetVisibility()
+    assert made.GetSegmentation().ContainsRepresentation("Closed surface")
+    assert dice(mask_of(panel, made, "large"), panel.truth["large"]) > 0.8
+
+
+def test_the_editors_own_undo_and_redo_end_the_panels(finished_panel: Any) -> None:
+    panel, ui = finished_panel, finished_panel.ui
+    target, editor = panel.parameters.paintSegmentation, ui.segmentEditorWidget
+    ui.outputSegmentationSelector.setCurrentNode(target)
+    stroke = mask_of(panel, target, "large") | panel.disc(3)
+    editor.saveStateForUndo()
+    paint(panel.slicer, target, panel.volume, "large", stroke)
+    ui.acceptButton.click()
+    assert ui.undoButton.enabled
+    editor.undo()
+    assert np.array_equal(mask_of(panel, target, "large"), stroke)
+    assert not ui.undoButton.enabled, "it would take back the stroke"
+
+
+def test_colours_and_surfaces_may_change_before_an_acceptance_is_undone(finished_panel: Any) -> None:
+    panel, ui = finished_panel, finished_panel.ui
+    target = panel.parameters.paintSegmentation
+    ui.outputSegmentationSelector.setCurrentNode(target)
+    ui.acceptButton.click()
+    target.GetSegmentation().GetNthSegment(0).SetColor(0.1, 0.2, 0.3)
+    target.CreateClosedSurfaceRepresentation()
+    assert ui.undoButton.enabled
+
+
+def test_after_a_scene_was_closed_nothing_of_it_can_be_undone_or_is_said(finished_panel: Any) -> None:
+    panel = finished_panel
+    panel.ui.acceptButton.click()
+    panel.slicer.mrmlScene.Clear(0)
+    assert not panel.ui.undoButton.enabled
+    assert panel.ui.resultLabel.text == "No result yet."
+
+
+def test_results_do_not_number_their_names_on(finished_panel: Any) -> None:
+    panel = finished_panel
+    for _run in range(3):
+        run_again(panel, panel.volume)
+        assert panel.parameters.preview.GetName() == "made-up scan preview"
+        assert panel.parameters.confidenceVolume.GetName() == "made-up scan confidence"
+
+
+def test_a_result_of_another_volume_is_named_after_that(finished_panel: Any) -> None:
+    panel, other = finished_panel, finished_panel.addVolume("other patient")
+    panel.ui.confidenceCheckBox.click()
+    before = panel.parameters.confidenceVolume
+    run_again(panel, other)
+    assert panel.parameters.preview.GetName() == "other patient preview"
+    assert panel.parameters.confidenceVolume.GetName() == "other patient confidence"
+    assert not panel.slicer.mrmlScene.IsNodePresent(before)
+    assert not panel.ui.confidenceCheckBox.checked
+    view = panel.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    assert view.GetForegroundVolumeID() is None
+
+
+def test_an_overlay_that_is_on_stays_on_in_the_next_run_of_the_same_volume(finished_panel: Any) -> None:
+    panel = finished_panel
+    panel.ui.confidenceCheckBox.click()
+    confidence = panel.parameters.confidenceVolume
+    run_again(panel, panel.volume)
+    assert panel.parameters.confidenceVolume is confidence
+    assert panel.ui.confidenceCheckBox.checked
+
+
+def test_an_overlay_that_was_saved_with_the_scene_can_be_taken_off(finished_panel: Any, tmp_path: Path) -> None:
+    panel = finished_panel
+    other = panel.addVolume("PET")
+    panel.slicer.util.setSliceViewerLayers(foreground=other, foregroundOpacity=0.3)
+    panel.ui.confidenceOpacitySlider.value = 0.7
+    panel.ui.confidenceCheckBox.click()
+    panel.saveAndReopen(tmp_path)
+    view = panel.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    assert view.GetForegroundVolumeID() == panel.parameters.confidenceVolume.GetID()
+    assert panel.ui.confidenceCheckBox.checked
+    assert panel.ui.confidenceOpacitySlider.value == pytest.approx(0.7)
+    panel.ui.confidenceCheckBox.click()
+    shown = panel.slicer.mrmlScene.GetNodeByID(view.GetForegroundVolumeID())
+    assert shown.GetName() == "PET"
+    assert view.GetForegroundOpacity() == pytest.approx(0.3)
+    assert panel.messages == []
+
+
+def test_a_confidence_that_someone_deletes_gives_the_views_back(finished_panel: Any) -> None:
+    panel = finished_panel
+    other = panel.addVolume("PET")
+    panel.slicer.util.setSliceViewerLayers(foreground=other, foregroundOpacity=0.3)
+    panel.ui.confidenceCheckBox.click()
+    panel.slicer.mrmlScene.RemoveNode(panel.parameters.confidenceVolume)
+    panel.settle()
+    view = panel.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    assert view.GetForegroundVolumeID() == other.GetID()
+    assert view.GetForegroundOpacity() == pytest.approx(0.3)
+    assert not panel.ui.confidenceCheckBox.enabled
+
+
+class Layout:
+    """A layout manager that counts how often the 3D views were centred."""
+
+    def __init__(self) -> None:
+        self.centred = 0
+
+    def resetThreeDViews(self) -> None:
+        self.centred += 1
+
+
+def test_the_3d_views_are_centred_on_a_result_only_where_they_were_empty(
+    finished_panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, layout = finished_panel, Layout()
+    monkeypatch.setattr(panel.slicer.app, "layoutManager", lambda: layout)
+    run_again(panel, panel.volume)
+    assert layout.centred == 0, "the preview before was there to be looked at"
+    run = next(iter(panel.widget.logic._queries))
+    panel.ui.discardButton.click()
+    panel.widget._onRunFinished(run)
+    assert layout.centred == 1
+
+
+def test_a_result_that_can_not_be_accepted_stays(finished_panel: Any) -> None:
+    panel = finished_panel
+    target = panel.parameters.paintSegmentation
+    logic = panel.slicer.vtkSlicerSegmentationsModuleLogic
+    for number in range(target.GetSegmentation().GetNumberOfSegments()):
+        logic.SetSegmentStatus(target.GetSegmentation().GetNthSegment(number), logic.Completed)
+    panel.ui.outputSegmentationSelector.setCurrentNode(target)
+    panel.swallow(panel.ui.acceptButton.click)
+    assert "completed" in panel.messages[0]
+    assert panel.ui.acceptButton.enabled
+    panel.ui.outputSegmentationSelector.setCurrentNode(None)
+    panel.ui.acceptButton.click()
+    assert "made-up scan segmentation" in segmentations(panel)

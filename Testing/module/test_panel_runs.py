@@ -119,11 +119,32 @@ def test_closing_the_scene_in_a_run_ends_it_quietly(ready_panel: Any) -> None:
     panel = ready_panel
     panel.ui.runButton.click()
     panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
+    worker = panel.widget.logic._host.client
     panel.slicer.mrmlScene.Clear(0)
     panel.settle()
+    assert worker.alive, "it has loaded the network, for the next scene"
     assert panel.ui.runButton.text == "Segment from examples"
     assert panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
     assert panel.messages == []
+
+
+def test_the_worker_serves_the_next_scene_and_ends_with_the_panel(ready_panel: Any) -> None:
+    panel = ready_panel
+    panel.ui.runButton.click()
+    panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
+    worker = panel.widget.logic._host.client
+    panel.slicer.mrmlScene.Clear(0)
+    panel.prepareScene()
+    panel.ui.queryVolumeSelector.setCurrentNode(panel.volume)
+    panel.ui.paintSegmentationSelector.setCurrentNode(panel._drawn)
+    panel.ui.deviceSelector.currentIndex = 1
+    panel.ui.addAllButton.click()
+    panel.ui.runButton.click()
+    panel.waitFor(lambda: panel.ui.acceptButton.enabled)
+    assert panel.widget.logic._host.client is worker
+    assert panel.messages == []
+    panel.widget.cleanup()
+    assert not worker.alive
 
 
 def test_a_run_goes_on_while_another_module_is_shown(ready_panel: Any) -> None:
@@ -182,32 +203,37 @@ def test_examples_of_another_volume_segment_this_one(panel: Any) -> None:
     assert panel.parameters.preview.GetNodeReference(role) is panel.volume
 
 
+@pytest.fixture
+def self_test(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module's self-test, with what it said."""
+    from FewShotSegModule import self_test as part
+
+    def select(name: str) -> None:
+        empty_panel.enter() if name == "FewShotSeg" else empty_panel.exit()
+
+    addSliceViews(empty_panel.slicer)
+    monkeypatch.setattr(empty_panel.slicer.util, "selectModule", select)
+    monkeypatch.setattr(empty_panel.slicer.util, "getModuleWidget", lambda _name: empty_panel.widget)
+    monkeypatch.setattr(part, "STIR_S", 0.0)
+    test = part.FewShotSegTest()
+    test.said = []
+    monkeypatch.setattr(test, "delayDisplay", lambda text, *_arguments: test.said.append(text), raising=False)
+    return test
+
+
 def test_the_self_test_says_what_it_skips_where_packages_are_missing(
-    empty_panel: Any, monkeypatch: pytest.MonkeyPatch
+    self_test: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from FewShotSegModule.self_test import FewShotSegTest
     from FewShotSegModule.setup import dependencies
 
-    said: list[str] = []
-    addSliceViews(empty_panel.slicer)
     monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.3,<3"])
-    monkeypatch.setattr(empty_panel.slicer.util, "selectModule", lambda _name: empty_panel.enter())
-    monkeypatch.setattr(empty_panel.slicer.util, "getModuleWidget", lambda _name: empty_panel.widget)
-    test = FewShotSegTest()
-    monkeypatch.setattr(test, "delayDisplay", lambda text, *_arguments: said.append(text), raising=False)
-    test.runTest()
-    assert "examples and settings" in said[0], "what needs no packages is tested"
-    assert len(said) == 3
-    assert all("torch>=2.3,<3" in text for text in said[1:])
+    self_test.runTest()
+    assert len(self_test.said) == 7
+    assert "examples and settings" in self_test.said[4], "what needs no packages is tested"
+    assert all("torch>=2.3,<3" in text for text in self_test.said[5:])
 
 
-def test_the_self_test_that_runs_inside_slicer_passes_here(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from FewShotSegModule.self_test import FewShotSegTest
-
-    addSliceViews(empty_panel.slicer)
-    monkeypatch.setattr(empty_panel.slicer.util, "selectModule", lambda _name: empty_panel.enter())
-    monkeypatch.setattr(empty_panel.slicer.util, "getModuleWidget", lambda _name: empty_panel.widget)
-    test = FewShotSegTest()
-    monkeypatch.setattr(test, "delayDisplay", lambda *_arguments, **_options: None, raising=False)
-    test.runTest()
+def test_the_self_test_that_runs_inside_slicer_passes_here(empty_panel: Any, self_test: Any) -> None:
+    self_test.runTest()
+    assert not any("Skipped" in text for text in self_test.said)
     assert empty_panel.messages == []

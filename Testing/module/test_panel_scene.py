@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 from standin.qt_panel import paint
 
@@ -123,3 +124,85 @@ def test_a_panel_that_is_gone_observes_nothing(painted_panel: Any) -> None:
     panel.volume.SetName("later")
     panel.slicer.mrmlScene.Clear(0)
     assert panel.messages == []
+
+
+def test_the_views_are_followed_again_after_a_scene_was_closed(painted_panel: Any) -> None:
+    panel, editor = painted_panel, painted_panel.ui.segmentEditorWidget
+    for effect in ("Paint", None):
+        editor.setActiveEffectByName(effect)
+        panel.slicer.mrmlScene.Clear(0)
+        assert editor.mrmlSegmentEditorNode() is not None
+        assert editor._observing
+
+
+def test_closing_an_empty_scene_or_while_another_module_is_shown_is_survived(empty_panel: Any) -> None:
+    panel = empty_panel
+    for singletons in (0, 1):
+        panel.slicer.mrmlScene.Clear(singletons)
+    panel.exit()
+    panel.slicer.mrmlScene.Clear(0)
+    assert not panel.ui.segmentEditorWidget._observing
+    panel.enter()
+    assert panel.ui.segmentEditorWidget._observing
+
+
+def test_an_editor_node_that_someone_deleted_is_made_again(painted_panel: Any) -> None:
+    panel, editor = painted_panel, painted_panel.ui.segmentEditorWidget
+    editor.setActiveEffectByName("Paint")
+    panel.slicer.mrmlScene.RemoveNode(editor.mrmlSegmentEditorNode())
+    assert editor.activeEffect() is None
+    assert not editor._observing
+    assert not editor.enabled, "most of its controls need the node"
+    panel.settle()
+    assert editor.segmentationNode() is panel.parameters.paintSegmentation
+    assert editor._observing
+    assert editor.enabled
+
+
+def test_a_volume_that_is_loaded_while_the_module_is_shown_is_proposed(empty_panel: Any) -> None:
+    from FewShotSegModule.scene.confidence import writeConfidence
+    from FewShotSegModule.self_test import madeUpResult
+
+    panel = empty_panel
+    panel.prepareScene()
+    panel.settle()
+    assert panel.parameters.queryVolume is panel.volume
+    writeConfidence(panel.volume, madeUpResult(panel.truth))
+    panel.slicer.mrmlScene.RemoveNode(panel.volume)
+    panel.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    panel.settle()
+    assert panel.parameters.queryVolume is None, "what shows the confidence is no image"
+
+
+def test_the_proposed_segmentation_goes_if_another_one_is_painted_in(panel: Any) -> None:
+    scene, ui = panel.slicer.mrmlScene, panel.ui
+    proposed = panel.parameters.paintSegmentation
+    name, display = proposed.GetName(), proposed.GetDisplayNode()
+    ui.paintSegmentationSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine"))
+    assert [node.GetName() for node in panel.slicer.util.getNodesByClass("vtkMRMLSegmentationNode")] == ["mine"]
+    assert not scene.IsNodePresent(display)
+    assert panel.parameters.paintSegmentation.GetName() == "mine"
+    assert name == "made-up scan examples"
+
+
+@pytest.mark.parametrize("used", ["painted", "accepted into"])
+def test_the_proposed_segmentation_stays_if_it_is_used(panel: Any, used: str) -> None:
+    proposed = panel.parameters.paintSegmentation
+    if used == "painted":
+        paint(panel.slicer, proposed, panel.volume, "disc", panel.disc(6))
+    else:
+        panel.ui.outputSegmentationSelector.setCurrentNode(proposed)
+    panel.ui.paintSegmentationSelector.addNode()
+    assert panel.parameters.paintSegmentation is not proposed
+    assert panel.slicer.mrmlScene.IsNodePresent(proposed)
+
+
+def test_a_segmentation_to_paint_in_moves_with_its_volume(panel: Any) -> None:
+    from nodes import add_transform
+
+    shift = np.eye(4)
+    shift[:3, 3] = (10, 20, 30)
+    other = panel.addVolume("registered")
+    other.SetAndObserveTransformNodeID(add_transform(panel.slicer, shift).GetID())
+    panel.ui.paintVolumeSelector.setCurrentNode(other)
+    assert panel.parameters.paintSegmentation.GetParentTransformNode() is other.GetParentTransformNode()

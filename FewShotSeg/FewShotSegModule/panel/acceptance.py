@@ -13,9 +13,9 @@ class Acceptance:
 
     :param segmentation: The segmentation that was written into.
     :param said: A sentence about it for the user.
-    :param undo: Takes it back; None where that would leave nothing, as in a segmentation that was made for it.
+    :param undo: Takes it back.
     """
 
     segmentation: Any
     said: str
-    undo: Callable[[], None] | None = None
+    undo: Callable[[], None]

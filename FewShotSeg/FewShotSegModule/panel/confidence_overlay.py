@@ -6,6 +6,11 @@ from typing import Any
 
 import slicer
 
+#: What a view had before lies in its composite node, hence in the scene: one that is saved with the overlay on can
+#: still get rid of it after it was opened again.
+_FOREGROUND_ROLE = "FewShotSegForegroundBefore"
+_OPACITY = "FewShotSeg.foregroundOpacityBefore"
+
 
 class ConfidenceOverlay:
     """Puts a volume into the foreground of the slice views, and what was there back when it is hidden.
@@ -14,18 +19,17 @@ class ConfidenceOverlay:
 
         overlay = ConfidenceOverlay()
         overlay.show(confidenceVolume, opacity=0.5)
-        overlay.hide()
+        overlay.hide(confidenceVolume)
     """
 
-    def __init__(self) -> None:
-        #: Foreground and opacity by identifier of the view's composite node, as they were.
-        self._before: dict[str, tuple[str | None, float]] = {}
-        self._volumeId: str | None = None
+    def isOn(self, volume: Any) -> bool:
+        """Whether a view shows a volume as overlay; never for None."""
+        return volume is not None and any(node.GetForegroundVolumeID() == volume.GetID() for node in _views())
 
-    @property
-    def visible(self) -> bool:
-        """Whether the overlay is on."""
-        return self._volumeId is not None
+    def opacity(self, volume: Any) -> float | None:
+        """The opacity of a volume's overlay; None if it is off."""
+        views = [node for node in _views() if volume is not None and node.GetForegroundVolumeID() == volume.GetID()]
+        return views[0].GetForegroundOpacity() if views else None
 
     def show(self, volume: Any, opacity: float) -> None:
         """Shows a volume over the images.
@@ -33,24 +37,32 @@ class ConfidenceOverlay:
         :param volume: A scalar volume with a display node.
         :param opacity: From 0 (invisible) to 1.
         """
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            if node.GetID() not in self._before:
-                self._before[node.GetID()] = (node.GetForegroundVolumeID(), node.GetForegroundOpacity())
-        self._volumeId = volume.GetID()
-        slicer.util.setSliceViewerLayers(foreground=volume, foregroundOpacity=opacity)
-
-    def setOpacity(self, opacity: float) -> None:
-        """Changes the opacity of the overlay, if it is on."""
-        if self.visible:
-            slicer.util.setSliceViewerLayers(foregroundOpacity=opacity)
-
-    def hide(self) -> None:
-        """Takes the overlay away; a view whose foreground was changed meanwhile keeps what it shows."""
-        for identifier, (foreground, opacity) in self._before.items():
-            node = slicer.mrmlScene.GetNodeByID(identifier)
-            if node is None or node.GetForegroundVolumeID() not in (self._volumeId, None):
-                continue
-            still = foreground if foreground and slicer.mrmlScene.GetNodeByID(foreground) else None
-            node.SetForegroundVolumeID(still)
+        for node in _views():
+            if node.GetAttribute(_OPACITY) is None:
+                node.SetNodeReferenceID(_FOREGROUND_ROLE, node.GetForegroundVolumeID())
+                node.SetAttribute(_OPACITY, str(node.GetForegroundOpacity()))
+            node.SetForegroundVolumeID(volume.GetID())
             node.SetForegroundOpacity(opacity)
-        self._before, self._volumeId = {}, None
+
+    def setOpacity(self, volume: Any, opacity: float) -> None:
+        """Changes the opacity of a volume's overlay, where it is on."""
+        for node in _views():
+            if volume is not None and node.GetForegroundVolumeID() == volume.GetID():
+                node.SetForegroundOpacity(opacity)
+
+    def hide(self, volume: Any) -> None:
+        """Takes a volume's overlay away; a view whose foreground was changed meanwhile keeps what it shows."""
+        for node in _views():
+            shown, opacity = node.GetForegroundVolumeID(), node.GetAttribute(_OPACITY)
+            isOn = volume is not None and shown == volume.GetID()
+            # Nothing is shown where the volume is gone already.
+            if isOn or (shown is None and opacity is not None):
+                before = node.GetNodeReference(_FOREGROUND_ROLE)
+                node.SetForegroundVolumeID(before.GetID() if before is not None and before is not volume else None)
+                node.SetForegroundOpacity(float(opacity or 0.0))
+            node.RemoveNodeReferenceIDs(_FOREGROUND_ROLE)
+            node.RemoveAttribute(_OPACITY)
+
+
+def _views() -> list[Any]:
+    return list(slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"))

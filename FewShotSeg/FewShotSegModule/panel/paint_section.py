@@ -23,7 +23,9 @@ class PaintSection:
 
     def __init__(self, widget: Any) -> None:
         self._widget = widget
-        self._shown = False
+        #: Whether the module is shown, and whether the widget follows the views: never without an editor node, which
+        #: the widget uses unchecked at the next change of the layout.
+        self._entered = self._observing = False
         widget.setMaximumNumberOfUndoStates(10)
         widget.setMRMLScene(slicer.mrmlScene)
         widget.setSegmentationNodeSelectorVisible(False)
@@ -37,11 +39,16 @@ class PaintSection:
         """The vtkMRMLSegmentEditorNode with the settings of this editor, None before the first use in a scene."""
         return slicer.mrmlScene.GetSingletonNode(self._NODE_TAG, "vtkMRMLSegmentEditorNode")
 
+    def uses(self, node: Any) -> bool:
+        """Whether a node is the one with the settings of this editor."""
+        return node is not None and node is self._widget.mrmlSegmentEditorNode()
+
     def show(self, segmentation: Any, volume: Any) -> None:
         """Paints in a segmentation, on a volume; either may be None."""
         node = self.editorNode or self._makeEditorNode()
         if self._widget.mrmlSegmentEditorNode() is not node:
             self._widget.setMRMLSegmentEditorNode(node)
+        self._observe()
         if self._widget.segmentationNode() is not segmentation:
             self.stop()
             self._widget.setSegmentationNode(segmentation)
@@ -61,27 +68,39 @@ class PaintSection:
 
     def enter(self) -> None:
         """Makes the effects follow the mouse in the views, as the embedding module has to."""
-        if not self._shown:
-            self._widget.setupViewObservations()
+        if not self._entered:
             self._widget.installKeyboardShortcuts()
-            self._shown = True
+            self._entered = True
+            self._observe()
 
     def exit(self) -> None:
         """Lets go of the views: a brush must not paint while another module is shown."""
         self.stop()
-        if self._shown:
+        self._unobserve()
+        if self._entered:
             self._widget.uninstallKeyboardShortcuts()
-            self._widget.removeViewObservations()
-            self._shown = False
+            self._entered = False
 
     def stop(self) -> None:
         """Ends the active effect; Slicer crashes on exit or scene close if one is left active."""
         self._widget.setActiveEffect(None)
 
     def release(self) -> None:
-        """Lets go of the scene's nodes, before they go."""
+        """Lets go of the scene's nodes, before they go; the next `show` takes them again."""
         self.stop()
+        self._unobserve()
         self._widget.setMRMLSegmentEditorNode(None)
+        self._widget.enabled = False
+
+    def _observe(self) -> None:
+        if self._entered and not self._observing and self._widget.mrmlSegmentEditorNode() is not None:
+            self._widget.setupViewObservations()
+            self._observing = True
+
+    def _unobserve(self) -> None:
+        # Whatever was asked for before: an effect that is chosen makes the widget follow the views by itself.
+        self._widget.removeViewObservations()
+        self._observing = False
 
     def _makeEditorNode(self) -> Any:
         # Made by the scene, since that knows the defaults of the application's settings, such as the overwrite mode.

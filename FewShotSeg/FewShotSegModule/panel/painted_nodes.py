@@ -7,6 +7,10 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from FewShotSegModule.scene.names import freeName
+from FewShotSegModule.scene.preview import placeLike
+from FewShotSegModule.scene.removal import remove
+
 
 class PaintedNodes:
     """Keeps volume and segmentation together: a segmentation of one volume must not be painted on another.
@@ -16,6 +20,8 @@ class PaintedNodes:
 
     def __init__(self) -> None:
         self._volume: Any = None
+        #: The segmentation that was made here last, until another one is painted in.
+        self._made: Any = None
 
     def remember(self, volume: Any, segmentation: Any) -> None:
         """Takes a pair as it is, as it comes from a scene that was opened."""
@@ -43,20 +49,28 @@ class PaintedNodes:
         return found[0] if found else self._make(volume)
 
     def _make(self, volume: Any) -> Any:
-        name = _("{volume} examples").format(volume=volume.GetName())
-        made = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
-        self._prepare(made)
-        return made
+        name = freeName(slicer.mrmlScene, _("{volume} examples").format(volume=volume.GetName()))
+        self._made = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        self._prepare(self._made)
+        return self._made
+
+    def tidy(self, segmentation: Any) -> None:
+        """Removes the segmentation that was made here last, if another one is painted in and nobody has used it.
+
+        :param segmentation: The one that is painted in now.
+        """
+        made = self._made
+        if made is None or made is segmentation:
+            return
+        self._made = None
+        if made.GetScene() is not None and not made.GetSegmentation().GetNumberOfSegments() and not _isChosen(made):
+            remove(made)
 
     def _prepare(self, segmentation: Any) -> None:
         """Gives a new segmentation the volume's grid, and makes it visible."""
         segmentation.CreateDefaultDisplayNodes()
         if self._volume is not None:
-            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self._volume)
-            tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-            volumeItem, item = tree.GetItemByDataNode(self._volume), tree.GetItemByDataNode(segmentation)
-            if volumeItem and item:
-                tree.SetItemParent(item, tree.GetItemParent(volumeItem))
+            placeLike(segmentation, self._volume)
 
 
 def _isInAllViews(volume: Any) -> bool:
@@ -74,6 +88,14 @@ def _painted(segmentation: Any, volume: Any) -> bool:
     """Whether a segmentation was made for painting examples on a volume."""
     name = _("{volume} examples").format(volume=volume.GetName())
     return _volumeOf(segmentation) is volume and segmentation.GetName().startswith(name)
+
+
+def _isChosen(segmentation: Any) -> bool:
+    """Whether a node of the scene refers to a segmentation: as an example, to accept into, in another module."""
+    scene = segmentation.GetScene()
+    references = range(scene.GetNumberOfNodeReferences())
+    users = [scene.GetNthReferencingNode(n) for n in references if scene.GetNthReferencedID(n) == segmentation.GetID()]
+    return any(user is not None and not user.IsA("vtkMRMLSegmentEditorNode") for user in users)
 
 
 def _isNew(segmentation: Any) -> bool:

@@ -21,7 +21,7 @@ class ResultSection:
         and confidenceOpacitySlider.
     :param accept: Called with the preview; writes it where the user wants it and tells where that was.
     :param discard: Called with the preview; throws it away.
-    :param overlay: What shows the confidence.
+    :param onOverlayChanged: Called after the user switched the overlay on or off.
     :param acceptShortcut: Keys that accept, for the tooltip.
     """
 
@@ -31,12 +31,12 @@ class ResultSection:
         *,
         accept: Callable[[Any], Acceptance],
         discard: Callable[[Any], None],
-        overlay: ConfidenceOverlay | None = None,
+        onOverlayChanged: Callable[[], None] = lambda: None,
         acceptShortcut: str = "",
     ) -> None:
         self._ui = ui
-        self._accept, self._discard = accept, discard
-        self._overlay = overlay or ConfidenceOverlay()
+        self._accept, self._discard, self._onOverlayChanged = accept, discard, onOverlayChanged
+        self._overlay = ConfidenceOverlay()
         self._preview: Any = None
         self._confidence: Any = None
         self._said = ""
@@ -47,15 +47,15 @@ class ResultSection:
         ui.discardButton.connect("clicked()", self.discard)
         ui.undoButton.connect("clicked()", self.undo)
         ui.confidenceCheckBox.connect("toggled(bool)", self._onConfidenceToggled)
-        ui.confidenceOpacitySlider.connect("valueChanged(double)", self._overlay.setOpacity)
+        ui.confidenceOpacitySlider.connect("valueChanged(double)", self._onOpacityChanged)
 
     def show(self, preview: Any, confidence: Any) -> None:
         """Takes a preview and its confidence volume; either may be None."""
         if preview is not self._preview:
             self._said = ""
             self._forgetUndo()
-        if confidence is not self._confidence and self._overlay.visible:
-            self._overlay.hide()
+        if confidence is not self._confidence and self._confidence is not None:
+            self._overlay.hide(self._confidence)
         self._preview, self._confidence = preview, confidence
         self.update()
 
@@ -65,11 +65,10 @@ class ResultSection:
             return
         with slicer.util.tryWithErrorDisplay(_("The result can't be accepted.")):
             accepted = self._accept(self._preview)
+            self._preview = None
             self._said, self._undo = accepted.said, accepted.undo
-            if self._undo is not None:
-                # Undoing after a later change would take that back, too.
-                self._watch = ChangeWatch(accepted.segmentation, self._onChangedSince)
-        self._preview = None
+            # Undoing after a later change would take that back, too.
+            self._watch = ChangeWatch(accepted.segmentation, self._onChangedSince)
         self.update()
 
     def undo(self) -> None:
@@ -86,15 +85,23 @@ class ResultSection:
         if self._preview is None:
             return
         preview, self._preview = self._preview, None
+        self._overlay.hide(self._confidence)
         self._discard(preview)
         self._said = _("The preview was discarded.")
         self.update()
 
-    def hideOverlay(self) -> None:
-        """Takes the overlay off the views, as when the module is left or the scene closes."""
-        if self._overlay.visible:
-            self._overlay.hide()
-        self._ui.confidenceCheckBox.checked = False
+    @property
+    def overlayIsOn(self) -> bool:
+        """Whether the confidence lies over the views."""
+        return self._overlay.isOn(self._confidence)
+
+    def release(self) -> None:
+        """Lets go of the scene: nothing of it is left on the views, to be undone or said."""
+        self._overlay.hide(self._confidence)
+        self._preview = self._confidence = None
+        self._said = ""
+        self._forgetUndo()
+        self.update()
 
     def update(self) -> None:
         """Shows what there is and what can be done with it."""
@@ -128,9 +135,12 @@ class ResultSection:
             if available
             else _("There is no confidence yet; it comes with a result.")
         )
-        ui.confidenceOpacitySlider.enabled = available and self._overlay.visible
-        if not available or not self._overlay.visible:
-            ui.confidenceCheckBox.checked = False
+        # The scene knows: it may have been saved with the overlay on.
+        opacity = self._overlay.opacity(self._confidence)
+        ui.confidenceCheckBox.checked = opacity is not None
+        ui.confidenceOpacitySlider.enabled = opacity is not None
+        if opacity is not None:
+            ui.confidenceOpacitySlider.value = opacity
 
     def _onChangedSince(self) -> None:
         self._forgetUndo()
@@ -142,8 +152,14 @@ class ResultSection:
         self._undo = self._watch = None
 
     def _onConfidenceToggled(self, shown: bool) -> None:
-        if shown and self._confidence is not None:
+        if shown == self.overlayIsOn:
+            return
+        if shown:
             self._overlay.show(self._confidence, self._ui.confidenceOpacitySlider.value)
-        elif not shown and self._overlay.visible:
-            self._overlay.hide()
-        self._ui.confidenceOpacitySlider.enabled = self._overlay.visible
+        else:
+            self._overlay.hide(self._confidence)
+        self.update()
+        self._onOverlayChanged()
+
+    def _onOpacityChanged(self, opacity: float) -> None:
+        self._overlay.setOpacity(self._confidence, opacity)

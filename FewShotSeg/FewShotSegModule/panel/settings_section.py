@@ -7,6 +7,8 @@ from typing import Any
 
 from FewShotSegModule.panel.segment_choice import SegmentChoice
 from FewShotSegModule.runs.request import RunSettings
+from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.gather import rangeAxis
 
 
 class SettingsSection:
@@ -63,8 +65,8 @@ class SettingsSection:
     def _showRange(self, query: Any, rows: Sequence[Any]) -> None:
         """The range counts the query's slices along the axis that the examples were painted along."""
         ui, limited = self._ui, bool(self._parameters.sliceRange)
-        axes = [row.axis for row in rows if row.volume is query] or [row.axis for row in rows] or [0]
-        count = query.GetImageData().GetDimensions()[2 - axes[0]] if query is not None and query.GetImageData() else 0
+        known = query is not None and query.GetImageData() is not None
+        count = geometry.shapeOf(query)[rangeAxis(query, rows)] if known else 0
         ui.sliceRangeCheckBox.enabled = count > 1
         ui.sliceRangeWidget.enabled = count > 1 and limited
         ui.sliceRangeCheckBox.checked = limited

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -16,23 +15,23 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from FewShotSegModule.logic import FewShotSegLogic
-from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.paint_section import PaintSection
 from FewShotSegModule.panel.painted_nodes import PaintedNodes
+from FewShotSegModule.panel.result_nodes import ResultNodes
 from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
-from FewShotSegModule.scene.completed import completedSegments
-from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.confidence import isConfidence
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.region import fitRegion
-from FewShotSegModule.scene.segment_info import segmentNames
 from FewShotSegModule.setup import dependencies
 
 #: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
 _ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+E", "Ctrl+Shift+G", "Ctrl+Shift+K"
+#: Milliseconds after a node came or went before the panel follows.
+_PAUSE = 100
 
 
 class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -47,8 +46,6 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters: Any = None
         self._guiTag: Any = None
         self._entered = False
-        #: The run whose result is the preview, or was it.
-        self._finishedRun: Any = None
         #: The region that is observed.
         self._region: Any = None
         #: A run that was done while a scene was being added.
@@ -100,7 +97,19 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             onFinished=self._onRunFinished,
             shortcut=_RUN_KEYS,
         )
-        self._result = ResultSection(self.ui, accept=self._accept, discard=self._discard, acceptShortcut=_ACCEPT_KEYS)
+        self._nodes = ResultNodes(
+            self.logic,
+            self._painting,
+            parameters=lambda: self._parameters,
+            isConfidenceShown=lambda: self._result.overlayIsOn,
+        )
+        self._result = ResultSection(
+            self.ui,
+            accept=self._nodes.accept,
+            discard=self._nodes.discard,
+            onOverlayChanged=self._nodes.tidyConfidence,
+            acceptShortcut=_ACCEPT_KEYS,
+        )
         self._shortcuts = Shortcuts(
             [
                 (_ADD_KEYS, self._examples.addCurrentSlice),
@@ -109,6 +118,12 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ]
         )
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRegionAdded)
+        self._soon = qt.QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE)
+        self._soon.connect("timeout()", self._catchUp)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self._onNodeAdded)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self._onSceneStartImport)
@@ -125,13 +140,13 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._letGoOfScene()
         self.removeObservers()
         self.logic.removeObservers()
+        self.logic.shutdown()
 
     def enter(self) -> None:
         """Takes the views and the keys, and proposes the volume that is being looked at."""
         self._entered = True
         self._setParameters(self.logic.getParameterNode())
-        if self._parameters.queryVolume is None:
-            self._parameters.queryVolume = _volumeInView()
+        self._proposeVolume()
         self._painting.enter()
         self._shortcuts.install(slicer.util.mainWindow())
         self._update()
@@ -149,6 +164,26 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     # The scene
+
+    def _onNodeAdded(self, _caller: Any, _event: Any) -> None:
+        # Whoever adds a volume fills and shows it next.
+        if self._entered and self._parameters is not None and self._parameters.queryVolume is None:
+            self._soon.start()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _caller: Any, _event: Any, node: Any) -> None:
+        if self._painting.uses(node) and not slicer.mrmlScene.IsClosing():
+            self._painting.release()
+            self._soon.start()
+
+    def _catchUp(self) -> None:
+        self._proposeVolume()
+        self._update()
+
+    def _proposeVolume(self) -> None:
+        """Takes the volume that is being looked at, where none was chosen."""
+        if self._entered and self._parameters is not None and self._parameters.queryVolume is None:
+            self._parameters.queryVolume = _volumeInView()
 
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self._letGoOfScene()
@@ -169,13 +204,14 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._onRunFinished(run)
 
     def _letGoOfScene(self) -> None:
+        # The worker stays, with the network that it has loaded.
         self._run.cancel()
-        self._finishedRun = self._waitingRun = None
-        self._result.hideOverlay()
+        self._waitingRun = None
+        self._soon.stop()
+        self._result.release()
         self._setParameters(None)
         self._painted.remember(None, None)
         self._painting.release()
-        self.logic.shutdown()
 
     def _setParameters(self, parameters: Any) -> None:
         """Binds the panel to a parameter node; None lets go of it."""
@@ -237,6 +273,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 parameters.paintSegmentation = segmentation
         volume, segmentation = self._paintedNodes()
         self._painting.show(segmentation, volume)
+        self._painted.tidy(segmentation)
         self._watchRegion(parameters.roi)
         self._examples.update()
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
@@ -270,52 +307,21 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._waitingRun = run
             return
         with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
-            preview = self.logic.previewOf(run)
-            self._discard(self._parameters.preview)
-            self._parameters.confidenceVolume = self.logic.confidenceVolumeOf(run, self._parameters.confidenceVolume)
-            self._parameters.preview = preview
-            self._finishedRun = run
-
-    def _accept(self, preview: Any) -> Acceptance:
-        # The preview itself can be chosen, too, but goes when it is accepted.
-        output = self._parameters.outputSegmentation if self._parameters.outputSegmentation is not preview else None
-        completed = completedSegments(output).values() if output is not None else ()
-        kept = [name for name in segmentNames(preview) if name in completed]
-        saveState = self._painting.saveStateOf(output)
-        target = self.logic.accept(preview, output, self._painting.editorNode, saveState)
-        self._parameters.preview = None
-        said = _("Accepted into {name}.").format(name=target.GetName())
-        if kept:
-            said += " " + _("Left as they were, being marked as completed: {segments}.").format(
-                segments=", ".join(kept)
-            )
-        if output is None:
-            return Acceptance(target, said)
-        run, undo = self._finishedRun, self.logic.undoAccept if saveState is None else self._painting.undo
-        return Acceptance(target, said, lambda: self._undoAccept(undo, run))
-
-    def _undoAccept(self, undo: Callable[[], None], run: Any) -> None:
-        undo()
-        # What was taken back waits for a decision again. The logic knows the latest run only, and none of a scene that
-        # was saved and opened.
-        if run is not None and run is self._finishedRun and self._parameters.preview is None:
-            with contextlib.suppress(SceneError):
-                self._parameters.preview = self.logic.previewOf(run)
-
-    def _discard(self, preview: Any) -> None:
-        if preview is not None:
-            self._parameters.preview = None
-            self.logic.discard(preview)
+            self._nodes.show(run)
 
 
 def _volumeInView() -> Any:
-    """The volume in the background of a slice view, else any; None without volumes."""
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        volume = slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "")
-        if volume is not None and volume.GetClassName() == "vtkMRMLScalarVolumeNode":
-            return volume
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return next((volume for volume in volumes if volume.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
+    """The image in the background of a slice view, else any; None without images."""
+    scene, views = slicer.mrmlScene, slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    shown = [scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views]
+    return next(filter(_isImage, [*shown, *slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]), None)
+
+
+def _isImage(node: Any) -> bool:
+    """Whether a node is a volume that may be what a user wants segmented; no labelmap, and no confidence of ours."""
+    if node is None or node.GetClassName() != "vtkMRMLScalarVolumeNode":
+        return False
+    return node.GetImageData() is not None and not isConfidence(node)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -14,9 +14,10 @@ from slicer.i18n import tr as _
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.names import freeName
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, queryOf
-from FewShotSegModule.scene.segment_info import segmentNames
+from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, placeLike, queryOf, takeGrid
+from FewShotSegModule.scene.segment_info import segmentId, segmentNames
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
 _Editor = slicer.vtkSlicerSegmentEditorLogic
@@ -73,7 +74,7 @@ class Accepting:
             )
         toPreview = geometry.between(target, preview)
         if not target.GetSegmentation().GetNumberOfSegments():
-            _takeGrid(target, preview)
+            takeGrid(target, _origin(preview))
         self._prepare(preview, target, editorNode)
         if saveState is not None:
             saveState()
@@ -129,7 +130,7 @@ class Accepting:
         for number, name in enumerate(names, start=1):
             if name in locked.values():
                 continue
-            identifier = target.GetSegmentation().GetSegmentIdBySegmentName(name)
+            identifier = segmentId(target, name)
             if not identifier:
                 identifier = _addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
             self._settings.SetSelectedSegmentID(identifier)
@@ -182,14 +183,27 @@ def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray) -> np.ndarray:
     return Painted.onGrid(box, grid.shape, toPreview @ grid.toWorld).whole() > 0
 
 
-def _takeGrid(target: Any, preview: Any) -> None:
-    """Gives an empty segmentation the preview's grid."""
+def _origin(preview: Any) -> Any:
+    """What has a preview's name, grid and place: the volume, or where that is gone the preview."""
     query = queryOf(preview)
-    if query is not None:
-        target.SetReferenceImageGeometryParameterFromVolumeNode(query)
-        return
-    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    target.GetSegmentation().SetConversionParameter(name, preview.GetSegmentation().GetConversionParameter(name))
+    return query if query is not None else preview
+
+
+def newSegmentation(preview: Any) -> Any:
+    """A segmentation to accept a preview into: named after the volume and in its place, with the same segments, empty.
+
+    :param preview: The preview.
+    """
+    scene, like = preview.GetScene(), _origin(preview)
+    node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
+    node.UnRegister(None)
+    node.SetName(freeName(scene, _("{name} segmentation").format(name=like.GetName())))
+    for number in range(preview.GetSegmentation().GetNumberOfSegments()):
+        _addLike(node.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number))
+    # Not before it has its segments: the subject hierarchy takes them in with the segmentation.
+    scene.AddNode(node)
+    placeLike(node, like)
+    return node
 
 
 def _addLike(content: Any, source: Any) -> str:

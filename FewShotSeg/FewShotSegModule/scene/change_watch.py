@@ -1,4 +1,4 @@
-"""Notices the next change of what is in a segmentation."""
+"""Notices the next change of what is painted in a segmentation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Any
 
 import slicer
 
+_LABELMAP = "Binary labelmap"
+
 
 class ChangeWatch:
     """Calls back once, when voxels or segments of a segmentation change, and is done then.
+
+    Names, colours, surfaces and the like may change. Every event is a reason to look, since the Segment Editor's undo
+    and redo announce new voxels with nothing but what a new colour announces, too.
 
     Example::
 
@@ -22,9 +27,10 @@ class ChangeWatch:
 
     def __init__(self, segmentation: Any, callback: Callable[[], None]) -> None:
         self._segmentation, self._callback = segmentation, callback
+        self._before = _state(segmentation)
         kind = slicer.vtkSegmentation
-        events = (kind.SourceRepresentationModified, kind.SegmentAdded, kind.SegmentRemoved)
-        self._tags = [segmentation.AddObserver(event, self._onChanged) for event in events]
+        events = (kind.SourceRepresentationModified, kind.SegmentModified, kind.SegmentAdded, kind.SegmentRemoved)
+        self._tags = [segmentation.AddObserver(event, self._onEvent) for event in events]
 
     def stop(self) -> None:
         """Stops watching; may be called at any time."""
@@ -32,6 +38,19 @@ class ChangeWatch:
             self._segmentation.RemoveObserver(tag)
         self._tags = []
 
-    def _onChanged(self, _caller: Any, _event: Any) -> None:
-        self.stop()
-        self._callback()
+    def _onEvent(self, _caller: Any, _event: Any) -> None:
+        if self._tags and _state(self._segmentation) != self._before:
+            self.stop()
+            self._callback()
+
+
+def _state(segmentation: Any) -> list[tuple[object, ...]]:
+    """Something that stays equal as long as the same voxels belong to the same segments; reads no voxel."""
+    content = segmentation.GetSegmentation()
+    state: list[tuple[object, ...]] = []
+    for number in range(content.GetNumberOfSegments()):
+        segment = content.GetNthSegment(number)
+        image = segment.GetRepresentation(_LABELMAP)
+        voxels = (image.GetAddressAsString(""), image.GetMTime()) if image is not None else ()
+        state.append((content.GetNthSegmentID(number), segment.GetLabelValue(), *voxels))
+    return state

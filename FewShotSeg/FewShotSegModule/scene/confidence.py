@@ -10,15 +10,21 @@ import vtk
 from slicer.i18n import tr as _
 
 from FewShotSegModule.runs.run_result import RunResult
+from FewShotSegModule.scene.names import freeName
+from FewShotSegModule.scene.removal import remove
 
 _COLORS_TAG = "FewShotSegConfidence"
-#: Confidence, then red, green, blue and opacity: what is sure lets the image through.
+#: Marks the volumes that this module made.
+_ATTRIBUTE = "FewShotSeg.confidence"
+_QUERY_ROLE = "FewShotSegQuery"
+#: What is surer than this lets the image through.
+SURE = 0.95
+#: Confidence, then red, green and blue.
 _STOPS = (
-    (0.0, (0.80, 0.05, 0.15, 1.0)),
-    (0.5, (0.95, 0.35, 0.10, 0.9)),
-    (0.75, (1.00, 0.80, 0.20, 0.7)),
-    (0.95, (0.60, 0.90, 0.40, 0.3)),
-    (1.0, (0.20, 0.80, 0.40, 0.0)),
+    (0.0, (0.80, 0.05, 0.15)),
+    (0.5, (0.95, 0.35, 0.10)),
+    (0.75, (1.00, 0.80, 0.20)),
+    (SURE, (0.60, 0.90, 0.40)),
 )
 _COUNT = 256
 
@@ -28,12 +34,14 @@ def writeConfidence(query: Any, result: RunResult, node: Any = None) -> Any:
 
     :param query: The volume that was segmented.
     :param result: What the run gave.
-    :param node: The volume to fill; a new one if None.
+    :param node: The volume to fill; a new one, named after the query, if None.
     """
     scene = query.GetScene()
     if node is None:
-        name = scene.GenerateUniqueName(_("{name} confidence").format(name=query.GetName()))
+        name = freeName(scene, _("{name} confidence").format(name=query.GetName()))
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        node.SetAttribute(_ATTRIBUTE, "true")
+        node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
     whole = np.ones(result.shape, np.float32)
     whole[tuple(slice(first, last) for first, last in zip(*result.allowed, strict=True))] = result.confidence
     matrix = vtk.vtkMatrix4x4()
@@ -41,13 +49,48 @@ def writeConfidence(query: Any, result: RunResult, node: Any = None) -> Any:
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveTransformNodeID(query.GetTransformNodeID())
     slicer.util.updateVolumeFromArray(node, whole)
+    showInColors(node)
+    return node
+
+
+def showInColors(node: Any) -> None:
+    """Gives a confidence volume its colours, for an overlay in which only what is in doubt is seen."""
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(_colors(scene).GetID())
+    display.SetAndObserveColorNodeID(_colors(node.GetScene()).GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.SetInterpolate(False)
-    return node
+    # By the threshold, since slice views take a colour's opacity as on or off.
+    display.AutoThresholdOff()
+    display.SetThreshold(0.0, SURE)
+    display.ApplyThresholdOn()
+
+
+def isConfidence(volume: Any) -> bool:
+    """Whether a volume was made by this module to show how sure a result is."""
+    return volume.GetAttribute(_ATTRIBUTE) is not None
+
+
+def isConfidenceOf(volume: Any, query: Any) -> bool:
+    """Whether a volume was made by this module to show how sure a result of this query is."""
+    return query is not None and volume.GetNodeReference(_QUERY_ROLE) is query
+
+
+def removeConfidence(node: Any) -> None:
+    """Removes a confidence volume, and the colours with the last one that has them.
+
+    :param node: The volume; nothing happens if it is None or in no scene.
+    """
+    scene = node.GetScene() if node is not None else None
+    if scene is None:
+        return
+    remove(node)
+    table = scene.GetSingletonNode(_COLORS_TAG, "vtkMRMLColorTableNode")
+    if table is not None and not any(
+        display.GetColorNodeID() == table.GetID() for display in slicer.util.getNodesByClass("vtkMRMLDisplayNode")
+    ):
+        scene.RemoveNode(table)
 
 
 def _colors(scene: Any) -> Any:
@@ -65,6 +108,6 @@ def _colors(scene: Any) -> Any:
     parts = np.array([color for _place, color in _STOPS])
     for number in range(_COUNT):
         at = number / (_COUNT - 1)
-        color = [float(np.interp(at, places, parts[:, channel])) for channel in range(4)]
-        table.SetColor(number, f"{at:.2f}", *color)
+        color = [float(np.interp(at, places, parts[:, channel])) for channel in range(3)]
+        table.SetColor(number, f"{at:.2f}", *color, 1.0)
     return scene.AddNode(table)

@@ -67,9 +67,27 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings) -> R
 
 
 def rangeAxis(query: Any, rows: Sequence[ExampleSlice]) -> int:
-    """The axis along which a slice range counts: that of most examples on the query, else its slowest one."""
-    axes = [row.axis for row in rows if row.volume is query]
+    """The query's axis along which a slice range counts: across most of the examples on it.
+
+    Without examples on it, the one that lies most as those of other volumes do in the patient, as for the engine.
+    """
+    own = [row.axis for row in rows if row.volume is query]
+    axes = own or [_axisAlong(query, row) for row in rows]
     return max(sorted(set(axes)), key=axes.count) if axes else 0
+
+
+def _axisAlong(query: Any, row: ExampleSlice) -> int:
+    """Which axis of the query runs most as the one across another volume's slice, in the world."""
+
+    def directions(volume: Any) -> np.ndarray:
+        toWorld = geometry.toWorld(volume) if geometry.isLinear(volume) else np.eye(4)
+        columns = (toWorld @ geometry.ijkToRas(volume))[:3, 2::-1]
+        return columns / np.linalg.norm(columns, axis=0)
+
+    alike = np.abs(directions(query).T @ directions(row.volume)[:, row.axis])
+    # Oblique volumes can tie; then the same array axis is the likeliest.
+    alike[row.axis] += 0.05
+    return int(alike.argmax())
 
 
 def anythingPainted(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) -> bool:

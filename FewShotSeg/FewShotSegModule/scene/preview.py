@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk
 from FewShotSegModule.runs.run_input import Box
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.names import freeName
 
 _LABELMAP = "Binary labelmap"
 #: Marks previews, and keeps where on their grid they may change something.
@@ -28,11 +30,9 @@ def makePreview(query: Any, result: RunResult) -> Any:
     :param result: What the run gave.
     """
     scene = query.GetScene()
-    node = scene.AddNewNodeByClass(
-        "vtkMRMLSegmentationNode", scene.GenerateUniqueName(_("{name} preview").format(name=query.GetName()))
-    )
-    blocked = node.StartModify()
-    placeLike(node, query)
+    node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
+    node.UnRegister(None)
+    node.SetName(freeName(scene, _("{name} preview").format(name=query.GetName())))
     content = node.GetSegmentation()
     content.SetSourceRepresentationName(_LABELMAP)
     labelmap = orientedImage(result.labels, result.allowed[0], geometry.ijkToRas(query))
@@ -51,7 +51,9 @@ def makePreview(query: Any, result: RunResult) -> Any:
         content.AddSegment(segment, content.GenerateUniqueSegmentID(structure.name))
     node.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
     node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
-    node.EndModify(blocked)
+    # Not before it is complete: the application's parts follow each change of what is in the scene.
+    scene.AddNode(node)
+    placeLike(node, query)
     show(node)
     return node
 
@@ -69,20 +71,59 @@ def queryOf(preview: Any) -> Any:
 
 def gridOf(preview: Any) -> np.ndarray:
     """From the voxel indices of a preview's grid, which is that of the volume, to its own coordinates."""
-    image = slicer.vtkOrientedImageData()
-    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    text = preview.GetSegmentation().GetConversionParameter(parameter)
-    slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False)
     matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
+    _gridImage(preview).GetImageToWorldMatrix(matrix)
     return geometry.arrayOf(matrix)
+
+
+def takeGrid(segmentation: Any, like: Any) -> None:
+    """Gives a segmentation the grid of a volume or of a preview; it stays in its place, wherever transforms put that.
+
+    :raises SceneError: Transforms that are not linear are in the way.
+    """
+    if like.IsA("vtkMRMLVolumeNode"):
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(like)
+        return
+    image = _gridImage(like)
+    image.SetGeometryFromImageToWorldMatrix(geometry.matrixOf(geometry.between(like, segmentation) @ gridOf(like)))
+    converter = slicer.vtkSegmentationConverter
+    segmentation.GetSegmentation().SetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
+    )
+
+
+def _gridImage(segmentation: Any) -> Any:
+    """The grid of a segmentation as an image without voxels."""
+    image = slicer.vtkOrientedImageData()
+    converter = slicer.vtkSegmentationConverter
+    text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    converter.DeserializeImageGeometry(text, image, False)
+    return image
 
 
 def placeLike(segmentation: Any, like: Any) -> None:
     """Gives a segmentation the grid, the transform and the subject-hierarchy parent of a volume or of a preview."""
-    if like.IsA("vtkMRMLVolumeNode"):
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(like)
+    # In this order: the grid is kept in the segmentation's own coordinates, which the transform decides about.
     segmentation.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+    takeGrid(segmentation, like)
+    _putBeside(segmentation, like)
+
+
+def bringBack(kept: Callable[[], Any]) -> Any:
+    """A preview that was removed, as it was.
+
+    :param kept: Adds it to the scene, see `removal.keep`.
+    """
+    preview = kept()
+    query = queryOf(preview)
+    if query is not None:
+        _putBeside(preview, query)
+    show(preview)
+    return preview
+
+
+def _putBeside(segmentation: Any, like: Any) -> None:
+    """Gives a segmentation the same parent in the subject hierarchy as another node."""
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(like.GetScene())
     if tree is None:
         return

@@ -26,3 +26,12 @@ def segmentNames(segmentation: Any) -> list[str]:
     """Names of the segments of a vtkMRMLSegmentationNode, in their order."""
     content = segmentation.GetSegmentation()
     return [content.GetNthSegment(number).GetName() for number in range(content.GetNumberOfSegments())]
+
+
+def segmentId(segmentation: Any, name: str) -> str:
+    """The identifier of the first segment of exactly that name; "" if there is none.
+
+    Slicer's own `GetSegmentIdBySegmentName` takes "Vein" for "vein".
+    """
+    names = segmentNames(segmentation)
+    return segmentation.GetSegmentation().GetNthSegmentID(names.index(name)) if name in names else ""

@@ -6,6 +6,8 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
+import vtk
+
 
 class Application:
     """What the module asks of `slicer.app`; the Qt part may replace methods."""
@@ -39,7 +41,30 @@ def makeScene(slicer: Any) -> Any:
     """An empty scene in which all node classes are known, scripted modules' and the Segment Editor's included."""
     scene = slicer.vtkMRMLScene()
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    _keepHierarchy(slicer, scene)
     return scene
+
+
+def _keepHierarchy(slicer: Any, scene: Any) -> None:
+    """Gives data nodes an item of the subject hierarchy as long as they are in the scene, as the application does."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onAdded(_scene: Any, _event: str, node: Any) -> None:
+        if not scene.IsImporting() and node.IsA("vtkMRMLDisplayableNode") and not node.GetHideFromEditors():
+            tree = hierarchy(scene)
+            tree.CreateItem(tree.GetSceneItemID(), node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onAboutToBeRemoved(_scene: Any, _event: str, node: Any) -> None:
+        if not scene.IsClosing() and node.IsA("vtkMRMLDisplayableNode"):
+            tree = hierarchy(scene)
+            item = tree.GetItemByDataNode(node)
+            if item:
+                tree.RemoveItem(item, False, False)
+
+    scene.AddObserver(scene.NodeAddedEvent, onAdded)
+    scene.AddObserver(scene.NodeAboutToBeRemovedEvent, onAboutToBeRemoved)
 
 
 def makeLogics(slicer: Any, scene: Any) -> SimpleNamespace:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 from vtk.util.numpy_support import vtk_to_numpy
 
+from . import safety
 from .qmrml_node_combo_box import qMRMLNodeComboBox
 from .qt_loader import UiLoader
 from .qt_manners import Manners, withManners
@@ -62,8 +64,17 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
 
     def setMRMLScene(self, scene: Any) -> None:
         self._scene = scene
+        scene.AddObserver(scene.NodeRemovedEvent, self._onNodeRemoved)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeRemoved(self, _scene: Any, _event: str, node: Any) -> None:
+        # As Slicer's, which holds it by a weak pointer.
+        if node is self._editorNode:
+            self.setMRMLSegmentEditorNode(None)
 
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
+        if node is None and self._observing:
+            safety.report("the editor node became None while the views are observed: the next layout change crashes")
         self._editorNode = node
         self.update()
 
@@ -95,10 +106,17 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         return self._effectOrder
 
     def setActiveEffect(self, effect: Any) -> None:
+        # As Slicer's: without an editor node nothing happens; else the views are observed while an effect is active.
+        if self._editorNode is None:
+            return
+        if effect is not None:
+            self.setupViewObservations()
+        elif self._activeEffect is not None:
+            self.removeViewObservations()
         self._activeEffect = effect
 
     def setActiveEffectByName(self, name: str) -> None:
-        self._activeEffect = name or None
+        self.setActiveEffect(name or None)
 
     def activeEffect(self) -> Any:
         return self._activeEffect
@@ -115,6 +133,8 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._history.Undo()
 
     def setupViewObservations(self) -> None:
+        if self._editorNode is None:
+            safety.report("the views are observed without an editor node: the next layout change crashes")
         self._observing = True
 
     def removeViewObservations(self) -> None:
