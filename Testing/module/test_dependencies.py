@@ -250,7 +250,7 @@ def test_what_cannot_be_found_after_installing_asks_for_a_restart(
 
 def test_the_quiet_form_raises_what_the_loud_one_shows(dependencies: Any, a_slicer: FakeSlicer) -> None:
     a_slicer.pip_error = RuntimeError("no route to host")
-    error = importlib.import_module("FewShotSegModule.setup.dependency_error").DependencyError
+    error = importlib.import_module("FewShotSegModule.setup.dependencies").DependencyError
     with pytest.raises(error, match="no route to host"):
         dependencies.installMissing()
     assert not a_slicer.errors

@@ -256,7 +256,7 @@ def test_a_callback_that_lets_the_application_go_on_is_not_called_within_itself(
 
 
 def test_no_stage_is_without_a_title(slicer: Any) -> None:
-    from FewShotSegModule.panel.stage_text import stageText, titles
+    from FewShotSegModule.panel.progress_text import stageText, titles
     from FewShotSegModule.runs.segmentation_run import STARTING, WAITING
 
     told = titles()

@@ -9,8 +9,12 @@ import logging
 
 from slicer.i18n import tr as _
 
-from FewShotSegModule.setup.dependency_error import DependencyError
 from FewShotSegModule.setup.requirement import Requirement
+
+
+class DependencyError(RuntimeError):
+    """A needed Python package could not be installed; the message says what the user can do about it."""
+
 
 #: Installed by the PyTorch extension, which finds the build that fits the computer's graphics card and driver.
 TORCH = Requirement("torch", "torch", minimum="2.3", below="3")

@@ -22,6 +22,10 @@ class UiLoader(QtUiTools.QUiLoader):
             made = withManners(getattr(QtWidgets, className))(parent)
         else:
             raise ValueError(f"The .ui file uses {className}, which no stand-in knows.")
+        if isinstance(made, QtWidgets.QTableWidget):
+            # In PythonQt what a widget has inside has its manners, too.
+            header = withManners(QtWidgets.QHeaderView)(QtCore.Qt.Orientation.Horizontal, made)
+            made.setHorizontalHeader(header)
         made.setObjectName(name)
         return made
 

@@ -1,4 +1,4 @@
-"""Says what a run is at, in words."""
+"""Says what a run is at and how long it will take, in words."""
 
 from __future__ import annotations
 
@@ -44,3 +44,17 @@ def titles() -> dict[str, str]:
 
 #: Stages of which each step is a slice.
 _OF_SLICES = (Stage.SEARCHING, Stage.SEGMENTING, Stage.LOOKING_CLOSER, Stage.REVIEWING, Stage.JOINING)
+
+
+def timeLeftText(seconds: float | None) -> str:
+    """How long it will still take, no more exact than it is known; empty while unknown.
+
+    :param seconds: Seconds left.
+    """
+    if seconds is None or seconds < 0:
+        return ""
+    if seconds < 10:
+        return _("a few seconds left")
+    if seconds < 90:
+        return _("about {seconds} s left").format(seconds=round(seconds / 5) * 5)
+    return _("about {minutes} min left").format(minutes=round(seconds / 60))
