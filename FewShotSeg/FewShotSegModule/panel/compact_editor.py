@@ -32,4 +32,4 @@ def makeCompact(ui: Any) -> None:
         masking.collapsed = True
     if help_ is not None and options is not None:
         help_.visible = False
-        help_.connect("textChanged()", lambda: options.setToolTip(help_.collapsibleText))
+        help_.connect("textChanged()", lambda: options.setToolTip(help_.collapsibleText()))

@@ -108,7 +108,7 @@ class ExampleTable:
         picture.setPixmap(pixmapOf(row.picture))
         picture.setAlignment(qt.Qt.AlignCenter)
         widget.setCellWidget(position, _PICTURE, picture)
-        widget.setCellWidget(position, _TEXT, _label(self._text(row)))
+        widget.setCellWidget(position, _TEXT, _label(self._text(row, widget.columnWidth(_TEXT))))
         widget.setCellWidget(position, _REMOVE, self._removeButton(row))
         names = ", ".join(name for name, _color in row.segments)
         tip = "\n".join(line for line in (_("Click to see this slice."), row.volumeName, row.position, names) if line)
@@ -120,12 +120,12 @@ class ExampleTable:
     def _metrics(self) -> Any:
         return qt.QFontMetrics(self._widget.font)
 
-    def _text(self, row: ExampleRow) -> str:
+    def _text(self, row: ExampleRow, columnWidth: int) -> str:
         """Slice and segments as rich text, as much as there is room for."""
-        metrics, width = self._metrics(), self._widget.columnWidth(_TEXT) - _MARGIN
+        metrics, width = self._metrics(), columnWidth - _MARGIN
 
         def measure(text: str) -> float:
-            return float(metrics.horizontalAdvance(text))
+            return float(metrics.size(0, text).width())
 
         # The position is bold, hence wider.
         position = elided(row.position, width / _BOLD, measure)
@@ -153,7 +153,7 @@ class ExampleTable:
             for position, row in enumerate(self._rows.values()):
                 label = self._widget.cellWidget(position, _TEXT)
                 if label is not None:
-                    label.text = self._text(row)
+                    label.text = self._text(row, now)
 
     def _checkBox(self, row: ExampleRow) -> Any:
         box = qt.QCheckBox()
@@ -192,7 +192,7 @@ class ExampleTable:
 
 def _label(text: str) -> Any:
     label = qt.QLabel(text)
-    label.setMargin(2)
+    label.margin = 2
     label.setTextFormat(qt.Qt.RichText)
     # Clicks belong to the row, and so does the tooltip.
     label.setAttribute(qt.Qt.WA_TransparentForMouseEvents)

@@ -64,7 +64,8 @@ class ctkFittedTextBrowser(Manners, QtWidgets.QTextBrowser):  # type: ignore[mis
         self.setText(text.split(".")[0] + "... Show details." if text else "")
         self.textChanged.emit()
 
-    collapsibleText = Property(str, lambda self: self._whole, setCollapsibleText)
+    def collapsibleText(self) -> str:
+        return self._whole
 
 
 class Parts:
