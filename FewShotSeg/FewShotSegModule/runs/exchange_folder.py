@@ -37,7 +37,8 @@ class ExchangeFolder:
         removeAbandoned()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._owner = open(self.path / _OWNER, "wb")  # noqa: SIM115  # stays open as long as the folder is used
-        _lock(self._owner)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody can tell that it is abandoned then
+            _lock(self._owner)
 
     def remove(self) -> None:
         """Removes it, or leaves that to the next one where the system refuses; may be called again."""
