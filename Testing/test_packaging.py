@@ -87,6 +87,12 @@ def test_everything_imported_is_declared(project: dict[str, Any], library: Path)
                 assert DISTRIBUTION.get(top, top) in declared, f"{file.relative_to(library)} imports {top}"
 
 
+def test_what_every_user_installs_the_engine_imports(project: dict[str, Any], library: Path) -> None:
+    engine = [f for f in python_files(library) if f.relative_to(library).parts[0] not in ABOVE_THE_ENGINE]
+    used = {module.split(".")[0] for file in engine for module in imported_modules(file)}
+    assert distributions(project["dependencies"]) <= {DISTRIBUTION.get(top, top) for top in used}
+
+
 def test_the_engine_does_not_know_what_stands_on_it(library: Path) -> None:
     for file in python_files(library):
         if file.relative_to(library).parts[0] not in ABOVE_THE_ENGINE:

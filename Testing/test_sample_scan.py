@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,24 @@ def test_the_axes_run_to_the_patients_left_back_and_head(sample_scan: SampleScan
     center = {name: np.argwhere(sample_scan.labels.array == value[name]).mean(axis=0) for name in DEMO_STRUCTURES}
     assert center["liver"][2] < center["spleen"][2]
     assert center["stomach"][1] < center["left kidney"][1]
+
+
+def test_the_tutorial_finds_what_it_says_on_the_slices_that_it_names(sample_scan: SampleScan, repository: Path) -> None:
+    tutorial = (repository / "README.md").read_text(encoding="utf-8").split("## Tutorial")[1].split("\n## ")[0]
+    image, labels = sample_scan.image, sample_scan.labels
+    value = {name: value for value, name in labels.names.items()}
+
+    def shows(name: str, superior: int) -> bool:
+        k = round((superior - image.origin[2]) / image.spacing[2])
+        return bool((labels.array[k] == value[name]).any())
+
+    slices = [int(number) for number in re.findall(r"\*\*S (\d+) mm\*\*", tutorial)]
+    assert slices == [349, 394, 304]
+    assert [shows("right kidney", superior) for superior in slices] == [True, True, True]
+    assert [shows("left kidney", superior) for superior in slices] == [True, True, False]
+    (end,) = (int(number) for number in re.findall(r"left kidney ends at S (\d+) mm", tutorial))
+    assert shows("left kidney", end)
+    assert not shows("left kidney", end - 3)
 
 
 def test_only_the_structures_asked_for_are_labelled() -> None:

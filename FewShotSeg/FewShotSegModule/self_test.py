@@ -146,6 +146,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         """Rows, pictures, settings and the end of a scene; needs no packages."""
         volume, segmentation, _truth = madeUpScan()
         ui = self._panelFor(volume, segmentation)
+        self._checkTools(ui)
         self._checkRows(ui)
         self._checkCurrentSlice(ui, volume)
         self._checkSettings(ui, volume)
@@ -202,8 +203,19 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert not ui.runButton.enabled, "no examples, so there is nothing to run"
         return ui
 
+    def _checkTools(self, ui: Any) -> None:
+        """A tool that is chosen neither widens the panel nor brings masking and help along."""
+        layout = ui.FewShotSeg.layout()
+        width = layout.minimumSize().width()
+        for name in ("Paint", "Threshold", ""):
+            ui.segmentEditorWidget.setActiveEffectByName(name)
+            slicer.app.processEvents()
+            assert layout.minimumSize().width() == width, name
+            assert ui.MaskingGroupBox.collapsed
+            assert not ui.EffectHelpBrowser.visible
+
     def _checkRows(self, ui: Any) -> None:
-        """Use, picture, place, segments and removal of each row."""
+        """Use, picture, place with segments, and removal of each row."""
         table = ui.exampleTable
         ui.addAllButton.click()
         slicer.app.processEvents()
@@ -211,13 +223,13 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         for row in range(table.rowCount):
             assert table.cellWidget(row, 1).pixmap.width() > 0, "each row shows its slice"
             assert "mm" in table.cellWidget(row, 2).text
-            assert "large" in table.cellWidget(row, 3).text
+            assert "large" in table.cellWidget(row, 2).text
         for row in range(table.rowCount):
             table.cellWidget(row, 0).click()
         assert not ui.runButton.enabled, "no row is checked"
         table.cellWidget(0, 0).click()
         assert ui.runButton.enabled, ui.runButton.toolTip
-        table.cellWidget(2, 4).click()
+        table.cellWidget(2, 3).click()
         self._waitFor(lambda: table.rowCount == len(PAINTED) - 1)
 
     def _checkCurrentSlice(self, ui: Any, volume: Any) -> None:

@@ -52,6 +52,7 @@ def main() -> None:
             mask[list(PAINTED)] = scan.labels.array[list(PAINTED)] == value
             paint(slicer, painted, volume, name, mask, scan.labels.colors[value])
         panel.ui.addAllButton.click()
+        panel.ui.segmentEditorWidget.setActiveEffectByName("Paint")
         panel.settle()
         save(panel.picture(), output / "panel.png")
         panel.ui.runButton.click()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-ALL = ["torch>=2.3,<3", "scikit-image>=0.22", "safetensors>=0.4"]
+ALL = ["torch>=2.3,<3", "scipy>=1.11", "safetensors>=0.4"]
 
 
 @dataclass
@@ -101,7 +101,7 @@ def dependencies(a_slicer: FakeSlicer) -> Any:
 
 def test_the_versions_are_those_of_the_engine(dependencies: Any, repository: Path) -> None:
     declared = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    slicers_own = ("numpy", "scipy", "SimpleITK")
+    slicers_own = ("numpy", "SimpleITK")
     wanted = sorted(requirement for requirement in declared if requirement.split(">=")[0] not in slicers_own)
     assert sorted(map(str, dependencies.REQUIREMENTS)) == wanted
 
@@ -112,7 +112,7 @@ def test_only_torch_has_an_upper_bound(dependencies: Any) -> None:
 
 def test_everything_is_missing_at_first_and_nothing_later(dependencies: Any, a_slicer: FakeSlicer) -> None:
     assert dependencies.missing() == ALL
-    a_slicer.installed.update({"torch": "2.3.0", "scikit-image": "0.26.0", "safetensors": "0.4"})
+    a_slicer.installed.update({"torch": "2.3.0", "scipy": "1.17.1", "safetensors": "0.4"})
     assert dependencies.missing() == []
 
 
@@ -137,14 +137,14 @@ def test_looking_for_what_is_missing_imports_none_of_it(repository: Path) -> Non
         "import sys, types; i18n = types.ModuleType('slicer.i18n'); i18n.tr = str\n"
         "sys.modules['slicer'] = types.ModuleType('slicer'); sys.modules['slicer.i18n'] = i18n\n"
         "from FewShotSegModule.setup import dependencies; assert dependencies.missing() == [], dependencies.missing()\n"
-        "loaded = {'torch', 'skimage', 'safetensors', 'packaging', 'PyTorchUtils'} & set(sys.modules)\n"
+        "loaded = {'torch', 'scipy', 'safetensors', 'packaging', 'PyTorchUtils'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", script], cwd=repository / "FewShotSeg", check=True, timeout=120)
 
 
 def test_with_everything_there_nobody_is_asked(dependencies: Any, a_slicer: FakeSlicer) -> None:
-    a_slicer.installed.update({"torch": "2.9", "scikit-image": "0.26", "safetensors": "0.5"})
+    a_slicer.installed.update({"torch": "2.9", "scipy": "1.17", "safetensors": "0.5"})
     assert dependencies.ensureWithConsent()
     assert a_slicer.events == []
 
@@ -155,9 +155,9 @@ def test_torch_comes_from_its_extension_and_the_others_from_one_question(
     assert dependencies.ensureWithConsent()
     assert a_slicer.events == [
         "asked for torch>=2.3,<3",
-        "asked for scikit-image>=0.22 safetensors>=0.4",
+        "asked for scipy>=1.11 safetensors>=0.4",
         "wait cursor",
-        "pip scikit-image>=0.22 safetensors>=0.4",
+        "pip scipy>=1.11 safetensors>=0.4",
     ]
     assert dependencies.missing() == []
     assert not a_slicer.errors
@@ -241,16 +241,16 @@ def test_a_failed_installation_is_shown_with_a_way_out(dependencies: Any, a_slic
 def test_what_cannot_be_found_after_installing_asks_for_a_restart(
     dependencies: Any, a_slicer: FakeSlicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "skimage" else SimpleNamespace())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "scipy" else SimpleNamespace())
     assert not dependencies.ensureWithConsent()
     (message,) = a_slicer.errors
-    assert "scikit-image" in message
+    assert "scipy" in message
     assert "restart" in message
 
 
 def test_the_quiet_form_raises_what_the_loud_one_shows(dependencies: Any, a_slicer: FakeSlicer) -> None:
     a_slicer.pip_error = RuntimeError("no route to host")
-    error = importlib.import_module("FewShotSegModule.setup.dependency_error").DependencyError
+    error = importlib.import_module("FewShotSegModule.setup.dependencies").DependencyError
     with pytest.raises(error, match="no route to host"):
         dependencies.installMissing()
     assert not a_slicer.errors

@@ -13,7 +13,7 @@ OWN = ("FewShotSegLib", "FewShotSegModule")
 #: What reviewers of the Extensions Index accept at file scope beside Python's own; Qt is part of the application.
 IN_SLICER = {"ctk", "numpy", "qt", "scipy", "SimpleITK", "slicer", "vtk", "vtkmodules"}
 #: What may be brought into the application only on a click.
-ON_DEMAND = {"PyTorchUtils", "SampleData", "safetensors", "skimage", "torch"}
+ON_DEMAND = {"PyTorchUtils", "SampleData", "safetensors", "torch"}
 
 
 def file_scope(statements: list[ast.stmt]) -> Iterator[ast.stmt]:

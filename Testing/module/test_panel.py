@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from standin.qt_panel import SLICERS_KEYS, paint
 
-USE, PICTURE, SLICE, SEGMENTS, REMOVE = range(5)
+USE, PICTURE, TEXT, REMOVE = range(4)
 
 
-def texts(panel: Any, column: int) -> list[str]:
+def texts(panel: Any) -> list[str]:
+    """What the rows say, from top to bottom."""
     table = panel.ui.exampleTable
-    return [table.cellWidget(row, column).text for row in range(table.rowCount)]
+    return [table.cellWidget(row, TEXT).text for row in range(table.rowCount)]
 
 
 def example_image(panel: Any, row: int) -> np.ndarray:
@@ -104,7 +105,7 @@ def test_the_slice_of_the_chosen_view_is_added_once(panel: Any) -> None:
         panel.ui.addSliceButton.click()
         panel.ui.addSliceButton.click()
         assert panel.ui.exampleTable.rowCount == view + 1
-        place = texts(panel, SLICE)[view]
+        place = texts(panel)[view]
         assert f"<b>{expected} " in place or f"<b>{opposite[expected]} " in place
         assert "made-up scan" in place
 
@@ -122,7 +123,7 @@ def test_all_painted_slices_are_added_with_their_segments_and_colours(painted_pa
     ui = painted_panel.ui
     ui.addAllButton.click()
     assert ui.exampleTable.rowCount == 3
-    for text in texts(painted_panel, SEGMENTS):
+    for text in texts(painted_panel):
         assert "large" in text
         assert "small" in text
         assert text.count("color:#") == 2
@@ -151,15 +152,15 @@ def test_painting_on_an_example_refreshes_its_row_and_no_other(painted_panel: An
     panel.ui.addAllButton.click()
     panel.settle()
     before = [example_image(panel, row) for row in range(3)]
-    untouched = panel.ui.exampleTable.cellWidget(0, SEGMENTS)
+    untouched = panel.ui.exampleTable.cellWidget(0, TEXT)
     k = panel.painted[1]
     paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, "third", panel.disc(k, 4, (50, 20)))
     panel.settle()
     after = [example_image(panel, row) for row in range(3)]
-    assert "third" in texts(panel, SEGMENTS)[1]
+    assert "third" in texts(panel)[1]
     assert not np.array_equal(before[1], after[1])
     assert np.array_equal(before[0], after[0])
-    assert panel.ui.exampleTable.cellWidget(0, SEGMENTS) is untouched
+    assert panel.ui.exampleTable.cellWidget(0, TEXT) is untouched
 
 
 def test_erasing_an_example_shows_that_nothing_is_painted(panel: Any) -> None:
@@ -168,7 +169,7 @@ def test_erasing_an_example_shows_that_nothing_is_painted(panel: Any) -> None:
     panel.ui.addAllButton.click()
     paint(panel.slicer, segmentation, panel.volume, "disc", np.zeros(panel.scan.shape, bool))
     panel.settle()
-    assert "nothing painted" in texts(panel, SEGMENTS)[0]
+    assert "nothing painted" in texts(panel)[0]
     assert not panel.ui.runButton.enabled
 
 
@@ -179,8 +180,8 @@ def test_renaming_shows_in_the_rows(painted_panel: Any) -> None:
     content = panel.parameters.paintSegmentation.GetSegmentation()
     content.GetNthSegment(0).SetName("liver")
     panel.settle()
-    assert "renamed &amp; odd &lt;scan&gt;" in texts(panel, SLICE)[0]
-    assert "liver" in texts(panel, SEGMENTS)[0]
+    assert "renamed &amp; odd &lt;scan&gt;" in texts(panel)[0]
+    assert "liver" in texts(panel)[0]
 
 
 def test_unchecked_rows_are_left_out_and_stay(painted_panel: Any) -> None:
@@ -197,10 +198,10 @@ def test_unchecked_rows_are_left_out_and_stay(painted_panel: Any) -> None:
 def test_a_removed_row_goes_and_what_is_painted_stays(painted_panel: Any) -> None:
     panel = painted_panel
     panel.ui.addAllButton.click()
-    kept = [texts(panel, SLICE)[row] for row in (0, 2)]
+    kept = [texts(panel)[row] for row in (0, 2)]
     panel.ui.exampleTable.cellWidget(1, REMOVE).click()
     panel.events()
-    assert texts(panel, SLICE) == kept
+    assert texts(panel) == kept
     panel.ui.addAllButton.click()
     assert panel.ui.exampleTable.rowCount == 3
 
@@ -220,7 +221,7 @@ def test_a_click_on_a_row_shows_its_slice_and_volume(painted_panel: Any) -> None
     scene = panel.slicer.mrmlScene
     scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed").SetBackgroundVolumeID(None)
     for row, k in enumerate(panel.painted):
-        panel.ui.exampleTable.cellClicked.emit(row, SLICE)
+        panel.ui.exampleTable.cellClicked.emit(row, TEXT)
         shown = scene.GetNodeByID("vtkMRMLSliceNodeRed").GetSliceToRAS().GetElement(2, 3)
         assert shown == pytest.approx(panel.worldOf(k, 0, 0)[2])
     assert scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed").GetBackgroundVolumeID() == panel.volume.GetID()

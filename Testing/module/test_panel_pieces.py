@@ -52,7 +52,7 @@ def test_from_a_source_checkout_the_engine_is_found_and_a_packaged_one_is_prefer
 
 
 def test_time_left_is_told_no_more_exactly_than_it_is_known(module: Any) -> None:
-    text = importlib.import_module("FewShotSegModule.panel.time_left").timeLeftText
+    text = importlib.import_module("FewShotSegModule.panel.progress_text").timeLeftText
     assert [text(seconds) for seconds in (None, 3, 42, 89, 200)] == [
         "",
         "a few seconds left",
@@ -63,7 +63,7 @@ def test_time_left_is_told_no_more_exactly_than_it_is_known(module: Any) -> None
 
 
 def test_positions_carry_the_letter_of_their_side(module: Any) -> None:
-    text = importlib.import_module("FewShotSegModule.panel.orientation").positionText
+    text = importlib.import_module("FewShotSegModule.panel.slice_place").positionText
     assert text((0, 0, 1), 12.5) == "S 12.5 mm"
     assert text((0, 0, 1), -12.5) == "I 12.5 mm"
     # Along a normal that points to the feet, positive positions are below.
@@ -90,19 +90,48 @@ def test_a_run_that_cannot_start_is_explained_and_the_button_stays(
     assert panel.ui.progressPanel.isHidden()
 
 
-def test_many_segments_are_summed_up(painted_panel: Any) -> None:
+def names_that_fit(names: list[str], width: float = 20, lines: int = 2) -> tuple[list[list[str]], int]:
+    """In characters; names are followed by a gap of one."""
+    fit = importlib.import_module("FewShotSegModule.panel.names_that_fit").namesThatFit
+    found: tuple[list[list[str]], int] = fit(
+        names, width=width, lines=lines, measure=lambda name: len(name) + 1.0, more=lambda count: f"and {count} more"
+    )
+    return found
+
+
+def test_names_fill_the_lines_and_the_others_are_counted(module: Any) -> None:
+    assert names_that_fit(["liver", "spleen"]) == ([["liver", "spleen"]], 0)
+    assert names_that_fit(["liver", "spleen", "left kidney"]) == ([["liver", "spleen"], ["left kidney"]], 0)
+    many = ["liver", "spleen", "aorta", "right kidney", "left kidney", "stomach"]
+    assert names_that_fit(many) == ([["liver", "spleen", "aorta"], ["and 3 more"]], 3)
+    assert names_that_fit(many, width=60) == ([many], 0)
+
+
+def test_a_name_that_is_longer_than_a_line_is_cut_and_leaves_room_for_others(module: Any) -> None:
+    lines, rest = names_that_fit(["inferior vena cava and more", "liver"])
+    assert lines == [["inferior v…", "liver"]]
+    assert rest == 0
+    assert names_that_fit(["liver", "spleen"], width=0.5, lines=1)[1] == 2
+
+
+def test_segments_that_a_row_has_no_room_for_are_counted_and_told_by_its_tooltip(painted_panel: Any) -> None:
     import numpy as np
     from standin.qt_panel import paint
 
     panel = painted_panel
-    for number in range(4):
+    names = [f"structure {number} with a name" for number in range(9)]
+    for number, name in enumerate(names):
         mask = np.zeros(panel.scan.shape, bool)
         mask[panel.painted[0], 2 + 3 * number, 2:5] = True
-        paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, f"extra {number}", mask)
+        paint(panel.slicer, panel.parameters.paintSegmentation, panel.volume, name, mask)
     panel.ui.addAllButton.click()
-    text = panel.ui.exampleTable.cellWidget(0, 3).text
-    assert text.count("color:#") == 3
-    assert "and 3 more" in text
+    panel.events()
+    text = panel.ui.exampleTable.cellWidget(0, 2).text
+    shown = text.count("color:#")
+    assert 2 <= shown < 9
+    assert f"and&nbsp;{11 - shown}&nbsp;more" in text
+    tip = panel.ui.exampleTable.item(0, 2).toolTip()
+    assert all(name in tip for name in ("large", "small", *names))
 
 
 def test_the_stand_in_refuses_what_pythonqt_would_swallow(slicer_with_qt: Any) -> None:

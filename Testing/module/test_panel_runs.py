@@ -18,7 +18,7 @@ def node_ids(panel: Any) -> set[str]:
 
 
 def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, results: list[Any]) -> None:
-    from FewShotSegModule.panel.stage_text import titles
+    from FewShotSegModule.panel.progress_text import titles
 
     panel, ui = ready_panel, ready_panel.ui
     shown: list[tuple[str, int, int]] = []

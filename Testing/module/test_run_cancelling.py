@@ -256,7 +256,7 @@ def test_a_callback_that_lets_the_application_go_on_is_not_called_within_itself(
 
 
 def test_no_stage_is_without_a_title(slicer: Any) -> None:
-    from FewShotSegModule.panel.stage_text import stageText, titles
+    from FewShotSegModule.panel.progress_text import stageText, titles
     from FewShotSegModule.runs.segmentation_run import STARTING, WAITING
 
     told = titles()
@@ -287,13 +287,35 @@ def test_the_time_left_is_that_of_the_whole_run() -> None:
     clock.now += 30
     assert estimate(0.0) is None
     clock.now += 1
-    assert estimate(0.1) is None, "too early to tell"
+    assert estimate(0.025) is None, "too early to tell"
     clock.now += 9
     assert estimate(0.25) == pytest.approx(30)
     clock.now += 10
     assert estimate(0.5) == pytest.approx(20)
     clock.now += 20
     assert estimate(1.0) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("slower", [1, 20])
+def test_a_slow_start_is_not_taken_for_the_pace_of_the_whole(slower: int) -> None:
+    """Times and parts of a real run, whose first step came after a sixth of it with a thirtieth of the work done."""
+    from FewShotSegModule.runs.time_estimate import TimeEstimate
+
+    run = [(0.0, 0.0), (1.4, 0.03), (1.5, 0.09), (1.6, 0.15), (2.2, 0.22), (3.0, 0.31), (3.8, 0.41), (4.6, 0.5)]
+    run += [(5.7, 0.55), (6.1, 0.64), (6.6, 0.78), (7.1, 0.85), (7.6, 0.9), (8.2, 0.95), (8.3, 1.0)]
+    clock = AClock()
+    began, whole = clock.now, run[-1][0] * slower
+    estimate = TimeEstimate(clock)
+    told = []
+    for seconds, part in run:
+        clock.now = began + seconds * slower
+        left = estimate(part)
+        if left is not None:
+            told.append((left, whole - seconds * slower))
+    assert len(told) >= 8, "something is told for more than half of the run"
+    for left, really in told:
+        assert left < 1.8 * really + 0.05 * whole
+        assert left > really / 1.8 - 0.05 * whole
 
 
 def test_the_time_left_counts_down_and_follows_another_pace_without_jumping() -> None:

@@ -142,3 +142,94 @@ def test_killing_a_worker_ends_what_it_started_too(slicer: Any) -> None:
             return  # it has ended; nobody has asked for its result
         time.sleep(0.02)
     pytest.fail("the child goes on")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the system's folder for temporary files is meanwhile."""
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_the_folder_of_an_application_that_was_killed_is_removed_at_the_next_start(
+    slicer: Any, temporary: Path, repository: Path
+) -> None:
+    import os
+    import subprocess
+
+    from FewShotSegModule.runs.exchange_folder import ExchangeFolder
+
+    code = (
+        "import sys, types; i18n = types.ModuleType('slicer.i18n'); i18n.tr = str\n"
+        "sys.modules['slicer'] = types.ModuleType('slicer'); sys.modules['slicer.i18n'] = i18n\n"
+        "from FewShotSegModule.runs.exchange_folder import ExchangeFolder\n"
+        "folder = ExchangeFolder(); (folder.path / '1-query.npy').touch(); print(folder.path, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=repository / "FewShotSeg",
+        env={**os.environ, "TMPDIR": str(temporary), "TEMP": str(temporary)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    theirs = Path(other.stdout.readline().strip())
+    ours = ExchangeFolder()
+    assert (theirs / "1-query.npy").exists(), "it is in use"
+    other.kill()
+    other.communicate()
+    another = ExchangeFolder()
+    assert sorted(temporary.iterdir()) == sorted([ours.path, another.path])
+    for folder in (ours, another):
+        folder.remove()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_removed_goes_with_the_next_one(
+    slicer: Any, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    from FewShotSegModule.runs.exchange_folder import ExchangeFolder
+
+    stubborn = ExchangeFolder()
+    with monkeypatch.context() as refusing:
+        refusing.setattr(shutil, "rmtree", lambda _path, ignore_errors: None)
+        stubborn.remove()
+    assert stubborn.path.exists()
+    after = ExchangeFolder()
+    assert list(temporary.iterdir()) == [after.path]
+    after.remove()
+
+
+def test_only_folders_of_ours_that_nobody_has_are_removed(slicer: Any, temporary: Path, tmp_path: Path) -> None:
+    import os
+    import time
+
+    from FewShotSegModule.runs.exchange_folder import removeAbandoned
+
+    outside = tmp_path / "precious"
+    outside.mkdir()
+    for name in ("FewShotSeg-new", "FewShotSeg-old", "somebody's"):
+        (temporary / name).mkdir()
+    os.utime(temporary / "FewShotSeg-old", (time.time() - 2 * 24 * 3600,) * 2)
+    (temporary / "FewShotSeg-file").touch()
+    (temporary / "FewShotSeg-link").symlink_to(outside, target_is_directory=True)
+    removeAbandoned()
+    kept = {"FewShotSeg-new", "somebody's", "FewShotSeg-file", "FewShotSeg-link", "precious"}
+    assert {path.name for path in temporary.iterdir()} == kept
+
+
+def test_a_worker_does_not_work_in_the_folder_that_goes_with_it(slicer: Any) -> None:
+    """Windows would refuse to remove it."""
+    from FewShotSegModule.runs.worker_client import WorkerClient
+
+    client = WorkerClient([sys.executable, "-c", "import json, os; print(json.dumps({'is': os.getcwd()}), flush=True)"])
+    (answer,) = client.receive(seconds=30.0)
+    client.close()
+    assert Path(answer["is"]) != client.folder
+    assert not client.folder.exists()

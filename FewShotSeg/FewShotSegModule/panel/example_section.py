@@ -10,13 +10,12 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FewShotSegModule.panel.example_row import ExampleRow
-from FewShotSegModule.panel.example_table import ExampleTable
-from FewShotSegModule.panel.orientation import positionText, sliceNormal
-from FewShotSegModule.panel.slice_jump import jumpTo
+from FewShotSegModule.panel.example_table import ExampleRow, ExampleTable
+from FewShotSegModule.panel.slice_place import jumpTo, positionText, sliceNormal
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.slice_views import sliceOfView
 
 #: A brush stroke changes a segment many times; rows are drawn anew when it pauses this many milliseconds.
@@ -26,7 +25,8 @@ _PAUSE = 200
 class ExampleSection:
     """Connects the example list of the scene with buttons and table.
 
-    :param ui: Has addSliceButton, viewSelector, addAllButton and exampleTable.
+    :param ui: Has addSliceButton, viewSelector, addAllButton, exampleTable, and exampleStack with examplesPage and
+        noExamplesPage.
     :param painted: Gives the volume that is painted on and the segmentation that is painted in; either may be None.
     :param onChanged: Called after the list changed: examples added, removed, enabled, repainted.
     :param preview: Gives the result that waits to be accepted, which is no place to paint examples in; may be None.
@@ -70,7 +70,7 @@ class ExampleSection:
             examples.observe(self._onListChanged)
         self._showAll()
 
-    def enabledRows(self) -> list[Any]:
+    def enabledRows(self) -> list[ExampleSlice]:
         """The examples that are to be used."""
         return [row for row in self._list.rows() if row.enabled] if self._list is not None else []
 
@@ -81,6 +81,11 @@ class ExampleSection:
             shown = self._rows.get(row.identifier)
             names.update(dict.fromkeys(name for name, _color in (shown.segments if shown else ())))
         return list(names)
+
+    @property
+    def isEmpty(self) -> bool:
+        """Whether there is no example at all, used or not."""
+        return not self._rows
 
     # What the user does
 
@@ -116,6 +121,7 @@ class ExampleSection:
         add = _("Use the slice that the chosen view shows as an example.")
         if self._addShortcut:
             add = f"{add} ({self._addShortcut})"
+        add += "\n" + _("It counts as completely painted: what has no segment on it is background.")
         for button, tip in (
             (self._ui.addSliceButton, add),
             (self._ui.addAllButton, _("Use every slice as an example that has something painted on it.")),
@@ -157,8 +163,9 @@ class ExampleSection:
         rows = self._list.rows() if self._list is not None else []
         self._rows = {row.identifier: self._read(row) for row in rows}
         self._table.show(list(self._rows.values()))
+        self._ui.exampleStack.setCurrentWidget(self._ui.examplesPage if rows else self._ui.noExamplesPage)
 
-    def _read(self, row: Any) -> ExampleRow:
+    def _read(self, row: ExampleSlice) -> ExampleRow:
         """A row as it is in the scene now."""
         assert self._list is not None
         try:

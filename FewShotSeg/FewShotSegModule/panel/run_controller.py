@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FewShotSegModule.panel.stage_text import stageText
-from FewShotSegModule.panel.time_left import timeLeftText
+from FewShotSegModule.panel.progress_text import stageText, timeLeftText
 from FewShotSegModule.runs.segmentation_run import STARTING
 
 #: Milliseconds between two looks at the worker process; short enough for Cancel to feel immediate.
 _INTERVAL = 100
 #: What the progress bar counts of a whole run.
 _WHOLE = 1000
+
+
+class Run(Protocol):
+    """What the controller needs of a run, as a SegmentationRun has it."""
+
+    #: How much of it is done, 0 to 1; None before the work has begun.
+    part: float | None
+
+    def poll(self) -> None:
+        """Takes in what has happened meanwhile, and calls back."""
+
+    def cancel(self) -> None:
+        """Ends it at once."""
 
 
 class RunController:
@@ -29,7 +41,7 @@ class RunController:
         controller.update()  # after anything changed that a run depends on
         controller.toggle()  # what a click does
 
-    :param ui: Has runButton, progressPanel, progressBar, stageLabel and timeLabel.
+    :param ui: Has runButton, progressBar, stageLabel, timeLabel, and statusStack with progressPanel and resultPage.
     :param start: Starts a run with the callbacks given as keywords (onProgress, onFinished, onFailed, onCancelled).
     :param whatIsMissing: What a run still needs, in words; empty if nothing.
     :param prepare: Called on a click before a run, may ask the user; False means that there is to be no run.
@@ -41,7 +53,7 @@ class RunController:
         self,
         ui: Any,
         *,
-        start: Callable[..., Any],
+        start: Callable[..., Run],
         whatIsMissing: Callable[[], str],
         prepare: Callable[[], bool],
         onFinished: Callable[[Any], None],
@@ -50,12 +62,12 @@ class RunController:
         self._ui = ui
         self._start, self._whatIsMissing, self._prepare = start, whatIsMissing, prepare
         self._onFinished, self._shortcut = onFinished, shortcut
-        self._run: Any = None
+        self._run: Run | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(_INTERVAL)
         self._timer.connect("timeout()", self._poll)
         ui.runButton.connect("clicked()", self.toggle)
-        ui.progressPanel.visible = False
+        self._showProgress(False)
 
     @property
     def running(self) -> bool:
@@ -106,9 +118,13 @@ class RunController:
                 onFailed=self._onFailed,
                 onCancelled=self._end,
             )
-            self._ui.progressPanel.visible = True
+            self._showProgress(True)
             self._timer.start()
             self.update()
+
+    def _showProgress(self, shown: bool) -> None:
+        """Progress takes the place of the latest result's line, so that the button stays where it is."""
+        self._ui.statusStack.setCurrentWidget(self._ui.progressPanel if shown else self._ui.resultPage)
 
     def _poll(self) -> None:
         if self._run is not None:
@@ -136,5 +152,5 @@ class RunController:
     def _end(self) -> None:
         self._timer.stop()
         self._run = None
-        self._ui.progressPanel.visible = False
+        self._showProgress(False)
         self.update()

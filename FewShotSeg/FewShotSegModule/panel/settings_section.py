@@ -14,7 +14,7 @@ from FewShotSegModule.scene.gather import rangeAxis
 class SettingsSection:
     """Connects segments and slice range with the parameter node, and reads all settings from there.
 
-    :param ui: Has refineStrengthSlider, segmentList, segmentsLabel, sliceRangeCheckBox and sliceRangeWidget.
+    :param ui: Has refineStrengthSlider, sliceRangeCheckBox, sliceRangeWidget, and what SegmentChoice needs.
     """
 
     def __init__(self, ui: Any) -> None:
@@ -22,7 +22,7 @@ class SettingsSection:
         self._parameters: Any = None
         self._names: list[str] = []
         self._updating = False
-        self._segments = SegmentChoice(ui.segmentList, self._onSegmentsChanged)
+        self._segments = SegmentChoice(ui, self._onSegmentsChanged)
         ui.sliceRangeCheckBox.connect("toggled(bool)", self._onRangeChanged)
         ui.sliceRangeWidget.connect("valuesChanged(double,double)", self._onRangeChanged)
 

@@ -15,7 +15,9 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.panel.compact_editor import makeCompact
 from FewShotSegModule.panel.example_section import ExampleSection
+from FewShotSegModule.panel.folding import Folding
 from FewShotSegModule.panel.paint_section import PaintSection
 from FewShotSegModule.panel.painted_nodes import PaintedNodes
 from FewShotSegModule.panel.result_nodes import ResultNodes
@@ -80,6 +82,8 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             selector.setMRMLScene(slicer.mrmlScene)
         self.logic = FewShotSegLogic()
         self._painting = PaintSection(self.ui.segmentEditorWidget)
+        makeCompact(self.ui)
+        self._folding = Folding(self.ui)
         self._painted = PaintedNodes()
         self._settings = SettingsSection(self.ui)
         self._examples = ExampleSection(
@@ -278,6 +282,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._examples.update()
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
+        self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
         self._run.update()
 
     def _paintedNodes(self) -> tuple[Any, Any]:

@@ -32,10 +32,15 @@ def pythonExecutable() -> str:
     raise RunError(_("PythonSlicer was not found beside the application; is the installation of Slicer complete?"))
 
 
+def engineFolder() -> Path:
+    """The folder that has the engine's package in it."""
+    return Path(FewShotSegLib.__file__).resolve().parents[1]
+
+
 def environment() -> dict[str, str]:
     """The environment in which that interpreter finds the engine where this process found it."""
     variables = dict(os.environ)
-    engine = str(Path(FewShotSegLib.__file__).resolve().parents[1])
+    engine = str(engineFolder())
     before = variables.get("PYTHONPATH")
     variables["PYTHONPATH"] = os.pathsep.join([engine, before] if before else [engine])
     variables["PYTHONIOENCODING"] = "utf-8"

@@ -7,10 +7,8 @@ import json
 import logging
 import os
 import queue
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from slicer.i18n import tr as _
 
 from FewShotSegModule.runs import interpreter
 from FewShotSegModule.runs.errors import RunError
+from FewShotSegModule.runs.exchange_folder import ExchangeFolder
 
 Message = dict[str, Any]
 
@@ -43,8 +42,8 @@ class WorkerClient:
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
-        # Readable by this user only, as temporary folders made this way are.
-        self.folder = Path(tempfile.mkdtemp(prefix="FewShotSeg-"))
+        self._exchange = ExchangeFolder()
+        self.folder: Path = self._exchange.path
         self._answers: queue.Queue[Message] = queue.Queue()
         self._unread: list[Message] = []
         # Once only: the system may give the number of a process that is gone to another one.
@@ -57,7 +56,7 @@ class WorkerClient:
             self._process = self._start(line)
         except (OSError, RunError) as error:
             self._log.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._exchange.remove()
             raise RunError(_("The process that segments can't be started: {error}").format(error=error)) from error
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -147,7 +146,7 @@ class WorkerClient:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=interpreter.environment(),
-            cwd=self.folder,
+            cwd=interpreter.engineFolder(),  # Windows removes no folder that somebody works in
             **options,
         )
 
@@ -163,7 +162,7 @@ class WorkerClient:
         for stream in (self._process.stdin, self._log):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._exchange.remove()
 
 
 def _killTree(process: subprocess.Popen[bytes]) -> None:

@@ -9,14 +9,19 @@ import logging
 
 from slicer.i18n import tr as _
 
-from FewShotSegModule.setup.dependency_error import DependencyError
 from FewShotSegModule.setup.requirement import Requirement
+
+
+class DependencyError(RuntimeError):
+    """A needed Python package could not be installed; the message says what the user can do about it."""
+
 
 #: Installed by the PyTorch extension, which finds the build that fits the computer's graphics card and driver.
 TORCH = Requirement("torch", "torch", minimum="2.3", below="3")
 #: Installed from the Python Package Index. Lower bounds only, so that other extensions keep the versions they need.
+#: Slicer brings a scipy along that does; it is named for builds of Slicer without it.
 OTHERS = (
-    Requirement("scikit-image", "skimage", minimum="0.22"),
+    Requirement("scipy", "scipy", minimum="1.11"),
     Requirement("safetensors", "safetensors", minimum="0.4"),
 )
 #: In the order in which they are installed.

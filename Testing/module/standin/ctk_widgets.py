@@ -150,6 +150,7 @@ class ctkSliderWidget(_Numbers, Manners, QtWidgets.QWidget):  # type: ignore[mis
     singleStep = _shared(float, "singleStep", "setSingleStep")
     decimals = _shared(int, "decimals", "setDecimals")
     suffix = _shared(str, "suffix", "setSuffix")
+    spinBoxVisible = Property(bool, lambda s: not s._boxes[0].isHidden(), lambda s, v: s._boxes[0].setVisible(v))
 
 
 class ctkRangeWidget(_Numbers, Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 from vtk.util.numpy_support import vtk_to_numpy
 
 from . import safety
 from .qmrml_node_combo_box import qMRMLNodeComboBox
 from .qt_loader import UiLoader
-from .qt_manners import Manners, withManners
+from .qt_manners import Manners
+from .segment_editor_parts import Parts
 
 
 class qMRMLWidget(Manners, QtWidgets.QWidget):  # type: ignore[misc]  # PythonQt connects otherwise
@@ -39,7 +40,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
 
 
 class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]  # PythonQt connects otherwise
-    """The place of Slicer's Segment Editor: keeps what it is told, and says on its face that it is a placeholder."""
+    """Slicer's Segment Editor without its tools: keeps what it is told, and shows it in parts as Slicer's has them."""
 
     currentSegmentIDChanged = Signal(str)
 
@@ -54,10 +55,8 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._undoStates = 0
         self._history = slicer.vtkSlicerSegmentEditorLogic()
         self._visible: dict[str, bool] = {}
-        # Slicer's has many parts with names, which are among a panel's widgets, too.
-        self._part = withManners(QtWidgets.QWidget)(self)
-        self._part.setObjectName("OptionsGroupBox")
-        self.setMinimumHeight(104)
+        # They have names, and so are among a panel's widgets, too.
+        self._parts = Parts(self, self.setActiveEffectByName)
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
 
     unorderedEffectsVisible = Property(bool, lambda s: s._unordered, lambda s, v: setattr(s, "_unordered", v))
@@ -76,7 +75,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         if node is None and self._observing:
             safety.report("the editor node became None while the views are observed: the next layout change crashes")
         self._editorNode = node
-        self.update()
+        self.updateWidgetFromMRML()
 
     def mrmlSegmentEditorNode(self) -> Any:
         return self._editorNode
@@ -84,7 +83,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
     def setSegmentationNode(self, node: Any) -> None:
         if self._editorNode is not None:
             self._editorNode.SetAndObserveSegmentationNode(node)
-        self.update()
+        self.updateWidgetFromMRML()
 
     def segmentationNode(self) -> Any:
         # As Slicer's: its selector has no entry "None", so it shows the first one of the scene where none is selected.
@@ -101,6 +100,10 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
 
     def setEffectNameOrder(self, names: list[str]) -> None:
         self._effectOrder = list(names)
+        self._parts.arrange(order=self._effectOrder)
+
+    def setEffectColumnCount(self, count: int) -> None:
+        self._parts.arrange(columns=count)
 
     def effectNameOrder(self) -> list[str]:
         return self._effectOrder
@@ -114,6 +117,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         elif self._activeEffect is not None:
             self.removeViewObservations()
         self._activeEffect = effect
+        self._parts.showEffect(effect or "")
 
     def setActiveEffectByName(self, name: str) -> None:
         self.setActiveEffect(name or None)
@@ -156,19 +160,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._visible["shortcuts"] = False
 
     def updateWidgetFromMRML(self) -> None:
-        self.update()
-
-    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        painter = QtGui.QPainter(self)
-        area = QtWidgets.QWidget.rect(self).adjusted(1, 1, -2, -2)
-        painter.setPen(QtGui.QPen(QtGui.QColor(150, 150, 150), 1, QtCore.Qt.PenStyle.DashLine))
-        painter.drawRect(area)
-        painter.setPen(QtGui.QColor(110, 110, 110))
-        node = self._editorNode.GetSegmentationNode() if self._editorNode is not None else None
-        painting = node.GetName() if node is not None else "no segmentation yet"
-        text = f"Slicer's Segment Editor appears here ({painting})\n{', '.join(self._effectOrder)}\n"
-        text += "placeholder: this picture was drawn without Slicer"
-        painter.drawText(area, int(QtCore.Qt.AlignmentFlag.AlignCenter | QtCore.Qt.TextFlag.TextWordWrap), text)
+        self._parts.showSegments(self.segmentationNode())
 
 
 class qMRMLUtils:

@@ -16,12 +16,17 @@ class UiLoader(QtUiTools.QUiLoader):
     customClasses: dict[str, Any] = {}  # noqa: RUF012  # a registry on purpose
 
     def createWidget(self, className: str, parent: Any = None, name: str = "") -> QtWidgets.QWidget:
+        made: Any
         if className in self.customClasses:
             made = self.customClasses[className](parent)
         elif hasattr(QtWidgets, className):
             made = withManners(getattr(QtWidgets, className))(parent)
         else:
             raise ValueError(f"The .ui file uses {className}, which no stand-in knows.")
+        if className == "QTableWidget":
+            # In PythonQt what a widget has inside has its manners, too.
+            made._header = withManners(QtWidgets.QHeaderView)(QtCore.Qt.Orientation.Horizontal, made)
+            made.setHorizontalHeader(made._header)
         made.setObjectName(name)
         return made
 

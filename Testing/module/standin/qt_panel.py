@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import vtk
 
-WIDTH = 430
+WIDTH = 450
 #: Keys of Slicer's main window, its toolbars (markups, sequences) and its Segment Editor.
 SLICERS_KEYS = frozenset(
     [f"Ctrl+{key}" for key in ("2", "4", "5", "6", "C", "F", "H", "O", "S", "V", "W", "X", "Y", "Z", "Left", "Right")]
@@ -38,9 +38,12 @@ class Panel:
         self._setUp(module)
 
     def _setUp(self, module: Any) -> None:
+        from .module_panel import useSlicersDistances
+
         self.widget = module.FewShotSegWidget(self.window)
         self.widget.setup()
         self.ui = self.widget.ui
+        useSlicersDistances(self.window)
 
     @property
     def parameters(self) -> Any:
@@ -48,12 +51,14 @@ class Panel:
 
     def enter(self) -> None:
         self.window._entered = True
+        self.window.show()
         self.widget.enter()
         self.events()
 
     def exit(self) -> None:
         self.window._entered = False
         self.widget.exit()
+        self.window.hide()
 
     def reload(self, module: Any) -> None:
         """What Slicer does with a panel whose code is reloaded: it gets another in the same place."""
@@ -95,12 +100,10 @@ class Panel:
         window = self.slicer.util.mainWindow()
         return [c.key.toString() for c in window.children() if isinstance(c, self._qt.QShortcut) and c.enabled]
 
-    def picture(self, height: int | None = None) -> Any:
-        """A picture of the panel, as high as it needs."""
-        self.window.show()
-        self.events()
-        needed = self.ui.FewShotSeg.layout().minimumSize().height() + 24
-        self.window.resize(WIDTH, height or needed)
+    def picture(self, height: int = 750) -> Any:
+        """A picture of the panel."""
+        self.window.resize(WIDTH, height)
+        self.ui.segmentEditorWidget.updateWidgetFromMRML()
         self.events()
         return self.window.grab()
 

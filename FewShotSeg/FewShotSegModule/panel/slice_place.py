@@ -1,20 +1,54 @@
-"""Moves the slice views to an example."""
+"""Where an example's slice lies: named as Slicer does, by a letter for the side and millimetres, and the way there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 
-from FewShotSegModule.panel.orientation import sliceNormal
 from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.example_slice import ExampleSlice
+
+#: Negative and positive end of the axes R, A and S.
+_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
-def jumpTo(row: Any) -> None:
+def positionText(normal: Sequence[float], positionMm: float) -> str:
+    """For instance "S 12.5 mm"; the letter is that of the anatomical axis nearest to the slice's normal.
+
+    :param normal: The slice's normal, right-anterior-superior (RAS).
+    :param positionMm: Position of the slice along that normal.
+    """
+    axis = max(range(3), key=lambda number: abs(normal[number]))
+    towardsPositive = (positionMm >= 0) == (normal[axis] >= 0)
+    return f"{_LETTERS[axis][towardsPositive]} {abs(positionMm):.1f} mm"
+
+
+def sliceNormal(volume: Any, axis: int) -> tuple[float, float, float]:
+    """Direction in which the numbers of a volume's slices grow, RAS, of length 1.
+
+    :param volume: A vtkMRMLVolumeNode.
+    :param axis: Array axis along which the slices are counted (0=k, 1=j, 2=i).
+    """
+    matrix = geometry.ijkToRas(volume)
+    if geometry.isLinear(volume):
+        matrix = geometry.toWorld(volume) @ matrix
+    along = matrix[:3, 2 - axis]
+    # The normal is at right angles to the other two directions, which need not be so to `along`.
+    one, other = (matrix[:3, number] for number in range(3) if number != 2 - axis)
+    normal = np.cross(one, other)
+    normal *= np.sign(normal @ along) / np.linalg.norm(normal)
+    right, anterior, superior = normal.tolist()
+    return right, anterior, superior
+
+
+def jumpTo(row: ExampleSlice) -> None:
     """Shows an example slice in the view that lies along it; the others go through what is painted.
 
-    :param row: The ExampleSlice.
+    :param row: The example.
     """
     for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         if node.GetBackgroundVolumeID() != row.volume.GetID():

@@ -1,4 +1,4 @@
-"""Says what a run is at, in words."""
+"""Says what a run is at and how long it will take, in words."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ def titles() -> dict[str, str]:
         Stage.LOADING: _("Loading the network"),
         Stage.PREPARING: _("Preparing images and examples"),
         Stage.REGISTERING: _("Aligning the volumes"),
-        Stage.TUNING: _("Learning from the painted slices"),
+        Stage.ADAPTING: _("Learning from the painted slices"),
         Stage.MEASURING: _("Comparing with the painted slices"),
         Stage.SEARCHING: _("Searching"),
         Stage.SEGMENTING: _("Segmenting"),
         Stage.LOOKING_CLOSER: _("Looking closer"),
         Stage.REVIEWING: _("Reviewing what was found"),
-        Stage.REFINING: _("Trying how to refine boundaries"),
         Stage.JOINING: _("Joining and refining"),
         Stage.FOLLOWING: _("Following the intensities"),
         Stage.CLEANING: _("Removing islands"),
@@ -44,3 +43,17 @@ def titles() -> dict[str, str]:
 
 #: Stages of which each step is a slice.
 _OF_SLICES = (Stage.SEARCHING, Stage.SEGMENTING, Stage.LOOKING_CLOSER, Stage.REVIEWING, Stage.JOINING)
+
+
+def timeLeftText(seconds: float | None) -> str:
+    """How long it will still take, no more exact than it is known; empty while unknown.
+
+    :param seconds: Seconds left.
+    """
+    if seconds is None or seconds < 0:
+        return ""
+    if seconds < 10:
+        return _("a few seconds left")
+    if seconds < 90:
+        return _("about {seconds} s left").format(seconds=round(seconds / 5) * 5)
+    return _("about {minutes} min left").format(minutes=round(seconds / 60))
