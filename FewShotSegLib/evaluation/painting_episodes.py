@@ -80,8 +80,8 @@ class _Rules:
         if self._labelled:
             start = self._support(within_volume_slices(self._labelled, 1))
             labels = tuple(int(value) for value in np.unique(self._label) if value > 0)
-            slices = tuple(range(self._label.shape[0]))  # of them, what is unpainted in each round
-            yield Episode(self._dataset, CORRECTIONS, self._case, self._case, (start,), labels, slices, target=target)
+            every = tuple(range(self._label.shape[0]))  # of them, what is unpainted in each round
+            yield Episode(self._dataset, CORRECTIONS, self._case, self._case, (start,), labels, every, target=target)
 
     def _structure_by_structure(self, count: int) -> Iterable[Episode]:
         values = [int(value) for value in np.unique(self._label) if value > 0]
