@@ -113,18 +113,19 @@ def test_names_are_read_in_any_case_and_some_stand_for_several():
 
 
 def test_methods_are_asked_only_where_they_can_answer():
-    assert registry.serves("walker", within=True)
-    assert not registry.serves("walker", within=False)
-    assert registry.serves("register", within=False)
-    assert not registry.serves("register", within=True)
-    assert registry.serves("model", within=True)
-    assert registry.serves("model-without-zoom", within=False)
+    assert registry.serves("walker", "W-3")
+    assert not registry.serves("walker", "A-1")
+    assert registry.serves("register", "EP1")
+    assert not registry.serves("register", "W-3")
+    assert registry.serves("model", "W-3")
+    assert registry.serves("model-without-zoom", "A-1")
 
 
 @pytest.mark.parametrize("part", ["position", "carry", "walk"])
 def test_what_is_used_only_across_patients_is_not_ablated_within_a_volume(part: str) -> None:
-    assert registry.serves(f"model-without-{part}", within=False)
-    assert not registry.serves(f"model-without-{part}", within=True)
+    assert registry.serves(f"model-without-{part}", "A-1")
+    assert not registry.serves(f"model-without-{part}", "W-3")
+    assert not registry.serves(f"model-without-{part}", "S-3")
 
 
 def a_record(protocol, method, query, value, dataset="CHAOS_T2"):
