@@ -152,3 +152,16 @@ def test_the_difference_table_compares_one_method_with_each_other():
     section = comparison.difference_section(records, "model")
     assert "| CHAOS_T2 | W-3 | model | grow | 2 | +0.150 | 0.100 to 0.200 | 0.500 |" in section
     assert comparison.difference_section(records, "nearest") == ""
+
+
+def test_ways_of_painting_are_compared_on_the_labels_that_both_score():
+    def record(protocol, query, dice, episode=None):
+        labels = {str(value): {"name": "x", "dice": d, "hd95_mm": 10 * d} for value, d in dice.items()}
+        return a_record(protocol, "grow", query, 0.0) | {"labels": labels, "episode": episode or query}
+
+    apart = [record("S-3-apart", "a", {value: 0.9}, f"a_label{value}") for value in (1, 2)]
+    records = [record("S-3", "a", {1: 0.5, 2: 0.7, 3: 0.0}), record("S-3", "b", {1: 1.0}), *apart]
+    section = comparison.painting_section(records)
+    assert "| CHAOS_T2 | S-3 | S-3-apart | grow | 1 | -0.300 | – | – | 6.0 | 9.0 |" in section
+    assert comparison.painting_section(records[:2]) == ""
+    assert set(protocols.PAINTED_OTHERWISE) | set(protocols.PAINTED_OTHERWISE.values()) <= set(protocols.PROTOCOLS)

@@ -85,7 +85,7 @@ class Round:
         painted: Planes painted so far.
         answer: Of the method.
         dice: Mean over the labels on the unpainted voxels; None where all of all labels is painted.
-        seconds: From the new slice to the answer.
+        seconds: Of choosing the slice, taking it and answering; not of painting and scoring.
     """
 
     painted: tuple[Plane, ...]
@@ -125,6 +125,7 @@ def rounds(
     (start,) = episode.supports
     plane: Plane | None = (start.axis, start.slices[0])
     painted: list[Plane] = []
+    choosing = 0.0
     while plane is not None and len(painted) < MOST_SLICES:
         if plane in painted:
             raise ValueError(f"The slice {plane[1]} along axis {plane[0]} is suggested, which is painted already.")
@@ -133,12 +134,14 @@ def rounds(
         begin = clock()
         session.add(example)
         answer = session.predict()
-        seconds = clock() - begin
+        seconds = choosing + clock() - begin
         found = mean_dice(answer[0], reference, episode.labels, unpainted(reference.shape, painted))
         yield Round(tuple(painted), answer, found, seconds)
         if found is None or (episode.target is not None and found >= episode.target):
             return
+        begin = clock()
         plane = strategy.next(session, answer, painted)
+        choosing = clock() - begin
 
 
 def unpainted(shape: tuple[int, ...], painted: Sequence[Plane]) -> np.ndarray:

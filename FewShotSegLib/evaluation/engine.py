@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ ACROSS_ONLY = frozenset(_variant(switch) for switch in ("use_position", "carry",
 """Variants that differ from the engine only with examples of other volumes."""
 COMPLETE = "complete"
 """Option of the examples, not of a run: what is completely painted on them. Without it the engine finds out."""
+BACKGROUND = "background"
+"""What `Example` calls the label value of strokes of background."""
 COMPLETE_VALUES: Mapping[str, str | frozenset[int]] = {"all": "all", "nothing": frozenset()}
 """The option's words on a command line, and what `Example` calls it."""
 
@@ -167,14 +170,14 @@ def as_the_engine_takes_it(example: Example, complete: str | Collection[int] | N
         example: Completely painted, or `Strokes`.
         complete: As of `Example`; None says nothing.
     """
-    known = {field.name for field in fields(Example)}
-    told: dict[str, Any] = {} if complete is None or COMPLETE not in known else {COMPLETE: complete}
-    if not isinstance(example, Strokes):
-        return replace(example, **told) if told else example
+    words = inspect.signature(Example).parameters
+    told: dict[str, Any] = {} if complete is None or COMPLETE not in words else {COMPLETE: complete}
     mask = example.mask
-    if "background" in known:
-        value = max(int(mask.max()), *example.names, 0) + 1
-        mask, told["background"] = np.where(example.elsewhere, value, mask), value
+    if isinstance(example, Strokes) and BACKGROUND in words:
+        told[BACKGROUND] = max(int(mask.max()), *example.names, 0) + 1
+        mask = np.where(example.elsewhere, told[BACKGROUND], mask)
+    if not told:
+        return example
     return Example(
         image=example.image, axis=example.axis, index=example.index, mask=mask, names=example.names,
         colors=example.colors, **told,

@@ -33,6 +33,12 @@ UNEVEN = tuple(painting_episodes.UNEVEN)
 CORRECTIONS = (painting_episodes.CORRECTIONS, "C-spread", "C-unsure")
 """Slices as the method suggests them, evenly spread ones, and the least confident ones."""
 PAINTING = (*STRUCTURES, *STRUCTURES_APART, *PLANES, STROKES, HANDS, *UNEVEN, *CORRECTIONS)
+PAINTED_OTHERWISE = {
+    **dict(zip(STRUCTURES, STRUCTURES_APART, strict=True)),
+    **{protocol: painting_episodes.ON_ITS_VOXELS for protocol in PLANES if protocol != painting_episodes.ON_ITS_VOXELS},
+    **dict.fromkeys((STROKES, HANDS, *UNEVEN), f"W-{painting_episodes.BRUSHED_COUNT}"),
+}
+"""Protocols, and the one each of them is to be compared with."""
 PROTOCOLS = (*WITHIN, *ACROSS, HINTED, BLIND, *PAINTING)
 PROTOCOL_GROUPS = {
     "W": WITHIN, "A": ACROSS, "S": STRUCTURES, "S-apart": STRUCTURES_APART, "O": PLANES, "U": UNEVEN,

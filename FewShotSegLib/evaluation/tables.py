@@ -14,7 +14,7 @@ EQUAL_BUDGET = "Networks at an equal budget of training"
 
 
 def all_tables(records: Sequence[Record], reference: str, title: str = "Benchmark") -> str:
-    """Markdown of everything that is measured: means, corrections, each part, published figures, differences, labels.
+    """Markdown of everything that is measured: means, differences between protocols and methods, and Dice per label.
 
     Args:
         records: Results of any methods and protocols.
@@ -26,6 +26,7 @@ def all_tables(records: Sequence[Record], reference: str, title: str = "Benchmar
     networks = [record for record in once if record["method"] in baselines.METHOD_NAMES]
     rest = [record for record in once if record["method"] not in engine.VARIANTS]
     sections = [
+        comparison.painting_section(rest),
         corrections_section(records),
         comparison.matrix_section(variants, engine.MODEL, ABLATION),
         comparison.matrix_section(networks, baselines.METHOD_NAMES[0], EQUAL_BUDGET),
