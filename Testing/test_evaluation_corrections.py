@@ -103,6 +103,18 @@ def test_a_suggestion_of_what_is_painted_already_is_an_error(a_case):
         run(a_case, Suggesting(a_case[0], [(0, 6)]))
 
 
+def test_seconds_are_of_choosing_and_answering_not_of_painting_and_scoring(a_case):
+    ticks = iter(range(100))
+
+    def paint(support):
+        next(ticks)  # painting takes a second, too
+        return painter(a_case)(support)
+
+    session, strategy = Suggesting(a_case[0], [(0, 3)]), corrections.Suggested()
+    found = corrections.rounds(session, strategy, an_episode(0.9), a_case[1], paint, clock=lambda: float(next(ticks)))
+    assert [r.seconds for r in found] == [1.0, 2.0]
+
+
 def test_the_least_confident_slice_is_the_next_one(a_case):
     sure = np.ones((DEPTH, 8, 16), np.float32)
     sure[6], sure[3], sure[10] = 0, 0.4, 0.5

@@ -41,7 +41,7 @@ from FewShotSegLib.evaluation.slice_rules import (
 from FewShotSegLib.volume import Volume
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "Testing" / "benchmark" / "manifests"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WITHIN_COUNTS = (1, 3, 5, 10)
 WITHIN_SPARE = 2
 ACROSS_COUNTS = (1, 3, 5)
