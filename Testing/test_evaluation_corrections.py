@@ -71,7 +71,9 @@ def test_when_all_of_all_labels_is_painted_there_is_nothing_left_to_measure(a_ca
     done = run(a_case, Repeated(NearestSlice(), a_case[0]), "C-spread")
     assert len(done) == 8
     assert done[-1].dice is None
-    assert corrections_report.slices_needed({"rounds": [r.to_json() for r in done], "target": 0.9}) == 8
+    record = {"rounds": [r.to_json() for r in done], "target": 0.9}
+    assert corrections_report.slices_needed(record) == 8
+    assert corrections_report.slices_needed_for_all(record) == 16, "copies reach too far at both ends"
 
 
 def test_the_methods_suggestions_are_followed_along_any_axis(a_case):
@@ -197,7 +199,10 @@ def test_an_engine_without_sessions_is_not_asked_for_suggestions_but_can_be_corr
 
 
 def a_record(protocol, query, dice, target=0.9):
-    rounds = [{"axis": 0, "index": n, "dice": value, "seconds": 2.0 if n == 0 else 0.5} for n, value in enumerate(dice)]
+    rounds = [
+        {"axis": 0, "index": n, "dice": value, "whole": 0.9 if n > 1 else 0.8, "seconds": 2.0 if n == 0 else 0.5}
+        for n, value in enumerate(dice)
+    ]
     fixed = {"dataset": "CHAOS_T2", "method": "grow", "options": {}, "weights": "", "seconds": 1.0, "confidence": None}
     labels = {"1": {"name": "box", "dice": dice[-1], "hd95_mm": 1.0, "mean_distance_mm": 1.0}}
     return fixed | {"protocol": protocol, "query": query, "episode": query, "labels": labels, "rounds": rounds,
@@ -212,8 +217,8 @@ def test_the_table_tells_slices_until_the_target_and_what_is_saved():
         a_record("C", "b", [0.5, 0.6, 0.95]),
     ]
     section = corrections_report.corrections_section(records)
-    assert "| CHAOS_T2 | C | grow | 2 | 0.90 | 2 | 2.5 | 75 % | 0.500 | 0.930 |" in section
-    assert "| CHAOS_T2 | C-spread | grow | 2 | 0.90 | 1 | 10.0 | 0 % |" in section
+    assert "| CHAOS_T2 | C | grow | 2 | 0.90 | 2 | 2.5 | 75 % | 9.5 | -217 % | 0.800 | 0.850 |" in section
+    assert "| CHAOS_T2 | C-spread | grow | 2 | 0.90 | 1 | 10.0 | 0 % | 3.0 | 0 % | 0.800 | 0.900 |" in section
     assert section.splitlines()[-1].endswith("| 2.00 | 0.50 |")
     assert corrections_report.corrections_section([]) == ""
 

@@ -85,18 +85,20 @@ class Round:
         painted: Planes painted so far.
         answer: Of the method.
         dice: Mean over the labels on the unpainted voxels; None where all of all labels is painted.
+        whole: Mean over the labels on all voxels, painted ones included: of what the user has.
         seconds: Of choosing the slice, taking it and answering; not of painting and scoring.
     """
 
     painted: tuple[Plane, ...]
     answer: Answer
     dice: float | None
+    whole: float | None
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """What is kept of it in a record."""
         axis, index = self.painted[-1]
-        return {"axis": axis, "index": index, "dice": self.dice, "seconds": self.seconds}
+        return {"axis": axis, "index": index, "dice": self.dice, "whole": self.whole, "seconds": self.seconds}
 
 
 def rounds(
@@ -136,7 +138,8 @@ def rounds(
         answer = session.predict()
         seconds = choosing + clock() - begin
         found = mean_dice(answer[0], reference, episode.labels, unpainted(reference.shape, painted))
-        yield Round(tuple(painted), answer, found, seconds)
+        whole = mean_dice(answer[0], reference, episode.labels, np.ones(reference.shape, bool))
+        yield Round(tuple(painted), answer, found, whole, seconds)
         if found is None or (episode.target is not None and found >= episode.target):
             return
         begin = clock()

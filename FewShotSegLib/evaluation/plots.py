@@ -93,7 +93,7 @@ def draw_against_time(records: Iterable[Record], path: Path) -> bool:
 
 
 def draw_corrections(records: Iterable[Record], path: Path) -> bool:
-    """Mean Dice of the unpainted voxels against slices painted one by one, a panel per set.
+    """Mean Dice of all voxels against slices painted one by one, a panel per set.
 
     Args:
         records: Results of any protocols; only corrections are drawn.

@@ -104,8 +104,8 @@ def run_episode(
     Returns:
         seconds; peak_mib and before_mib of the process where the system tells; gigamacs of the call or None; labels:
         label value -> figures of `score_labels`; confidence: region -> ECE, AUROC, ..., or None. Of corrections also
-        target, and rounds: axis and index of the slice painted, mean Dice after it, seconds; the figures are those
-        after the last round, seconds those of all.
+        target, and rounds: axis and index of the slice painted, Dice after it of unpainted and of all voxels, seconds;
+        the figures are those after the last round, seconds those of all.
 
     Raises:
         ValueError: The method's answer does not lie on the query's grid.
