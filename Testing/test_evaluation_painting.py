@@ -300,8 +300,8 @@ def test_what_is_complete_is_told_where_the_command_line_says_so(monkeypatch):
     example = NewExample(image=Volume(np.zeros((3, 4, 5), np.int16)), axis=0, index=1, mask=np.ones((4, 5), int))
     for word, meaning in (("all", "all"), ("nothing", frozenset())):
         method = engine.Engine("model-fast", options={"complete": word})
-        (told,) = method._as_painted([example])
-        assert told.complete == meaning  # type: ignore[attr-defined]
+        told: Any = method._as_painted([example])[0]
+        assert told.complete == meaning
         assert "complete" not in method._options
     with pytest.raises(KeyError, match="some"):
         engine.Engine("model-fast", options={"complete": "some"})

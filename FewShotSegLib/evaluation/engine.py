@@ -112,7 +112,8 @@ class Engine:
         """Keeps what can be reused about a query; where the engine has no sessions, each answer is a run of its own."""
         if not has_sessions():
             return Repeated(self, query)
-        return EngineSession(self._loaded.session(query), self._as_painted, self._options)  # type: ignore[attr-defined]
+        segmenter: Any = self._loaded  # not every engine has sessions
+        return EngineSession(segmenter.session(query), self._as_painted, self._options)
 
     @property
     def _loaded(self) -> Segmenter:
