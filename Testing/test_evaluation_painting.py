@@ -22,6 +22,7 @@ from FewShotSegLib.evaluation import (
 from FewShotSegLib.evaluation.brushes import Strokes
 from FewShotSegLib.evaluation.datasets import DATASETS, open_dataset
 from FewShotSegLib.evaluation.episodes import Episode, Support, one_label_at_a_time
+from FewShotSegLib.evaluation.examples import examples_of
 from FewShotSegLib.evaluation.manifests import ManifestMismatchError
 from FewShotSegLib.evaluation.painting_episodes import painting_episodes
 from FewShotSegLib.evaluation.runner import CaseStore
@@ -178,6 +179,18 @@ def unplaned(shape, examples):
     for example in examples:
         np.moveaxis(region, example.axis, 0)[example.index] = False
     return region
+
+
+def test_no_background_is_painted_on_what_is_too_small_for_a_stroke(a_label, tmp_path):
+    a_label[[4, 8, 12], 2, 30:40] = 3  # ten pixels, beside the line around the others
+    a_label[12:14, 32:37, 30:40] = 0
+    episode = painting_episodes("CHAOS_T2", {"a": a_label}, 0.9)["B-3"][0]
+    assert episode.labels == (1, 2)
+    painted = examples_of(episode, episode.supports[0], Volume(a_label), a_label, {})
+    assert brushes.painting_checksum(painted) == episode.painting
+    for example in painted:
+        assert isinstance(example, Strokes)
+        assert not a_label[example.index][example.elsewhere].any()
 
 
 def test_another_painting_than_the_frozen_one_is_refused(a_store):

@@ -108,21 +108,25 @@ class _Rules:
         everything = {(s.axis, s.slices) for supports in painted.values() for s in supports}
         for protocol, supports in painted.items():
             others = tuple(sorted(everything - {(s.axis, s.slices) for s in supports}))
-            shown = self._present(supports)
-            if set(shown) > shared:
-                supports = [replace(support, painted=shown) for support in supports]
-            yield self._episode(protocol, supports, sorted(shared), beside=others)
+            yield self._episode(protocol, self._all_painted(supports, shared), sorted(shared), beside=others)
 
     def _brushed(self, protocol: str, brush: str) -> Iterable[Episode]:
         support = self._support(within_volume_slices(self._labelled, BRUSHED_COUNT))
         episode = self._episode(protocol, [support], self._present([support]), brush=brush)
         blank = Volume(self._label)
         examples = examples_of(episode, support, blank, self._label, {})
-        painted = sorted({int(value) for example in examples for value in np.unique(example.mask) if value > 0})
-        yield self._episode(protocol, [support], painted, brush=brush, painting=painting_checksum(examples))
+        # What is too small for a stroke is not scored, yet no background is painted on it.
+        painted = {int(value) for example in examples for value in np.unique(example.mask) if value > 0}
+        supports = self._all_painted([support], painted)
+        yield self._episode(protocol, supports, sorted(painted), brush=brush, painting=painting_checksum(examples))
 
     def _support(self, slices: Sequence[int], axis: int = 0, painted: tuple[int, ...] | None = None) -> Support:
         return Support(self._case, tuple(slices), axis, painted)
+
+    def _all_painted(self, supports: Sequence[Support], scored: set[int]) -> list[Support]:
+        """Supports that say which labels they show where these are more than the scored ones."""
+        shown = self._present(supports)
+        return [replace(support, painted=shown) if set(shown) > scored else support for support in supports]
 
     def _present(self, supports: Iterable[Support]) -> tuple[int, ...]:
         """Labels that the reference has on slices."""
