@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from FewShotSegLib import Example, Volume
-from FewShotSegLib.evaluation import fillers, manifests, peers, registry, report
+from FewShotSegLib.evaluation import fillers, manifests, peers, publish, registry, report
 from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.datasets import open_dataset
 from FewShotSegLib.evaluation.schedule import evenly_spread
@@ -71,6 +71,23 @@ def test_results_and_a_table_are_written(a_benchmark, capsys):
     table = (a_benchmark / "out" / "results.md").read_text()
     assert "| CHAOS_T2 | W-3 | nearest | 3 | 0.714 | 0.714 to 0.714 | 0.714 |" in table
     assert table in capsys.readouterr().out
+
+
+def test_every_way_of_painting_goes_from_the_command_line_to_what_is_kept(a_benchmark, tmp_path):
+    pytest.importorskip("monai")
+    assert benchmark(a_benchmark, "--protocol", "painting", "--cases", "1") == 0
+    found = {record["protocol"]: record for record in records(a_benchmark)}
+    assert set(found) == {
+        "S-1", "S-3", "S-5", "S-1-apart", "S-3-apart", "S-5-apart", "W-3-on-O", "J-3", "U-3-middle",
+        "U-3-end", "C-spread",
+    }  # fmt: skip
+    assert found["S-1"]["labels"]["1"]["dice"] == found["S-1-apart"]["labels"]["1"]["dice"], "there is one label only"
+    assert [entry["index"] for entry in found["C-spread"]["rounds"]][:3] == [6, 4, 8]
+    assert publish.main([str(a_benchmark / "out"), "--output", str(tmp_path / "kept")]) == 0
+    page = (tmp_path / "kept" / "README.md").read_text()
+    assert "## Corrections" in page
+    assert "| CHAOS_T2 | W-3-on-O | nearest | 1 |" in page
+    assert (tmp_path / "kept" / "dice_against_corrections.png").is_file()
 
 
 def test_finished_episodes_are_not_run_again(a_benchmark, calls):

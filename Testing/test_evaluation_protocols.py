@@ -113,18 +113,19 @@ def test_names_are_read_in_any_case_and_some_stand_for_several():
 
 
 def test_methods_are_asked_only_where_they_can_answer():
-    assert registry.serves("walker", within=True)
-    assert not registry.serves("walker", within=False)
-    assert registry.serves("register", within=False)
-    assert not registry.serves("register", within=True)
-    assert registry.serves("model", within=True)
-    assert registry.serves("model-without-zoom", within=False)
+    assert registry.serves("walker", "W-3")
+    assert not registry.serves("walker", "A-1")
+    assert registry.serves("register", "EP1")
+    assert not registry.serves("register", "W-3")
+    assert registry.serves("model", "W-3")
+    assert registry.serves("model-without-zoom", "A-1")
 
 
 @pytest.mark.parametrize("part", ["position", "carry", "walk"])
 def test_what_is_used_only_across_patients_is_not_ablated_within_a_volume(part: str) -> None:
-    assert registry.serves(f"model-without-{part}", within=False)
-    assert not registry.serves(f"model-without-{part}", within=True)
+    assert registry.serves(f"model-without-{part}", "A-1")
+    assert not registry.serves(f"model-without-{part}", "W-3")
+    assert not registry.serves(f"model-without-{part}", "S-3")
 
 
 def a_record(protocol, method, query, value, dataset="CHAOS_T2"):
@@ -151,3 +152,16 @@ def test_the_difference_table_compares_one_method_with_each_other():
     section = comparison.difference_section(records, "model")
     assert "| CHAOS_T2 | W-3 | model | grow | 2 | +0.150 | 0.100 to 0.200 | 0.500 |" in section
     assert comparison.difference_section(records, "nearest") == ""
+
+
+def test_ways_of_painting_are_compared_on_the_labels_that_both_score():
+    def record(protocol, query, dice, episode=None):
+        labels = {str(value): {"name": "x", "dice": d, "hd95_mm": 10 * d} for value, d in dice.items()}
+        return a_record(protocol, "grow", query, 0.0) | {"labels": labels, "episode": episode or query}
+
+    apart = [record("S-3-apart", "a", {value: 0.9}, f"a_label{value}") for value in (1, 2)]
+    records = [record("S-3", "a", {1: 0.5, 2: 0.7, 3: 0.0}), record("S-3", "b", {1: 1.0}), *apart]
+    section = comparison.painting_section(records)
+    assert "| CHAOS_T2 | S-3 | S-3-apart | grow | 1 | -0.300 | – | – | 6.0 | 9.0 |" in section
+    assert comparison.painting_section(records[:2]) == ""
+    assert set(protocols.PAINTED_OTHERWISE) | set(protocols.PAINTED_OTHERWISE.values()) <= set(protocols.PROTOCOLS)

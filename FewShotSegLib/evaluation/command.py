@@ -20,6 +20,7 @@ from FewShotSegLib.evaluation import (
     speed,
     speed_cases,
 )
+from FewShotSegLib.evaluation.corrections_report import is_correction
 from FewShotSegLib.evaluation.datasets import DATASETS, DatasetNotFoundError
 from FewShotSegLib.evaluation.manifests import ManifestMismatchError
 from FewShotSegLib.evaluation.requirements import MissingPackageError
@@ -35,6 +36,7 @@ EXAMPLES = """\
 examples:
   %(prog)s --data ../shared/data --output runs/benchmark --quick
   %(prog)s --data ../shared/data --output runs/benchmark --protocol W,EP1-blind --methods standard
+  %(prog)s --data ../shared/data --output runs/painting --protocol painting --methods model-fast,grow,fill
   %(prog)s --data ../shared/data --output runs/ablation --methods ablation --protocol W-3,EP1-blind
   %(prog)s --data ../shared/data --output runs/ep1 --methods model,in-domain --protocol EP1,EP1-blind
   %(prog)s --data ../shared/data --output runs/speed --speed --growth --large
@@ -60,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {known} (default standard; with --speed {','.join(speed.METHODS)})")  # fmt: skip
     add("--cases", type=positive, default=None, metavar="N", help="only N query cases of each set, evenly spread")
     add("--option", type=parse_options, action="extend", default=[], metavar="NAME=VALUE,...",
-        help="keyword arguments of Segmenter.segment, e.g. refine=false,zoom=false")  # fmt: skip
+        help="keyword arguments of Segmenter.segment, e.g. refine=false; complete=all or complete=nothing: that of the "
+        "examples (default: the engine finds out)")  # fmt: skip
     add("--weights", type=Path, default=None, metavar="FILE", help="weights of the model (default: the bundled ones)")
     add("--baselines", type=Path, default=registry.BASELINES_FOLDER, metavar="DIR",
         help="folder of what python -m FewShotSegLib.evaluation.baselines trains (default %(default)s)")  # fmt: skip
@@ -136,6 +139,7 @@ def _draw(args: argparse.Namespace, setup: Setup, tasks: Sequence[Task], records
     try:
         plots.draw_against_slices(records, args.output / "dice_against_slices.png")
         plots.draw_against_time(records, args.output / "dice_against_time.png")
+        plots.draw_corrections(records, args.output / plots.CORRECTIONS)
         if setup.pictures is not None:
             store = CaseStore(setup.data, setup.manifests)
             by_key = {task.key: task for task in tasks}
@@ -207,4 +211,7 @@ def _one_line(record: Record) -> str:
     if "error" in record:
         return f"{head}: FAILED, {record['error']}"
     value = report.mean_dice(record)
+    if is_correction(record):
+        last = record["rounds"][-1]["dice"]
+        return f"{head}: {len(record['rounds'])} slices to Dice {report.number(last)}, {record['seconds']:.1f} s"
     return f"{head}: Dice {'–' if value is None else f'{value:.3f}'}, {record['seconds']:.1f} s"

@@ -1,11 +1,13 @@
-"""Report sections that compare: one method with every other on the same cases, and EP1 with published figures."""
+"""Report sections that compare: methods and ways of painting on the same cases, and EP1 with published figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from statistics import fmean
+from typing import Any
 
-from FewShotSegLib.evaluation.protocols import BLIND, HINTED
+from FewShotSegLib.evaluation.protocols import BLIND, HINTED, PAINTED_OTHERWISE
 from FewShotSegLib.evaluation.published import EP1, SET_COLUMNS
 from FewShotSegLib.evaluation.report import (
     Group,
@@ -18,7 +20,7 @@ from FewShotSegLib.evaluation.report import (
     table,
 )
 from FewShotSegLib.evaluation.results import Record
-from FewShotSegLib.evaluation.statistics import paired_difference
+from FewShotSegLib.evaluation.statistics import PairedDifference, paired_difference
 
 DIFFERENCE_NOTES = """\
 Mean over cases of the first method's Dice minus the other's on the same cases, its 95 % bootstrap interval over cases,
@@ -27,6 +29,12 @@ and the two-sided p of Wilcoxon's signed-rank test; p is not corrected for the n
 MATRIX_NOTES = """\
 Mean Dice over cases of the first method; below it what each other has more or less on the same cases. In bold where
 Wilcoxon's signed-rank test over cases has p < 0.05 (two-sided, not corrected for the number of comparisons).
+"""
+PAINTING_NOTES = """\
+Mean over cases of a method's Dice under a protocol minus its Dice under the other one, on those labels of each case
+that both score, with the 95 % bootstrap interval over cases and the two-sided p of Wilcoxon's signed-rank test. Both
+score the same voxels, but for U: its slices are others than W-3's. HD95: mean over the same labels, where both have a
+surface.
 """
 SIGNIFICANT = 0.05
 PUBLISHED_NOTES = """\
@@ -66,11 +74,13 @@ def difference_section(records: Iterable[Record], reference: str) -> str:
 def _difference(first: Group, other: Group) -> list[str]:
     found = paired_difference(case_dice(first[1]), case_dice(other[1]))
     names = [first[0][2], other[0][2]]
-    if found is None:
-        return [*names, "0", "–", "–", "–"]
+    return [*names, *(["0", "–", "–", "–"] if found is None else _difference_cells(found))]
+
+
+def _difference_cells(found: PairedDifference) -> list[str]:
     ends = None if found.low is None or found.high is None else (found.low, found.high)
     p = "–" if found.p is None else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
-    return [*names, str(found.cases), f"{found.mean:+.3f}", interval(ends), p]
+    return [str(found.cases), f"{found.mean:+.3f}", interval(ends), p]
 
 
 def matrix_section(records: Iterable[Record], reference: str, title: str) -> str:
@@ -113,6 +123,59 @@ def _gain(group: Group, first: Group) -> str:
         return "–"
     sure = found.p is not None and found.p < SIGNIFICANT
     return f"**{found.mean:+.3f}**" if sure else f"{found.mean:+.3f}"
+
+
+def painting_section(records: Iterable[Record]) -> str:
+    """Table of paired differences between ways of painting, per data set and method.
+
+    Args:
+        records: Results of any methods.
+
+    Returns:
+        Markdown, "" where there is nothing to compare.
+    """
+    groups = dict(grouped(records))
+    rows = []
+    for (dataset, protocol, method), members in groups.items():
+        other = groups.get((dataset, PAINTED_OTHERWISE.get(protocol, ""), method))
+        if other:
+            row = _painted_otherwise(members, other)
+            rows += [[dataset, protocol, PAINTED_OTHERWISE[protocol], method, *row]] if row else []
+    if not rows:
+        return ""
+    header = ("Set", "Protocol", "minus", "Method", "Cases", "Dice", "95 % interval", "p", "HD95 mm", "of the other")
+    return f"## Ways of painting\n\n{PAINTING_NOTES}\n{table(header, rows)}"
+
+
+def _painted_otherwise(members: Iterable[Record], others: Iterable[Record]) -> list[str] | None:
+    """Cells of the difference on those labels of each case that both have; None where there is none."""
+    first, second = _by_label(members), _by_label(others)
+    shared = sorted(first.keys() & second.keys())
+    dice = [_over_labels({key: found[key]["dice"] for key in shared}) for found in (first, second)]
+    difference = paired_difference(*dice)
+    if difference is None:
+        return None
+    with_surface = [key for key in shared if first[key]["hd95_mm"] is not None and second[key]["hd95_mm"] is not None]
+    far = (_over_labels({key: found[key]["hd95_mm"] for key in with_surface}).values() for found in (first, second))
+    return [*_difference_cells(difference), *(number(fmean(values), 1) if values else "–" for values in far)]
+
+
+def _by_label(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Figures by query case and label, of those with a Dice."""
+    return {
+        (record["query"], value): figures
+        for record in records
+        for value, figures in record["labels"].items()
+        if figures["dice"] is not None
+    }
+
+
+def _over_labels(values: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """Mean over the labels of each case."""
+    by_case: dict[str, list[float]] = {}
+    for (case, _), value in values.items():
+        by_case.setdefault(case, []).append(value)
+    return {case: fmean(members) for case, members in by_case.items()}
 
 
 def published_section(records: Iterable[Record]) -> str:

@@ -24,17 +24,19 @@ class DatasetSpec:
     Attributes:
         name: Folder name below ``benchmark/``.
         ep1_labels: Labels that the field's own one-shot protocol (EP1) reports.
+        correction_target: Mean Dice at which corrections (C) end.
     """
 
     name: str
     ep1_labels: tuple[int, ...]
+    correction_target: float = 0.90
 
 
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
         DatasetSpec("CHAOS_T2", ep1_labels=(1, 2, 3, 4)),
-        DatasetSpec("SABS_CT", ep1_labels=(1, 2, 3, 6)),
+        DatasetSpec("SABS_CT", ep1_labels=(1, 2, 3, 6), correction_target=0.80),
         DatasetSpec("CMR_bSSFP", ep1_labels=(1, 2, 3)),
     )
 }

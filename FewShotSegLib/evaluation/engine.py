@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from FewShotSegLib.evaluation.brushes import Strokes
 from FewShotSegLib.evaluation.methods import Answer, Scope
+from FewShotSegLib.evaluation.sessions import Plane, Repeated, Session
 from FewShotSegLib.example import Example
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.quality import BEST, FAST
 from FewShotSegLib.volume import Volume
 
 if TYPE_CHECKING:
+    from FewShotSegLib.result import Result
     from FewShotSegLib.segmenter import Segmenter
 
 MODEL = "model"
@@ -38,6 +42,12 @@ VARIANTS: dict[str, str] = {_variant(switch): switch for switch in (*NETWORK_SWI
 """Method name, as ``model-without-interaction`` or ``model-without-zoom``, to the switch that is off."""
 ACROSS_ONLY = frozenset(_variant(switch) for switch in ("use_position", "carry", "walk"))
 """Variants that differ from the engine only with examples of other volumes."""
+COMPLETE = "complete"
+"""Option of the examples, not of a run: what is completely painted on them. Without it the engine finds out."""
+BACKGROUND = "background"
+"""What `Example` calls the label value of strokes of background."""
+COMPLETE_VALUES: Mapping[str, str | frozenset[int]] = {"all": "all", "nothing": frozenset()}
+"""The option's words on a command line, and what `Example` calls it."""
 
 
 class Engine:
@@ -49,11 +59,11 @@ class Engine:
     Args:
         name: ``model``, ``model-fast`` or one of `VARIANTS`.
         weights: Weights file; the bundled ones if None.
-        options: Keyword arguments of `Segmenter.segment`.
+        options: Keyword arguments of `Segmenter.segment`; ``complete``, one of `COMPLETE_VALUES`, is that of `Example`.
         device: As of `Segmenter`.
 
     Raises:
-        KeyError: There is no such variant.
+        KeyError: There is no such variant, or no such value of ``complete``.
     """
 
     scope: Scope = "both"
@@ -70,6 +80,8 @@ class Engine:
         self.name = name
         self._weights, self._device = weights, device
         self._options = {"quality": FAST if name == FAST_MODEL else BEST, **(options or {})}
+        complete = self._options.pop(COMPLETE, None)
+        self._complete = None if complete is None else COMPLETE_VALUES[complete]
         self._switches: dict[str, bool] = {}
         if name not in (MODEL, FAST_MODEL):
             switch = VARIANTS[name]
@@ -93,10 +105,88 @@ class Engine:
 
     def segment(self, query: Volume, examples: Sequence[Example]) -> Answer:
         """Segments the query; the first call loads the weights if `prepare` has not."""
+        result = self._loaded.segment(query, self._as_painted(examples), progress=None, **self._options)
+        return _answer(result)
+
+    def session(self, query: Volume) -> Session:
+        """Keeps what can be reused about a query; where the engine has no sessions, each answer is a run of its own."""
+        if not has_sessions():
+            return Repeated(self, query)
+        segmenter: Any = self._loaded  # not every engine has sessions
+        return EngineSession(segmenter.session(query), self._as_painted, self._options)
+
+    @property
+    def _loaded(self) -> Segmenter:
         self.prepare()
         assert self._segmenter is not None
-        result = self._segmenter.segment(query, list(examples), progress=None, **self._options)
-        return np.asarray(result.labelmap.array), np.asarray(result.confidence.array)
+        return self._segmenter
+
+    def _as_painted(self, examples: Sequence[Example]) -> list[Example]:
+        return [as_the_engine_takes_it(example, self._complete) for example in examples]
+
+
+class EngineSession:
+    """A session of the engine, as the benchmark asks it.
+
+    Args:
+        session: Of `Segmenter.session`.
+        as_painted: Makes the engine's examples of the benchmark's.
+        options: Keyword arguments of the session's `predict`.
+    """
+
+    def __init__(
+        self, session: Any, as_painted: Callable[[Sequence[Example]], list[Example]], options: Mapping[str, Any]
+    ) -> None:
+        self._session, self._as_painted, self._options = session, as_painted, options
+
+    def add(self, example: Example) -> None:
+        """Takes one more painted slice."""
+        for painted in self._as_painted([example]):
+            self._session.add(painted)
+
+    def predict(self) -> Answer:
+        """Segments the query."""
+        return _answer(self._session.predict(progress=None, **self._options))
+
+    def suggest(self) -> Plane | None:
+        """The engine's first suggestion."""
+        for suggestion in self._session.suggest(count=1):
+            return int(suggestion.axis), int(suggestion.index)
+        return None
+
+
+def has_sessions() -> bool:
+    """Whether the engine has sessions, and with them suggestions of what to paint next."""
+    from FewShotSegLib.segmenter import Segmenter
+
+    return hasattr(Segmenter, "session")
+
+
+def as_the_engine_takes_it(example: Example, complete: str | Collection[int] | None = None) -> Example:
+    """An example with all that the engine can be told of it.
+
+    Where its `Example` has no word for strokes of background, or for what is complete, they are left out.
+
+    Args:
+        example: Completely painted, or `Strokes`.
+        complete: As of `Example`; None says nothing.
+    """
+    words = inspect.signature(Example).parameters
+    told: dict[str, Any] = {} if complete is None or COMPLETE not in words else {COMPLETE: complete}
+    mask = example.mask
+    if isinstance(example, Strokes) and BACKGROUND in words:
+        told[BACKGROUND] = max(int(mask.max()), *example.names, 0) + 1
+        mask = np.where(example.elsewhere, told[BACKGROUND], mask)
+    if not told:
+        return example
+    return Example(
+        image=example.image, axis=example.axis, index=example.index, mask=mask, names=example.names,
+        colors=example.colors, **told,
+    )  # fmt: skip
+
+
+def _answer(result: Result) -> Answer:
+    return np.asarray(result.labelmap.array), np.asarray(result.confidence.array)
 
 
 def bundled_weights() -> list[Path]:

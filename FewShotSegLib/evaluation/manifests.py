@@ -6,6 +6,7 @@ One JSON file per data set names, for each case, checksums of its arrays, and fo
   labelled slices has no such episode: next to nothing of its structures would be left to score.
 * ``A-n``: n other cases give the examples; the whole query is scored. Three seeded draws of support cases.
 * ``EP1``: one label, one support case, three slices; only slices inside the query's true extent are scored.
+* ``S-k``, ``O-3``, ``B-3`` and the others of `painting_episodes`: how people really paint.
 
 Generated once by ``python -m FewShotSegLib.evaluation.manifests --data DIR --output DIR [--seed N]``.
 """
@@ -24,6 +25,12 @@ from typing import Any
 import numpy as np
 
 from FewShotSegLib.evaluation.datasets import DATASETS, Dataset, open_dataset
+from FewShotSegLib.evaluation.episodes import AREAS, Episode, Support, one_label_at_a_time
+from FewShotSegLib.evaluation.painting_episodes import (
+    PAINTING_PROTOCOLS,
+    painting_episodes,
+    unpainted_slices,
+)
 from FewShotSegLib.evaluation.slice_rules import (
     extent_slices,
     from_ranges,
@@ -34,54 +41,20 @@ from FewShotSegLib.evaluation.slice_rules import (
 from FewShotSegLib.volume import Volume
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "Testing" / "benchmark" / "manifests"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WITHIN_COUNTS = (1, 3, 5, 10)
 WITHIN_SPARE = 2
 ACROSS_COUNTS = (1, 3, 5)
 DRAWS = 3
 SPACING_TOLERANCE_MM = 1e-3
+SHARED = {"EP1-blind": "EP1", "C-spread": "C", "C-unsure": "C"}
+"""Protocols that ask in another way about another one's episodes."""
+APART = "-apart"
+"""Ending of protocols that ask about one label at a time."""
 
 
 class ManifestMismatchError(ValueError):
     """The data on disk is not the data the manifest was made from, or the manifest can't be used."""
-
-
-@dataclass(frozen=True)
-class Support:
-    """Painted slices of one case: its name and slice indices along array axis 0."""
-
-    case: str
-    slices: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One query volume with its examples, the labels painted and scored, and the slices scored.
-
-    Attributes:
-        dataset: Name of the data set.
-        protocol: ``W-3``, ``A-1``, ``EP1`` ...
-        name: Unique within data set and protocol.
-        query: Case that is segmented.
-        supports: Cases and slices that give the examples.
-        labels: Label values that the examples hold; exactly these are scored.
-        scored: Indices of the query's scored slices along axis 0.
-        draw: Number of the draw of support cases, 0 where there is but one.
-    """
-
-    dataset: str
-    protocol: str
-    name: str
-    query: str
-    supports: tuple[Support, ...]
-    labels: tuple[int, ...]
-    scored: tuple[int, ...]
-    draw: int = 0
-
-    @property
-    def cases(self) -> list[str]:
-        """All cases whose data the episode uses."""
-        return sorted({self.query, *(support.case for support in self.supports)})
 
 
 @dataclass(frozen=True)
@@ -104,12 +77,17 @@ class Manifest:
     episodes: dict[str, list[Episode]] = field(default_factory=dict)
 
     def of_protocol(self, protocol: str) -> list[Episode]:
-        """Episodes of a protocol; ``EP1-blind`` shares those of ``EP1``.
+        """Episodes of a protocol.
+
+        ``EP1-blind`` shares those of ``EP1``, and ``C-spread`` and ``C-unsure`` those of ``C``; ``S-k-apart`` has those
+        of ``S-k``, one label at a time.
 
         Raises:
             KeyError: The manifest has no such protocol.
         """
-        stored = "EP1" if protocol == "EP1-blind" else protocol
+        if protocol.endswith(APART):
+            return one_label_at_a_time(self.of_protocol(protocol.removesuffix(APART)))
+        stored = SHARED.get(protocol, protocol)
         if stored not in self.episodes:
             raise KeyError(
                 f"The manifest of {self.dataset} has no protocol {protocol!r}; it has {sorted(self.episodes)}."
@@ -172,6 +150,7 @@ def generate(dataset: Dataset, seed: int) -> Manifest:
     orders = _support_orders(sorted(labels), f"{seed}/{name}/A")
     episodes |= {f"A-{count}": _across_volumes(name, labels, count, orders) for count in ACROSS_COUNTS}
     episodes["EP1"] = _one_shot(name, labels, dataset.spec.ep1_labels, f"{seed}/{name}/EP1")
+    episodes |= painting_episodes(name, labels, dataset.spec.correction_target)
     return Manifest(dataset=name, seed=seed, cases=records, episodes=episodes)
 
 
@@ -268,14 +247,17 @@ def read(dataset: str, folder: Path = DEFAULT_FOLDER) -> Manifest:
         )
         for case, record in content["cases"].items()
     }
+    depths = {case: record.shape[0] for case, record in cases.items()}
     episodes = {
-        protocol: [_from_json(dataset, protocol, entry) for entry in entries]
+        protocol: [_from_json(dataset, protocol, entry, depths) for entry in entries]
         for protocol, entries in content["protocols"].items()
     }
     return Manifest(dataset=dataset, seed=content["seed"], cases=cases, episodes=episodes)
 
 
 def _to_json(episode: Episode) -> dict[str, Any]:
+    if episode.protocol in PAINTING_PROTOCOLS:
+        return _painting_to_json(episode)
     return {
         "name": episode.name,
         "query": episode.query,
@@ -286,7 +268,25 @@ def _to_json(episode: Episode) -> dict[str, Any]:
     }
 
 
-def _from_json(dataset: str, protocol: str, entry: dict[str, Any]) -> Episode:
+def _painting_to_json(episode: Episode) -> dict[str, Any]:
+    """What can't be told by rule: names are the query's, scored is what is unpainted."""
+    entry: dict[str, Any] = {
+        "query": episode.query,
+        "labels": list(episode.labels),
+        "painted": [[s.axis, list(s.slices), *([list(s.painted)] if s.painted else [])] for s in episode.supports],
+    }
+    if episode.brush != AREAS:
+        entry |= {"brush": episode.brush, "painting": episode.painting}
+    if episode.beside:
+        entry["beside"] = [[axis, list(slices)] for axis, slices in episode.beside]
+    if episode.target is not None:
+        entry["target"] = episode.target
+    return entry
+
+
+def _from_json(dataset: str, protocol: str, entry: dict[str, Any], depths: dict[str, int]) -> Episode:
+    if "painted" in entry:
+        return _painting_from_json(dataset, protocol, entry, depths[entry["query"]])
     return Episode(
         dataset=dataset,
         protocol=protocol,
@@ -296,6 +296,28 @@ def _from_json(dataset: str, protocol: str, entry: dict[str, Any]) -> Episode:
         labels=tuple(entry["labels"]),
         scored=tuple(from_ranges(entry["scored"])),
         draw=entry["draw"],
+    )
+
+
+def _painting_from_json(dataset: str, protocol: str, entry: dict[str, Any], depth: int) -> Episode:
+    query = entry["query"]
+    supports = tuple(
+        Support(query, tuple(slices), axis, tuple(painted[0]) if painted else None)
+        for axis, slices, *painted in entry["painted"]
+    )
+    target = entry.get("target")
+    return Episode(
+        dataset=dataset,
+        protocol=protocol,
+        name=query,
+        query=query,
+        supports=supports,
+        labels=tuple(entry["labels"]),
+        scored=unpainted_slices(depth, supports) if target is None else tuple(range(depth)),
+        brush=entry.get("brush", AREAS),
+        beside=tuple((axis, tuple(slices)) for axis, slices in entry.get("beside", [])),
+        target=target,
+        painting=entry.get("painting", ""),
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from FewShotSegLib.evaluation import fillers
+from FewShotSegLib.evaluation.brushes import Strokes
 from FewShotSegLib.evaluation.methods import Answer, Scope
+from FewShotSegLib.evaluation.sessions import Repeated, Session
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
 
@@ -20,6 +22,8 @@ class NearestSlice:
     scope: Scope = "within"
     takes_parts = True
     is_network = False
+    takes_any_paint = False
+    tells_confidence = False
 
     def prepare(self) -> None:
         """Needs nothing."""
@@ -36,6 +40,8 @@ class FillBetweenSlices:
     scope: Scope = "within"
     takes_parts = True
     is_network = False
+    takes_any_paint = True
+    tells_confidence = False
 
     def prepare(self) -> None:
         """Loads Slicer's libraries."""
@@ -58,6 +64,8 @@ class GrowFromSeeds:
     scope: Scope = "within"
     takes_parts = True
     is_network = False
+    takes_any_paint = True
+    tells_confidence = False
 
     def __init__(self, keep: bool = False) -> None:
         self._keep = keep
@@ -76,6 +84,10 @@ class GrowFromSeeds:
             kept = self._kept[1]
         return fillers.grow_from_seeds(query.array, painted_labelmap(query, examples), query.spacing, kept), None
 
+    def session(self, query: Volume) -> Session:
+        """Keeps its filter from answer to answer, as Slicer's effect does."""
+        return Repeated(GrowFromSeeds(keep=True), query)
+
 
 class RandomWalker:
     """The random walker of scikit-image, with all of each painted slice as seeds."""
@@ -84,6 +96,8 @@ class RandomWalker:
     scope: Scope = "within"
     takes_parts = True
     is_network = False
+    takes_any_paint = False
+    tells_confidence = True
 
     def prepare(self) -> None:
         """Loads the solver."""
@@ -103,6 +117,8 @@ class Registration:
     scope: Scope = "across"
     takes_parts = False  # a few slices are too few to register; it gets the whole query and all examples
     is_network = False
+    takes_any_paint = False
+    tells_confidence = True
 
     def prepare(self) -> None:
         """Loads SimpleITK."""
@@ -127,7 +143,7 @@ def painted_labelmap(query: Volume, examples: Sequence[Example]) -> np.ndarray:
 
     Args:
         query: The volume to segment.
-        examples: Slices of that volume.
+        examples: Slices of that volume; of `Strokes` only what is painted is known.
 
     Returns:
         int32 array (k, j, i).
@@ -141,7 +157,7 @@ def painted_labelmap(query: Volume, examples: Sequence[Example]) -> np.ndarray:
     for example in examples:
         if example.image is not query:
             raise ValueError("This method needs examples that are slices of the query itself.")
-        index: list[slice | int] = [slice(None)] * 3
-        index[example.axis] = example.index
-        painted[tuple(index)] = example.mask
+        on_slice = np.moveaxis(painted, example.axis, 0)[example.index]
+        known = example.known if isinstance(example, Strokes) else np.ones(example.mask.shape, bool)
+        on_slice[known] = example.mask[known]
     return painted

@@ -1,4 +1,4 @@
-"""Plots of results: Dice against painted slices, accuracy against time, and how cost grows."""
+"""Plots of results: Dice against painted slices and corrections, accuracy against time, and how cost grows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from FewShotSegLib.evaluation.corrections_report import dice_after, is_correction
 from FewShotSegLib.evaluation.protocols import WITHIN
 from FewShotSegLib.evaluation.report import case_dice, dice_by_case, grouped
 from FewShotSegLib.evaluation.requirements import MissingPackageError
@@ -21,6 +22,8 @@ PANEL = (4.4, 3.8)
 DPI = 110
 SHORTEST = 1e-3
 """Seconds; calls that took less are drawn here."""
+CORRECTIONS = "dice_against_corrections.png"
+"""File name of `draw_corrections`."""
 AXES = {"slices": "slices", "side": "voxels along a side in the plane", "examples": "examples", "segments": "segments"}
 
 
@@ -66,7 +69,7 @@ def draw_against_time(records: Iterable[Record], path: Path) -> bool:
         Whether there was anything to draw.
     """
     groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
-    for (dataset, protocol, method), members in grouped(records):
+    for (dataset, protocol, method), members in grouped(record for record in records if not is_correction(record)):
         groups.setdefault((dataset, protocol), {})[method] = members
     if not groups:
         return False
@@ -85,6 +88,33 @@ def draw_against_time(records: Iterable[Record], path: Path) -> bool:
         panel.set(xscale="log", ylim=(0, 1))
     for panel in panels:  # one scale for all, of whole decades
         panel.set_xlim(SHORTEST / 2, 2 * 10 ** math.ceil(math.log10(slowest)))
+    _finish(figure, panels, path)
+    return True
+
+
+def draw_corrections(records: Iterable[Record], path: Path) -> bool:
+    """Mean Dice of all voxels against slices painted one by one, a panel per set.
+
+    Args:
+        records: Results of any protocols; only corrections are drawn.
+        path: PNG to write.
+
+    Returns:
+        Whether there was anything to draw.
+    """
+    groups = grouped(record for record in records if is_correction(record))
+    if not groups:
+        return False
+    sets: dict[str, dict[str, list[Record]]] = {}
+    for (dataset, protocol, method), members in groups:
+        sets.setdefault(dataset, {})[f"{method}, {protocol}"] = members
+    lines = sorted({line for found in sets.values() for line in found})
+    figure, panels = _panels(len(sets))
+    for panel, (dataset, found) in zip(panels, sets.items(), strict=True):
+        counts = range(1, max(len(record["rounds"]) for members in found.values() for record in members) + 1)
+        for line, members in found.items():
+            panel.plot(counts, [dice_after(members, count) for count in counts], label=line, **_style(line, lines))
+        panel.set(title=dataset, xlabel="slices painted one by one", ylabel="mean Dice", ylim=(0, 1))
     _finish(figure, panels, path)
     return True
 

@@ -3,6 +3,9 @@
 W-k, A-n and EP1-blind ask once, with the whole query and all examples. EP1, the form in which the field publishes its
 "1-shot" figures, also tells which third of the structure's extent each query slice belongs to: the query is cut into
 three stacks, and each is segmented from the one support slice of its own third.
+
+S-k, O-3, B-3, J-3 and U-3 (`painting_episodes`) ask once, too. S-k-apart asks about S-k's labels one at a time. C and
+its variants ask again and again, see `corrections`.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from FewShotSegLib.evaluation import manifests
-from FewShotSegLib.evaluation.manifests import Episode
+from FewShotSegLib.evaluation import manifests, painting_episodes
+from FewShotSegLib.evaluation.episodes import Episode
 from FewShotSegLib.evaluation.methods import Answer, Method
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
@@ -22,8 +25,25 @@ HINTED = "EP1"
 BLIND = "EP1-blind"
 WITHIN = tuple(f"W-{count}" for count in manifests.WITHIN_COUNTS)
 ACROSS = tuple(f"A-{count}" for count in manifests.ACROSS_COUNTS)
-PROTOCOLS = (*WITHIN, *ACROSS, HINTED, BLIND)
-PROTOCOL_GROUPS = {"W": WITHIN, "A": ACROSS, "all": PROTOCOLS}
+STRUCTURES = tuple(f"S-{count}" for count in painting_episodes.OWN_COUNTS)
+STRUCTURES_APART = tuple(protocol + manifests.APART for protocol in STRUCTURES)
+PLANES = (painting_episodes.THREE_PLANES, painting_episodes.ON_ITS_VOXELS, painting_episodes.TWO_BESIDES)
+STROKES, HANDS = (f"{letter}-{painting_episodes.BRUSHED_COUNT}" for letter in "BJ")
+UNEVEN = tuple(painting_episodes.UNEVEN)
+CORRECTIONS = (painting_episodes.CORRECTIONS, "C-spread", "C-unsure")
+"""Slices as the method suggests them, evenly spread ones, and the least confident ones."""
+PAINTING = (*STRUCTURES, *STRUCTURES_APART, *PLANES, STROKES, HANDS, *UNEVEN, *CORRECTIONS)
+PAINTED_OTHERWISE = {
+    **dict(zip(STRUCTURES, STRUCTURES_APART, strict=True)),
+    **{protocol: painting_episodes.ON_ITS_VOXELS for protocol in PLANES if protocol != painting_episodes.ON_ITS_VOXELS},
+    **dict.fromkeys((STROKES, HANDS, *UNEVEN), f"W-{painting_episodes.BRUSHED_COUNT}"),
+}
+"""Protocols, and the one each of them is to be compared with."""
+PROTOCOLS = (*WITHIN, *ACROSS, HINTED, BLIND, *PAINTING)
+PROTOCOL_GROUPS = {
+    "W": WITHIN, "A": ACROSS, "S": STRUCTURES, "S-apart": STRUCTURES_APART, "O": PLANES, "U": UNEVEN,
+    "corrections": CORRECTIONS, "painting": PAINTING, "all": PROTOCOLS,
+}  # fmt: skip
 DEFAULT, QUICK = ("W-3", BLIND), ("W-3",)
 
 THIRDS = 3
@@ -33,7 +53,12 @@ LEAST_STACK = 3
 
 def is_within(protocol: str) -> bool:
     """Whether a protocol's examples are slices of the query itself."""
-    return protocol in WITHIN
+    return protocol in WITHIN or protocol in PAINTING
+
+
+def shows_whole_parallel_slices(protocol: str) -> bool:
+    """Whether all examples are whole slices along one axis; if not, they cross, or are strokes."""
+    return protocol not in (painting_episodes.THREE_PLANES, painting_episodes.TWO_BESIDES, STROKES)
 
 
 def ask(method: Method, protocol: str, episode: Episode, query: Volume, examples: Sequence[Example]) -> Answer:

@@ -141,6 +141,7 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
         plots.draw_against_slices(by_family["results"], folder / "dice_against_slices.png")
         timed = [record for record in by_family["results"] if record["protocol"] == TIMED]
         plots.draw_against_time(timed, folder / "dice_against_time.png")
+        plots.draw_corrections(by_family["results"], folder / plots.CORRECTIONS)
     except MissingPackageError as error:
         print(f"no plots: {error}", file=sys.stderr)
     _replace(folder / README, f"{contents(folder)}\n{main_page}")
@@ -191,7 +192,7 @@ def contents(folder: Path) -> str:
     if sheets:
         links = (f"[{name[6:-4].replace('_', ' ')}]({name})" for name in sheets)
         lines.append(f"Worst and median cases: {', '.join(links)}")
-    for name in ("dice_against_slices.png", "dice_against_time.png", "growth.png"):
+    for name in ("dice_against_slices.png", "dice_against_time.png", plots.CORRECTIONS, "growth.png"):
         if (folder / name).is_file():
             lines.append(f"![{name[:-4].replace('_', ' ').capitalize()}]({name})")
     return "\n\n".join(["# Results", *lines]) + "\n"

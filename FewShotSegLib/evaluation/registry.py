@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from FewShotSegLib.evaluation import engine, peers
+from FewShotSegLib.evaluation import engine, peers, protocols
 from FewShotSegLib.evaluation.baselines import method as baselines
 from FewShotSegLib.evaluation.in_domain import method as in_domain
 from FewShotSegLib.evaluation.in_domain import trials
@@ -76,15 +76,23 @@ def weights_checksum(name: str, ingredients: Ingredients) -> str:
     return file_checksum(engine.bundled_weights() if ingredients.weights is None else [ingredients.weights])
 
 
-def serves(name: str, within: bool) -> bool:
-    """Whether a method can be asked when the examples are slices of the query itself (within), or of other volumes.
+def serves(name: str, protocol: str) -> bool:
+    """Whether a method can be asked under a protocol.
 
-    Variants of the engine that lack what is not used there would only repeat it.
+    Not where examples are of elsewhere than it needs, or painted in a way that it can't take, or the next slice is
+    chosen by what it does not tell. Variants of the engine that lack what is not used there would only repeat it.
     """
+    within = protocols.is_within(protocol)
     if name in engine.ACROSS_ONLY:
         return not within
-    scope = peers.PEERS[name].scope if name in peers.PEERS else "both"
-    return scope in ("both", "within" if within else "across")
+    if name not in peers.PEERS:
+        return protocol != protocols.CORRECTIONS[0] or engine.has_sessions()
+    peer = peers.PEERS[name]
+    if peer.scope != "both" and within != (peer.scope == "within"):
+        return False
+    if protocol in protocols.CORRECTIONS:
+        return protocol == "C-spread" or (protocol == "C-unsure" and peer.tells_confidence)
+    return peer.takes_any_paint or protocols.shows_whole_parallel_slices(protocol)
 
 
 def query_cases(name: str, ingredients: Ingredients, dataset: str, cases: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from statistics import fmean
@@ -17,7 +18,7 @@ HEADER = (
     "Surface Dice", "No surface", "Seconds", "MiB", "GMACs", "ECE", "AUROC", "ECE all", "AUROC all",
 )  # fmt: skip
 NOTES = f"""\
-Dice: on the scored slices, mean over labels, then over cases (draws of support cases count as one case), with the 95 %
+Dice: on what is scored, mean over labels, then over cases (draws of support cases count as one case), with the 95 %
 bootstrap interval over cases. By label: mean over cases, then over labels, as EP1 has
 it; the two differ where cases hold different labels. A label that neither the reference nor the method has on the
 scored slices is left out. HD95 and mean surface distance (Surface) leave out labels whose
@@ -27,6 +28,8 @@ by which a call raised the process's resident memory. GMACs: thousand millions o
 the first episode's call. ECE and AUROC of error detection, per voxel: in the box around the structures (10 mm margin),
 and over all of the scored slices.
 """
+PROTOCOL = re.compile(r"(\D*)(\d*)(.*)")
+"""Letters of a protocol's name, its number, and what follows: W-10 stands after W-3, S-1-apart after S-1."""
 Group = tuple[tuple[str, str, str], list[Record]]
 """(data set, protocol, method's title) and its records."""
 
@@ -72,9 +75,9 @@ def grouped(records: Iterable[Record]) -> list[Group]:
     def key(record: Record) -> tuple[str, str, str]:
         return record["dataset"], record["protocol"], method_title(record)
 
-    def order(record: Record) -> tuple[str, str, int, str]:
-        letters, _, count = record["protocol"].partition("-")
-        return record["dataset"], letters, int(count) if count.isdigit() else 0, method_title(record)
+    def order(record: Record) -> tuple[str, str, int, str, str]:
+        letters, count, rest = PROTOCOL.fullmatch(record["protocol"]).groups()  # type: ignore[union-attr]
+        return record["dataset"], letters, int(count or 0), rest, method_title(record)
 
     return [(name, list(members)) for name, members in groupby(sorted(records, key=order), key=key)]
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from FewShotSegLib.evaluation.manifests import Episode, Manifest
+from FewShotSegLib.evaluation.episodes import Episode
+from FewShotSegLib.evaluation.manifests import Manifest
 
 Record = dict[str, Any]
 """One episode's outcome: key, dataset, protocol, episode, query, method, figures or error; see `runner`."""
@@ -18,7 +19,7 @@ Record = dict[str, Any]
 def episode_digest(episode: Episode, protocol: str, manifest: Manifest) -> str:
     """Checksum of all that defines an episode: slices, labels, scored slices and the data of its cases."""
     cases = {case: asdict(manifest.cases[case]) for case in episode.cases}
-    content = json.dumps([protocol, asdict(episode), cases], sort_keys=True)
+    content = json.dumps([protocol, episode.identity(), cases], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

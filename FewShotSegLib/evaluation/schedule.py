@@ -12,9 +12,9 @@ from typing import Any
 
 from FewShotSegLib.evaluation import manifests
 from FewShotSegLib.evaluation.datasets import DatasetNotFoundError
-from FewShotSegLib.evaluation.manifests import Episode, ManifestMismatchError
+from FewShotSegLib.evaluation.episodes import Episode
+from FewShotSegLib.evaluation.manifests import ManifestMismatchError
 from FewShotSegLib.evaluation.methods import Method
-from FewShotSegLib.evaluation.protocols import is_within
 from FewShotSegLib.evaluation.registry import Ingredients, make_method, query_cases, serves
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, episode_digest, record_key
@@ -76,7 +76,7 @@ def plan(
             able = query_cases(method, setup.ingredients, dataset, sorted(manifest.cases))
             chosen[method] = set(evenly_spread(able, cases))
         for protocol in protocols:
-            asked = [method for method in methods if serves(method, is_within(protocol))]
+            asked = [method for method in methods if serves(method, protocol)]
             for episode in manifest.of_protocol(protocol):
                 digest = episode_digest(episode, protocol, manifest)
                 for method in asked:

@@ -1,8 +1,8 @@
-"""The protocols' rules for which slices are painted. Pure index arithmetic along array axis 0."""
+"""The protocols' rules for which slices are painted. Pure index arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,18 +10,20 @@ EXTENT_FRACTIONS = ((1, 6), (3, 6), (5, 6))
 """Where an extent is sampled: numerators and denominators, so that floor() meets no rounding error."""
 
 
-def slices_with_label(label: np.ndarray, values: Iterable[int] | None = None) -> list[int]:
+def slices_with_label(label: np.ndarray, values: Iterable[int] | None = None, axis: int = 0) -> list[int]:
     """Indices of the slices that hold any label.
 
     Args:
         label: Labelmap (k, j, i), 0 is background.
         values: Only these labels count; all when None.
+        axis: Array axis across the slices.
 
     Returns:
-        Sorted slice indices along axis 0.
+        Sorted slice indices along the axis.
     """
     mask = label > 0 if values is None else np.isin(label, list(values))
-    return [int(k) for k in np.flatnonzero(mask.any(axis=(1, 2)))]
+    others = tuple(other for other in range(mask.ndim) if other != axis)
+    return [int(k) for k in np.flatnonzero(mask.any(axis=others))]
 
 
 def within_volume_slices(labelled: Sequence[int], count: int) -> list[int]:
@@ -36,6 +38,56 @@ def within_volume_slices(labelled: Sequence[int], count: int) -> list[int]:
     """
     n = len(labelled)
     return sorted({labelled[(2 * i + 1) * n // (2 * count)] for i in range(count)}) if n else []
+
+
+def own_slices(labelled: Mapping[int, Sequence[int]], count: int) -> dict[int, list[int]]:
+    """The painted slices of protocol S-k: of each label those of W-k's rule on its own slices, none of two labels.
+
+    Labels have their turn in ascending order. A slice that another one took gives way to the nearest of the label's own
+    slices that is free, at equal distance to the lower one; where none is free, the label gets fewer.
+
+    Args:
+        labelled: Of each label the sorted indices of the slices that hold it.
+        count: k.
+
+    Returns:
+        Of each label its sorted slice indices.
+    """
+    taken: set[int] = set()
+    chosen: dict[int, list[int]] = {}
+    for value in sorted(labelled):
+        mine: list[int] = []
+        for wanted in within_volume_slices(labelled[value], count):
+            free = [k for k in labelled[value] if k not in taken]
+            if free:
+                mine.append(min(free, key=lambda k: (abs(k - wanted), k)))
+                taken.add(mine[-1])
+        chosen[value] = sorted(mine)
+    return chosen
+
+
+def uneven_slices(labelled: Sequence[int], percents: Sequence[int]) -> list[int]:
+    """The painted slices of the protocols U: number floor(p / 100 * n) of the n labelled slices for each percentage."""
+    n = len(labelled)
+    return sorted({labelled[percent * n // 100] for percent in percents}) if n else []
+
+
+def spread_order(labelled: Sequence[int]) -> list[int]:
+    """All labelled slices in an order whose every beginning is evenly spread.
+
+    Their numbers follow van der Corput's sequence in base 2: the middle, the quarters, the eighths and so on.
+
+    Args:
+        labelled: Sorted indices of the slices that hold any label.
+    """
+    n = len(labelled)
+    bits = max(n - 1, 1).bit_length()
+    order: dict[int, None] = {}
+    # Twice as many fractions as slices, and more, so that each slice is met.
+    for number in range(1, 2 ** (bits + 1)):
+        reverse = int(format(number, f"0{bits + 1}b")[::-1], 2)
+        order.setdefault(labelled[reverse * n // 2 ** (bits + 1)])
+    return list(order) if n else []
 
 
 def extent_slices(labelled: Sequence[int]) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from FewShotSegLib.evaluation import comparison, engine, report
 from FewShotSegLib.evaluation.baselines import method as baselines
+from FewShotSegLib.evaluation.corrections_report import corrections_section, is_correction
 from FewShotSegLib.evaluation.results import Record
 
 ABLATION = "What each part brings"
@@ -13,20 +14,23 @@ EQUAL_BUDGET = "Networks at an equal budget of training"
 
 
 def all_tables(records: Sequence[Record], reference: str, title: str = "Benchmark") -> str:
-    """Markdown of everything that is measured: means, what each part brings, published figures, differences, labels.
+    """Markdown of everything that is measured: means, differences between protocols and methods, and Dice per label.
 
     Args:
         records: Results of any methods and protocols.
         reference: Name of the method that the others are compared with.
         title: Heading.
     """
-    variants = [record for record in records if record["method"] in (engine.MODEL, *engine.VARIANTS)]
-    networks = [record for record in records if record["method"] in baselines.METHOD_NAMES]
-    rest = [record for record in records if record["method"] not in engine.VARIANTS]
+    once = [record for record in records if not is_correction(record)]
+    variants = [record for record in once if record["method"] in (engine.MODEL, *engine.VARIANTS)]
+    networks = [record for record in once if record["method"] in baselines.METHOD_NAMES]
+    rest = [record for record in once if record["method"] not in engine.VARIANTS]
     sections = [
+        comparison.painting_section(rest),
+        corrections_section(records),
         comparison.matrix_section(variants, engine.MODEL, ABLATION),
         comparison.matrix_section(networks, baselines.METHOD_NAMES[0], EQUAL_BUDGET),
         comparison.published_section(rest),
         comparison.difference_section(rest, reference),
     ]
-    return report.to_markdown(records, title, [section for section in sections if section])
+    return report.to_markdown(once, title, [section for section in sections if section])
