@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from FewShotSegLib.evaluation.brushes import Strokes
 from FewShotSegLib.evaluation.methods import Answer, Scope
-from FewShotSegLib.evaluation.sessions import Plane, Repeated, Session
+from FewShotSegLib.evaluation.sessions import Plane, Session
 from FewShotSegLib.example import Example
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.quality import BEST, FAST
@@ -30,7 +29,7 @@ _WITHOUT = f"{MODEL}-without-"
 
 NETWORK_SWITCHES = tuple(field.name for field in fields(NetworkConfig) if field.name.startswith("use_"))
 """Modules of the network, switched off when a `Segmenter` is made."""
-SEGMENT_SWITCHES = ("refine", "zoom", "again", "smooth", "carry", "walk", "tune")
+SEGMENT_SWITCHES = ("refine",)
 """Steps of the engine, switched off when a volume is segmented."""
 
 
@@ -39,8 +38,8 @@ def _variant(switch: str) -> str:
 
 
 VARIANTS: dict[str, str] = {_variant(switch): switch for switch in (*NETWORK_SWITCHES, *SEGMENT_SWITCHES)}
-"""Method name, as ``model-without-interaction`` or ``model-without-zoom``, to the switch that is off."""
-ACROSS_ONLY = frozenset(_variant(switch) for switch in ("use_position", "carry", "walk"))
+"""Method name, as ``model-without-interaction`` or ``model-without-refine``, to the switch that is off."""
+ACROSS_ONLY = frozenset([_variant("use_position")])
 """Variants that differ from the engine only with examples of other volumes."""
 COMPLETE = "complete"
 """Option of the examples, not of a run: what is completely painted on them. Without it the engine finds out."""
@@ -54,7 +53,7 @@ class Engine:
     """The engine with the bundled or other weights.
 
     Example:
-        >>> labels, confidence = Engine("model-without-zoom").segment(query, examples)
+        >>> labels, confidence = Engine("model-without-refine").segment(query, examples)
 
     Args:
         name: ``model``, ``model-fast`` or one of `VARIANTS`.
@@ -109,11 +108,8 @@ class Engine:
         return _answer(result)
 
     def session(self, query: Volume) -> Session:
-        """Keeps what can be reused about a query; where the engine has no sessions, each answer is a run of its own."""
-        if not has_sessions():
-            return Repeated(self, query)
-        segmenter: Any = self._loaded  # not every engine has sessions
-        return EngineSession(segmenter.session(query), self._as_painted, self._options)
+        """Keeps what can be reused about a query."""
+        return EngineSession(self._loaded.session(query), self._as_painted, self._options)
 
     @property
     def _loaded(self) -> Segmenter:
@@ -155,26 +151,16 @@ class EngineSession:
         return None
 
 
-def has_sessions() -> bool:
-    """Whether the engine has sessions, and with them suggestions of what to paint next."""
-    from FewShotSegLib.segmenter import Segmenter
-
-    return hasattr(Segmenter, "session")
-
-
 def as_the_engine_takes_it(example: Example, complete: str | Collection[int] | None = None) -> Example:
     """An example with all that the engine can be told of it.
-
-    Where its `Example` has no word for strokes of background, or for what is complete, they are left out.
 
     Args:
         example: Completely painted, or `Strokes`.
         complete: As of `Example`; None says nothing.
     """
-    words = inspect.signature(Example).parameters
-    told: dict[str, Any] = {} if complete is None or COMPLETE not in words else {COMPLETE: complete}
+    told: dict[str, Any] = {} if complete is None else {COMPLETE: complete}
     mask = example.mask
-    if isinstance(example, Strokes) and BACKGROUND in words:
+    if isinstance(example, Strokes):
         told[BACKGROUND] = max(int(mask.max()), *example.names, 0) + 1
         mask = np.where(example.elsewhere, told[BACKGROUND], mask)
     if not told:

@@ -86,7 +86,7 @@ def serves(name: str, protocol: str) -> bool:
     if name in engine.ACROSS_ONLY:
         return not within
     if name not in peers.PEERS:
-        return protocol != protocols.CORRECTIONS[0] or engine.has_sessions()
+        return True
     peer = peers.PEERS[name]
     if peer.scope != "both" and within != (peer.scope == "within"):
         return False
