@@ -31,8 +31,10 @@ from .query import Query, Support
 from .support import support_images
 
 SIDE = 256
-_MARGIN = 0.3  # of a structure's extent, on each side
+_MARGIN = 0.25  # of a structure's extent, on each side
 _LEAST_MARGIN_MM = 10.0
+# A frame's sides lie on a grid of so many lines at least along its longer side.
+_GRIDS = 8
 # Below this logit everywhere in a slice, a structure is taken to be absent there.
 _ABSENT = -4.0
 # How far, as part of the body's size, a structure may lie from where the examples had it.
@@ -297,7 +299,22 @@ class _Across(_Volume):
 def frame_of(query: Query) -> Frame:
     """Frame around everything that is painted on the query's own slices."""
     bounds = [b for segment in query.segments for b in [_painted_bounds(query, segment)] if b is not None]
-    return frame_around(union(bounds), query.view.pixel, SIDE)
+    return frame_around(_snapped(union(bounds), query.view.shape[1:]), query.view.pixel, SIDE)
+
+
+def _snapped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
+    """A rectangle with its sides moved outward to a coarse grid.
+
+    One more painted slice seldom changes it, so that what was seen through the frame can be used again.
+    """
+    top, bottom, left, right = bounds
+    grid = 2 ** max(int(np.log2(max(bottom - top, right - left) / _GRIDS)), 0)
+    return (
+        top // grid * grid,
+        min(-(-bottom // grid) * grid, shape[0]),
+        left // grid * grid,
+        min(-(-right // grid) * grid, shape[1]),
+    )
 
 
 def _painted_bounds(query: Query, segment: int) -> Bounds | None:

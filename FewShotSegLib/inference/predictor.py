@@ -33,6 +33,8 @@ _STACK = 30
 # Pixels encoded together on a CPU: more would not stay in its cache, and take longer.
 _ENCODED_AT_ONCE = 2 * 256 * 256
 _NEAREST = 5
+# Pixels of all slices, once for each segment, up to which what both passes over the slices need is kept between them.
+_KEPT_PIXELS = 160 * 256 * 256
 # Where the head runs: near the interpolated shape (at first within about 24 pixels of stride 2), or where matching
 # finds the segment. Later pairs are stricter, for when the boxes of all segments together would cost too much.
 _WHERE = ((-0.99, 0.05), (-0.9, 0.15), (-0.6, 0.4))
@@ -112,8 +114,21 @@ class Predictor:
         segments = labelled.known.complete.shape[1]
         own, others = self.encode_labelled(labelled, segments, tick), self.encode_shown(shown, segments, tick)
         known: dict[tuple[int, ...], SupportSet] = {}
+        wanted = list(range(self.count)) if only is None else list(only)
+        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
+        twice = context and bool(labelled.positions) and self.network.sees_stack
+        keeps = twice and len(wanted) * len(targets) * self.frame.area <= _KEPT_PIXELS
+        kept: dict[int, tuple[Features, Match, Tensor | None]] = {}
 
         def matched(slices: list[int]) -> tuple[Features, Match, Tensor | None]:
+            if slices[0] in kept:
+                return kept.pop(slices[0])
+            result = match_of(slices)
+            if keeps:
+                kept[slices[0]] = result
+            return result
+
+        def match_of(slices: list[int]) -> tuple[Features, Match, Tensor | None]:
             nearest = _nearest(labelled, slices)
             if nearest not in known:
                 known.clear()
@@ -123,10 +138,8 @@ class Predictor:
             match = self.network.match(features, known[nearest])
             return features, match, None if evidence is None else evidence(slices)
 
-        wanted = list(range(self.count)) if only is None else list(only)
-        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
         surveyed = None
-        if context and labelled.positions and self.network.sees_stack:
+        if twice:
             surveyed = self._context(chunks, matched, targets, tick)
         for number, slices in enumerate(chunks):
             here = slice(number * _CHUNK, number * _CHUNK + len(slices))

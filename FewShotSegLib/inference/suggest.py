@@ -53,9 +53,12 @@ def suggestions(query: Query, labels: np.ndarray, confidence: np.ndarray, count:
     stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
     errors = expected_errors(*stacks, query.values)
     painted = [s.index for s in query.own]
+    apart = max(round(_APART * len(stacks[0])), 1)
     result: list[Suggestion] = []
     for _ in range(count):
         gains = _gains(errors.sum(axis=0), painted)
+        for other in result:
+            gains[max(other.index - apart, 0) : other.index + apart + 1] = 0
         best = int(np.argmax(gains))
         if gains[best] <= 0:
             break
