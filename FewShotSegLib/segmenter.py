@@ -25,6 +25,7 @@ from .inference.random_walk import RandomWalk
 from .inference.refinement import refiner, trials
 from .inference.request import lay_out, paste_painted
 from .memory import give_back
+from .preprocessing.mending import mended_images
 from .quality import DEFAULT, is_thorough
 from .result import Result
 from .stages import Stage
@@ -109,7 +110,7 @@ class Segmenter:
         thorough = is_thorough(quality)
         query.require_image()
         values = check_examples(examples)
-        examples = list(examples)
+        query, examples = mended_images(query, examples)
         course = Course(progress, overall)
         tick = course.begin(Stage.PREPARING, 1)
         request = lay_out(query, examples, values)
