@@ -135,8 +135,8 @@ class Segmenter:
             if walker is not None:
                 walker.relabel(*stacks, values, course.begin(Stage.FOLLOWING, len(values)))
         clean = in_one_piece([e.mask for e in examples], values)
-        remove_islands(*stacks, clean, course.begin(Stage.CLEANING, len(clean)))
-        paste_painted(query, examples, labels, confidence)
+        planes = paste_painted(query, examples, labels, confidence)
+        remove_islands(labels, confidence, clean, planes, course.begin(Stage.CLEANING, len(clean)))
         names = {v: n for e in examples for v, n in e.names.items() if v in values}
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}
         return Result(

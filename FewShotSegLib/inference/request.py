@@ -101,12 +101,19 @@ def lay_out(query: Volume, examples: list[Example], values: list[int]) -> Reques
     return Request(view, values, Painted(positions, masks, _reach(positions, masks, view)), foreign)
 
 
-def paste_painted(query: Volume, examples: list[Example], labels: np.ndarray, confidence: np.ndarray) -> None:
-    """Writes the painted slices of the query, exactly as painted, into a result, in place."""
-    for example in examples:
-        if _same_image(query, example.image):
-            np.moveaxis(labels, example.axis, 0)[example.index] = example.mask
-            np.moveaxis(confidence, example.axis, 0)[example.index] = 1
+def paste_painted(
+    query: Volume, examples: list[Example], labels: np.ndarray, confidence: np.ndarray
+) -> list[tuple[int, int]]:
+    """Writes the painted slices of the query, exactly as painted, into a result, in place.
+
+    Returns:
+        axis and index of each of these slices.
+    """
+    own = [example for example in examples if _same_image(query, example.image)]
+    for example in own:
+        np.moveaxis(labels, example.axis, 0)[example.index] = example.mask
+        np.moveaxis(confidence, example.axis, 0)[example.index] = 1
+    return [(example.axis, example.index) for example in own]
 
 
 def _axis(query: Volume, own: list[Example], others: list[Example]) -> int:
