@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from FewShotSegLib import __version__
+from FewShotSegLib import __version__, threads
 from FewShotSegLib.errors import Cancelled, FewShotSegError
 
 EXIT_FINE, EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 the work failed, 2 wrong usage, 130 stopped with Ctrl-C.
     """
+    threads.prepare()  # before a command's module loads numpy and torch
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((argument for argument in arguments if not argument.startswith("-")), "")
     command = COMMANDS.get(chosen, Command("", ""))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from FewShotSegLib import threads
 from FewShotSegLib.errors import WriteError
 from FewShotSegLib.example import Example, check_examples
 from FewShotSegLib.files.writing import WRITE_EXTENSIONS, check_writable, write_volumes
@@ -111,7 +112,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="best tunes the network to painted slices of the volume and lets what it finds guide further looks, which "
         "takes several times as long (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--threads", type=_positive, metavar="N", help="processor threads to use (default: all)")
+    parser.add_argument(
+        "--threads", type=_positive, metavar="N",
+        help="processor threads to use (default: one less than there are cores; OMP_NUM_THREADS changes it)",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -119,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     """Does the work of `segment`; errors are raised as FewShotSegError."""
     _check_outputs(args)
     if args.threads:
-        _limit_threads(args.threads)
+        threads.use(args.threads)
     query, examples = _read_inputs(args.query, args.examples, args.names)
     # Loaded last: torch takes seconds, and wrong input should be reported at once.
     from FewShotSegLib.segmenter import Segmenter
@@ -180,15 +184,6 @@ def _read_inputs(
 def _identity(path: str) -> str:
     """The same text for every way to write a path."""
     return os.path.normcase(Path(path).resolve())
-
-
-def _limit_threads(count: int) -> None:
-    """Limits torch and SimpleITK to a number of threads."""
-    import SimpleITK as sitk
-    import torch
-
-    torch.set_num_threads(count)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
 
 
 def _print_summary(labelmap: Volume, paths: Sequence[str]) -> None:

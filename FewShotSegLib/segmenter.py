@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from . import threads
+
+if "torch" not in sys.modules:  # how its threads wait is settled when it is loaded
+    threads.prepare()
 
 import torch
 

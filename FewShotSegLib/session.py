@@ -17,6 +17,7 @@ from .inference.query import Query, lay_out
 from .inference.suggest import Suggestion, suggestions
 from .network.model import FewShotNetwork
 from .plan import Plan
+from .preprocessing.mending import mended_images
 from .quality import DEFAULT, is_thorough
 from .result import Note, Result
 from .stages import Stage
@@ -139,7 +140,8 @@ class Session:
         values = check_examples(examples)
         plan = Plan(progress, overall)
         tick = plan.begin(Stage.PREPARING, 1)
-        query = lay_out(self.query, examples, values)
+        volume, examples = mended_images(self.query, examples)
+        query = lay_out(volume, examples, values)
         tick(1)
         with torch.inference_mode():
             if near is not None and self._last is not None:

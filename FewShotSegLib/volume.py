@@ -248,7 +248,7 @@ class Volume:
             )
 
     def require_image(self) -> None:
-        """Raises VolumeError unless the volume can be segmented: finite, and two or more slices along every axis."""
+        """Raises VolumeError unless the volume can be segmented: finite, with contrast, two or more slices an axis."""
         if min(self.shape) < 2:
             axis = int(np.argmin(self.shape))
             raise VolumeError(
@@ -256,6 +256,15 @@ class Volume:
                 "with two slices or more along every axis; load the whole series."
             )
         self.require_finite()
+        self.require_contrast()
+
+    def require_contrast(self) -> None:
+        """Raises VolumeError if all voxels are alike: such an image shows nothing."""
+        if not self.array.max() > self.array.min():
+            raise VolumeError(
+                f"{self.title} has the intensity {self.array.flat[0]:g} everywhere, expected an image that shows "
+                "something; was the right file or series chosen?"
+            )
 
 
 def clean_names(names: Mapping[int, str]) -> dict[int, str]:

@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
-from FewShotSegLib.evaluation import manifests, peers, plots, publish, speed, speed_cases, speed_worker
+from FewShotSegLib.evaluation import manifests, peers, plots, publish, speed, speed_busy, speed_cases, speed_worker
 from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.fillers import UNKNOWN, grow_filter, grow_from_seeds
 from FewShotSegLib.evaluation.results import ResultsFile
@@ -128,7 +129,7 @@ def test_finished_measurements_are_not_made_again(tmp_path, monkeypatch):
         made.append(method)
         return {"error": "no luck"} if len(made) == 2 else {"first_s": 1.0, "next_s": 0.5, "peak_mib": None}
 
-    monkeypatch.setattr(speed, "_in_a_process", stand_in)
+    monkeypatch.setattr(speed, "in_a_process", stand_in)
     plan = speed.SpeedPlan(tmp_path, tmp_path, [SMALL], repeats=2)
     records, failed = speed.measure_all(plan)
     assert made == ["model", "model-fast", "grow", "fill"] * 2, "side by side, so that ratios compare like with like"
@@ -170,3 +171,39 @@ def test_grow_from_seeds_updates_its_result_with_one_more_slice():
     assert (updated == anew).mean() > 0.99
     assert (updated[5] == labels[5]).all()
     assert peers.GrowFromSeeds().scope == "within"
+
+
+def test_a_run_beside_a_busy_program_is_compared_with_one_quiet_thread(tmp_path, monkeypatch):
+    seconds, made = {1: 4.0, 2: 6.0}, []
+
+    def stand_in(plan, method, case):
+        made.append((method, case.name, plan.threads))
+        return {"first_s": seconds[plan.threads] + (2.0 if len(made) % 3 == 0 else 0.0)}
+
+    monkeypatch.setattr(speed_busy, "in_a_process", stand_in)
+    monkeypatch.setattr(speed_busy.threads, "cores", lambda: 2)
+    real = SpeedCase("real", 2, dataset="CHAOS_T2", case="case01")
+    plan = speed.SpeedPlan(tmp_path, tmp_path, [real, SMALL], threads=2, repeats=2)
+    records, failed = speed_busy.measure_beside(plan)
+    assert made == [("model-fast", "real", 1), ("model-fast", "real", 2), ("model-fast", "real", 1)] * 2
+    assert (failed, [record["busy"] for record in records[:3]]) == (0, [0, 1, 1])
+    assert "| real | 2 | 4.00 | 6.00 | 6.00 | 2, 1 | 1.50 | 1.50 |" in speed_busy.to_markdown(records)
+    assert len(speed_busy.measure_beside(plan)[0]) == 6
+    assert len(made) == 6, "what is measured is not measured again"
+    publish.gather_speed([tmp_path], tmp_path / "kept")
+    assert len((tmp_path / "kept" / "speed_busy.jsonl").read_text().splitlines()) == 6
+    assert speed_busy.to_markdown([]) == ""
+
+
+def test_busy_programs_are_busy_and_gone_afterwards(monkeypatch):
+    started = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    with speed_busy.busy_programs(2):
+        assert [program.poll() for program in started] == [None, None]
+    assert all(program.poll() is not None for program in started)

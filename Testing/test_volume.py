@@ -321,6 +321,7 @@ def test_names_and_colours_are_checked() -> None:
 
 def test_an_image_must_be_finite_and_three_dimensional() -> None:
     array = np.zeros((3, 4, 5), np.float32)
+    array[0] = 1
     Volume.from_array(array).require_image()
     array[1, 2, 3] = np.nan
     array[2, 2, 3] = np.inf

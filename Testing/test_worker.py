@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from FewShotSegLib.demo.sample_scan import SampleScan
 from FewShotSegLib.errors import DeviceError, ExampleError
+from FewShotSegLib.result import Result
 from FewShotSegLib.segmenter import Segmenter
 from FewShotSegLib.stages import Stage
+from FewShotSegLib.volume import Volume
 from FewShotSegLib.worker.service import Service, explain
 
 PART = (slice(72, 84, 2), slice(0, None, 2), slice(0, None, 2))
@@ -142,7 +146,17 @@ def test_a_cancelled_run_ends_at_its_next_step_and_the_next_one_is_not_affected(
 
 def test_what_is_no_request_is_ignored_and_a_missing_file_is_told(worker: Worker, sample_scan: SampleScan) -> None:
     assert worker.process.stdin is not None
-    worker.process.stdin.write(b'nonsense\n{"a": 1}\n[]\n')
+    nested = b"[" * 100_000 + b"]" * 100_000  # more than Python's reader can take
+    for line in (
+        b"nonsense",
+        b'{"a": 1}',
+        b"[]",
+        nested,
+        b"\xff\xfe",
+        b'{"do": "segment"}',
+        b'{"do": "dance", "run": 7}',
+    ):
+        worker.process.stdin.write(line + b"\n")
     wanted = request(worker.folder, sample_scan, 1)
     (worker.folder / "1.npy").unlink()
     worker.say(**wanted)
@@ -187,7 +201,9 @@ def test_without_a_folder_it_says_how_it_is_used() -> None:
         (ExampleError("no examples"), "input", "no examples"),
         (DeviceError("no such device"), "input", "no such device"),
         (MemoryError(), "memory", "computer has too little free memory"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"), "memory", "computer"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk", "no room on the disk"),
+        (OSError("1000000 requested and 503 written"), "disk", "no room on the disk"),
+        (OSError(errno.EIO, "Input/output error"), "crash", "Input/output error"),
         (ImportError("No module named 'skimage'"), "packages", "skimage"),
         (ZeroDivisionError("division by zero"), "crash", "ZeroDivisionError: division by zero"),
     ],
@@ -198,12 +214,84 @@ def test_errors_are_told_by_kind(error: Exception, kind: str, words: str) -> Non
     assert words in message
 
 
-def test_a_full_graphics_card_is_told_apart_from_a_full_computer() -> None:
-    torch = pytest.importorskip("torch")
-    kind, message = explain(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+@pytest.mark.parametrize("exhaust", [lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50)], ids=["torch", "numpy"])
+def test_what_libraries_really_raise_when_memory_runs_out_is_explained(exhaust: Callable[[], object]) -> None:
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        exhaust()
+    kind, message = explain(caught.value)
+    assert kind == "memory"
+    assert "This computer has too little free memory" in message
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's, which has another place in torch 2.3."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.79 GiB of which"
+        ),
+        RuntimeError(
+            "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API"
+        ),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("HIP out of memory. Tried to allocate 2.00 GiB."),
+    ],
+    ids=["allocator", "driver", "cublas", "rocm"],
+)
+def test_a_full_graphics_card_is_told_apart_from_a_full_computer(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch, "OutOfMemoryError", raising=False)
+    kind, message = explain(error)
     assert kind == "memory"
     assert "graphics card" in message
     assert "CPU" in message
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux keeps to a limit on memory")
+def test_a_worker_that_runs_out_of_memory_says_so_and_serves_the_next_request(
+    sample_scan: SampleScan, tmp_path: Path
+) -> None:
+    code = (
+        "import resource, sys, FewShotSegLib.segmenter\n"
+        "from pathlib import Path\n"
+        "from FewShotSegLib.worker.process import main\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * 4096\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2)\n"
+        "main(sys.argv[1:])\n"
+    )
+    worker = Worker(tmp_path / "exchange", code)
+    worker.say(**request(worker.folder, sample_scan, 1))
+    answer, _before = worker.hear_end(1)
+    assert (answer["is"], answer.get("kind")) == ("failed", "memory"), answer
+    worker.say(**request(worker.folder, sample_scan, 2, examples=[]))
+    assert worker.hear_end(2)[0]["kind"] == "input"
+    assert worker.end() == 0
+
+
+def test_a_result_that_finds_no_room_leaves_no_part_of_it(
+    sample_scan: SampleScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Volume.from_array(sample_scan.image.array[PART])
+
+    def found(self: Segmenter, *_arguments: Any, **_named: Any) -> Result:
+        return Result(query, query)
+
+    def save(file: Path, array: np.ndarray, **_named: Any) -> None:
+        file.write_bytes(b"part of it")
+        if "confidence" in file.name:
+            raise OSError("1000 requested and 10 written")
+
+    answers: list[dict[str, Any]] = []
+    message = request(tmp_path, sample_scan, 1)
+    monkeypatch.setattr(Segmenter, "segment", found)
+    monkeypatch.setattr(np, "save", save)
+    Service(tmp_path, answers.append, lambda run: False).segment(message)
+    assert (answers[-1]["is"], answers[-1]["kind"]) == ("failed", "disk")
+    assert not list(tmp_path.iterdir())
 
 
 def test_running_out_of_memory_in_the_engine_is_answered_and_the_service_goes_on(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from FewShotSegLib import threads
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.evaluation import (
     engine,
@@ -18,6 +19,7 @@ from FewShotSegLib.evaluation import (
     report,
     sheets,
     speed,
+    speed_busy,
     speed_cases,
 )
 from FewShotSegLib.evaluation.corrections_report import is_correction
@@ -75,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=positive, default=2, metavar="N", help="threads of each process (default 2)")
     add("--reference", default=engine.MODEL, metavar="METHOD", help="method the others are compared with")
     add("--pictures", action="store_true", help="keep labelmaps; draw worst and median cases of the reference method")
-    add("--speed", action="store_true", help="measure seconds and memory beside Slicer's fillers instead of accuracy")
+    add("--speed", action="store_true",
+        help="measure seconds (also beside a busy program) and memory beside Slicer's fillers, not accuracy")
     add("--repeat", type=positive, default=speed.REPEATS, metavar="N", help="with --speed: repeats (default 5)")
     add("--growth", action="store_true", help="with --speed: growth with slices, in-plane size, examples and segments")
     add("--large", action="store_true", help="with --speed: a volume of 512 x 512 x 300 with three segments")
@@ -92,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """
     # Set before torch, ITK and VTK are loaded, here and, inherited, in the processes started below.
     os.environ.update({variable: str(args.threads) for variable in THREAD_VARIABLES})
+    threads.prepare()
     if args.weights is not None and not args.weights.is_file():
         print(f"error: there is no weights file {args.weights}", file=sys.stderr)
         return 1
@@ -168,12 +172,16 @@ def _run_speed(args: argparse.Namespace) -> int:
         methods=args.methods or speed.METHODS, run=str(info["run"]),
     )  # fmt: skip
     records, failed = speed.measure_all(plan, args.fresh)
-    text = speed.to_markdown(records, plan.methods)
+    beside: list[Record] = []
+    if engine.FAST_MODEL in plan.methods:
+        beside, more_failed = speed_busy.measure_beside(plan, args.fresh)
+        failed += more_failed
+    text = speed.to_markdown(records, plan.methods) + speed_busy.to_markdown(beside)
     (args.output / speed.TABLES).write_text(text, encoding="utf-8")
     print(text)
     plots.draw_growth(records, args.output / "growth.png")
     if failed:
-        print(f"{failed} measurements failed; see 'error' in {args.output / speed.FILE}", file=sys.stderr)
+        print(f"{failed} measurements failed; see 'error' in {speed.FILE} and {speed_busy.FILE}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from FewShotSegLib.evaluation import engine, plots, registry, run_info, speed
+from FewShotSegLib.evaluation import engine, plots, registry, run_info, speed, speed_busy
 from FewShotSegLib.evaluation.baselines import method as baselines
 from FewShotSegLib.evaluation.requirements import MissingPackageError
 from FewShotSegLib.evaluation.results import Record, ResultsFile
@@ -147,17 +147,18 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
     _replace(folder / README, f"{contents(folder)}\n{main_page}")
 
 
-def gather_speed(folders: Iterable[Path], output: Path) -> None:
+def gather_speed(folders: Sequence[Path], output: Path) -> None:
     """Adds measurements of speed to those kept; a case that is measured again is replaced whole.
 
     Seconds of one case, of whichever method, are so of one machine, and its ratios of one run.
     """
-    kept = speed.by_case(ResultsFile(output, speed.FILE).finished().values())
-    found = kept
-    for folder in folders:
-        found = found | speed.by_case(ResultsFile(folder, speed.FILE).finished().values())
-    if found != kept:
-        _replace(output / speed.FILE, _lines(record for members in found.values() for record in members))
+    for file in (speed.FILE, speed_busy.FILE):
+        kept = speed.by_case(ResultsFile(output, file).finished().values())
+        found = kept
+        for folder in folders:
+            found = found | speed.by_case(ResultsFile(folder, file).finished().values())
+        if found != kept:
+            _replace(output / file, _lines(record for members in found.values() for record in members))
 
 
 def write_speed(folder: Path) -> None:
@@ -166,7 +167,8 @@ def write_speed(folder: Path) -> None:
     if not measured:
         return
     measured.sort(key=lambda record: bool(record["curve"]))  # real cases first, else as they were measured
-    _replace(folder / speed.TABLES, speed.to_markdown(measured))
+    beside = ResultsFile(folder, speed_busy.FILE).finished().values()
+    _replace(folder / speed.TABLES, speed.to_markdown(measured) + speed_busy.to_markdown(beside))
     try:
         plots.draw_growth(measured, folder / "growth.png")
     except MissingPackageError as error:

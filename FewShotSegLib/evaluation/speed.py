@@ -90,7 +90,7 @@ def measure_all(plan: SpeedPlan, fresh: bool = False) -> tuple[list[Record], int
             continue
         about = {"key": key, "method": method, "case": case.name, "repeat": repeat, "run": plan.run}
         fixed = {"threads": plan.threads, "device": plan.device, "curve": case.curve, "at": case.at}
-        record = about | fixed | _in_a_process(plan, method, case)
+        record = about | fixed | in_a_process(plan, method, case)
         results.append(record)
         failed += "error" in record
         what = record.get("error") or f"first {record['first_s']:.2f} s, next {record['next_s']:.2f} s"
@@ -121,7 +121,7 @@ def weights_of(records: Iterable[Record]) -> str:
     return ", ".join(sorted(found - {""})) or "–"
 
 
-def _in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
+def in_a_process(plan: SpeedPlan, method: str, case: SpeedCase) -> Record:
     """One measurement; "error" with the process's last words where it failed."""
     weights = None if plan.weights is None else str(plan.weights)
     request: dict[str, Any] = {"method": method, "case": asdict(case), "data": str(plan.data), "weights": weights}

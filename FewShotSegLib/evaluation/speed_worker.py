@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from FewShotSegLib import threads
 from FewShotSegLib.evaluation.methods import Method
 from FewShotSegLib.evaluation.peers import GrowFromSeeds
 from FewShotSegLib.evaluation.registry import Ingredients, make_method
@@ -37,9 +38,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     method = _make(request["method"], Ingredients(weights, device=request["device"]))
     if method.is_network:
-        import torch
-
-        torch.set_num_threads(request["threads"])
+        threads.use(request["threads"])
     method.prepare()
     prepared = time.perf_counter()
     loaded = process_peak()

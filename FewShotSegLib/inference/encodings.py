@@ -50,6 +50,7 @@ class Encodings:
         self._given_limit = limit
         self._limit = _LEAST if limit is None else limit
         self._query = ""
+        self._stack: np.ndarray | None = None
         self._run = 0
         self._used = 0
         self._looks: dict[Hashable, _Look] = {}
@@ -62,6 +63,9 @@ class Encodings:
             stack: (Z, rows, columns) intensities of the query.
         """
         self._run += 1
+        if self._stack is not None and _is_same_view(stack, self._stack):
+            return
+        self._stack = stack
         query = _digest(stack)
         if query != self._query:
             self._query, self._used = query, 0
@@ -136,6 +140,11 @@ class Encodings:
         earlier = [key for key in others if self._looks[key].run < self._run]
         forgotten = self._looks.pop((earlier or others)[-1])
         self._used -= forgotten.nbytes
+
+
+def _is_same_view(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are views of the very same memory, which spares comparing them."""
+    return a.__array_interface__ == b.__array_interface__
 
 
 def _digest(stack: np.ndarray) -> str:

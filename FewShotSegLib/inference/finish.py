@@ -90,10 +90,11 @@ def finished(query: Query, passes: Passes, strength: float, plan: Plan) -> tuple
     )
     if walker is not None:
         walker.relabel(*stacks, values, plan.begin(Stage.FOLLOWING, len(values)))
-    supports = [*query.own, *query.crossing, *query.foreign]
-    clean = in_one_piece([s.labels for s in supports], query.segments)
-    remove_islands(*stacks, [values[s - 1] for s in clean], plan.begin(Stage.CLEANING, len(clean)))
     _paste(query, passes, labels, confidence)
+    own = [*query.own, *query.crossing]
+    clean = [values[s - 1] for s in in_one_piece([s.labels for s in (*own, *query.foreign)], query.segments)]
+    planes = [(s.view.axis, s.index) for s in own]
+    remove_islands(labels, confidence, clean, planes, plan.begin(Stage.CLEANING, len(clean)))
     return labels, confidence
 
 

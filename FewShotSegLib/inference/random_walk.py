@@ -158,8 +158,10 @@ def _walk(odds: Tensor, image: Tensor, spacing: tuple[float, float, float], tick
         return torch.sigmoid(odds)
     distance = distance_transform_edt(~found.numpy(), sampling=spacing)
     near = torch.from_numpy(np.asarray(distance) < _SURROUNDINGS_MM)
-    low, high = np.percentile(image[near].numpy(), [2, 98])
-    seen = ((image - float(low)) / max(float(high - low), 1e-6)).clamp_(-0.5, 1.5)
+    low, high = (float(end) for end in np.percentile(image[near].numpy(), [2, 98]))
+    if not high > low:  # nothing to go by
+        return torch.sigmoid(odds)
+    seen = ((image - low) / (high - low)).clamp_(-0.5, 1.5)
     tick(0)
     prior = torch.sigmoid(_NETWORK * odds + _INTENSITY * intensity_log_odds(seen, torch.sigmoid(odds), near))
     return random_walker(prior, seen, spacing, tick)

@@ -19,7 +19,9 @@ class Window:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Maps intensities of any shape to float32 in [0, 1]."""
-        return np.clip((values.astype(np.float32) - self.low) / (self.high - self.low), 0, 1)
+        # 32 bits hold what may be far from 0 only once it is near.
+        near = values - self.low if values.dtype.itemsize > 2 else values.astype(np.float32) - self.low
+        return np.clip((near / (self.high - self.low)).astype(np.float32, copy=False), 0, 1)
 
 
 def window_of(values: np.ndarray) -> Window:
@@ -28,14 +30,22 @@ def window_of(values: np.ndarray) -> Window:
     Args:
         values: intensities of the region of interest, any shape and real type.
     """
-    flat = values.reshape(-1)
-    flat = flat[:: max(1, flat.size // _SAMPLES)]
-    low, high = np.percentile(flat, [_LOW_PERCENT, _HIGH_PERCENT])
-    if high - low < 1e-6:  # a thin structure in a flat surround, or a constant image
-        low, high = float(flat.min()), float(flat.max())
-    if high - low < 1e-6:
-        high = low + 1.0
+    sample = sample_of(values, _SAMPLES).astype(np.float64)
+    low, high = np.percentile(sample, [_LOW_PERCENT, _HIGH_PERCENT])
+    if not high > low:  # a thin structure in a flat surround
+        low, high = sample.min(), sample.max()
+    if not high > low:  # a flat part of an image
+        high = low + max(abs(low), 1.0)
     return Window(float(low), float(high))
+
+
+def sample_of(values: np.ndarray, count: int) -> np.ndarray:
+    """About so many values of an array of any shape, 1D: every so many-th, but not always of the same columns."""
+    flat = values.reshape(-1)
+    step = max(flat.size // count, 1)
+    while any(np.gcd(step, size) > 1 for size in values.shape[1:]):
+        step -= 1
+    return flat[::step]
 
 
 def in_hounsfield_units(array: np.ndarray) -> bool:

@@ -21,7 +21,8 @@ Answers:
   done, null while the network is loaded.
 * `{"is": "finished", "run": 1, "labels": FILE, "confidence": FILE, "device": TEXT}`.
 * `{"is": "failed", "run": 1, "kind": KIND, "message": TEXT}`; KIND is "input" (the engine refused what it was given),
-  "memory", "packages" (one is missing or broken) or "crash" (anything else; the traceback goes to standard error).
+  "memory", "disk" (no room for results), "packages" (one is missing or broken) or "crash" (anything else; the
+  traceback goes to standard error).
 * `{"is": "cancelled", "run": 1}`.
 
 All answers' files have the run's number and a dash before their name. Every run that was asked for gets one of the last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -58,10 +59,14 @@ class Channel:
         for line in self._source:
             try:
                 message = json.loads(line)
-                if message["do"] == "cancel":
-                    self._cancelled.add(message["run"])
-                else:
+                what, run = message["do"], int(message["run"])
+                if what == "cancel":
+                    self._cancelled.add(run)
+                elif what == "segment":
                     self._requests.put(message)
-            except (ValueError, KeyError, TypeError) as error:
-                print(f"not understood ({error}): {line!r}", file=sys.stderr)
+                else:
+                    raise ValueError(f"nothing is called {what!r} here")
+            except Exception as error:  # whatever is said, what is said next is listened to
+                with contextlib.suppress(OSError, ValueError):
+                    print(f"not understood ({type(error).__name__}: {error}): {line[:200]!r}", file=sys.stderr)
         self._on_end()

@@ -32,13 +32,11 @@ def main(arguments: Sequence[str]) -> NoReturn:
     _be_considerate()
     channel = Channel.of_process(end)
     service = Service(folder, channel.send, channel.is_cancelled)
-    channel.send({"is": "ready"})
     try:
+        channel.send({"is": "ready"})
         while True:
-            request = channel.next_request()
-            if request["do"] == "segment":
-                service.segment(request)
-    except BrokenPipeError:
+            service.segment(channel.next_request())
+    except OSError:  # nobody listens any more; Windows has no type of its own for a broken pipe
         end()
 
 

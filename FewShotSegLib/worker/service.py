@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from FewShotSegLib.errors import Cancelled, FewShotSegError
+from FewShotSegLib.memory import give_back, is_out_of_memory
 from FewShotSegLib.stages import Stage
 from FewShotSegLib.worker.request import SegmentRequest
 
@@ -21,6 +25,19 @@ if TYPE_CHECKING:
 Send = Callable[[dict[str, Any]], None]
 
 _PROGRESS_INTERVAL = 0.1
+
+_NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT")} - {None}
+
+# How errors of a graphics card name what they come from.
+_CARDS = ("cuda", "cudnn", "cublas", "cusolver", "cusparse", "hip ", "mps backend")
+_ON_CARD = (
+    "The graphics card has too little free memory for this volume. Close what else uses it, choose the CPU, or"
+    " restrict the slices or the region."
+)
+_IN_COMPUTER = (
+    "This computer has too little free memory for this volume. Close other programs, restrict the slices or the"
+    " region, or crop the volume."
+)
 
 
 class Service:
@@ -39,16 +56,18 @@ class Service:
     def segment(self, message: dict[str, Any]) -> None:
         """Carries out a request to segment; whatever goes wrong is answered, too."""
         run = message["run"]
+        kind = text = ""
         try:
             self._send(self._finished(run, message))
         except Cancelled:
             self._send({"is": "cancelled", "run": run})
         except Exception as error:
-            # The traceback would keep what filled the memory.
             kind, text = explain(error)
             if kind == "crash":
-                traceback.print_exc(file=sys.stderr)
-            del error
+                with contextlib.suppress(OSError, ValueError):  # a log that can't be written stops no worker
+                    traceback.print_exc(file=sys.stderr)
+        # Not before the error is gone, whose traceback keeps what filled the memory.
+        if kind:
             self._free()
             self._send({"is": "failed", "run": run, "kind": kind, "message": text})
 
@@ -68,9 +87,14 @@ class Service:
         )
         report.check()
         answer: dict[str, Any] = {"is": "finished", "run": run, "device": str(segmenter.device)}
-        for name, array in (("labels", result.labelmap.array), ("confidence", result.confidence.array)):
-            answer[name] = f"{run}-{name}.npy"
-            np.save(self._folder / answer[name], array, allow_pickle=False)
+        try:
+            for name, array in (("labels", result.labelmap.array), ("confidence", result.confidence.array)):
+                answer[name] = f"{run}-{name}.npy"
+                np.save(self._folder / answer[name], array, allow_pickle=False)
+        except OSError:
+            for name in ("labels", "confidence"):
+                (self._folder / f"{run}-{name}.npy").unlink(missing_ok=True)
+            raise
         return answer
 
     def _segmenter(self, device: str) -> Segmenter:
@@ -83,10 +107,12 @@ class Service:
 
     @staticmethod
     def _free() -> None:
-        """Gives back what a failed run took on a graphics card."""
+        """Gives back what a failed run took."""
+        give_back()
         torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        with contextlib.suppress(Exception):  # a card that failed may refuse every further call
+            if torch is not None and torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
 
 class _Progress:
@@ -117,22 +143,26 @@ class _Progress:
 
 def explain(error: Exception) -> tuple[str, str]:
     """The kind of an error, as answers name it, and what to tell a user."""
+    if is_out_of_memory(error):
+        return "memory", _ON_CARD if _is_of_card(error) else _IN_COMPUTER
     if isinstance(error, FewShotSegError):
         return "input", str(error)
     if isinstance(error, ImportError):
         return "packages", f"A Python package that the engine needs is missing or broken: {error}."
-    torch = sys.modules.get("torch")
-    text = str(error)
-    on_card = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    if on_card:
-        return "memory", (
-            "The graphics card has too little free memory for this volume. Close what else uses it, choose the CPU, or"
-            " restrict the slices or the region."
+    if isinstance(error, OSError) and _is_of_full_disk(error):
+        return "disk", (
+            f"There is no room on the disk for temporary files ({tempfile.gettempdir()}), through which images and"
+            " results pass. Make room there and run again."
         )
-    # torch's allocator for the CPU has no type of its own.
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "not enough memory" in text):
-        return "memory", (
-            "This computer has too little free memory for this volume. Close other programs, restrict the slices or the"
-            " region, or crop the volume."
-        )
-    return "crash", f"{type(error).__name__}: {text}"
+    return "crash", f"{type(error).__name__}: {error}"
+
+
+def _is_of_full_disk(error: OSError) -> bool:
+    """Whether there was no room for a file; numpy says only how much of an array went in."""
+    return error.errno in _NO_ROOM or (error.errno is None and "requested and" in str(error))
+
+
+def _is_of_card(error: BaseException) -> bool:
+    """Whether memory ran out on the graphics card: the type that says so is not in all versions of torch."""
+    named = f"{type(error).__name__} {error}".lower()
+    return any(word in named for word in _CARDS) or (error.__cause__ is not None and _is_of_card(error.__cause__))
