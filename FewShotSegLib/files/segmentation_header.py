@@ -106,10 +106,7 @@ def segment_fields(labelmap: Volume) -> dict[str, str]:
 
 def _slicer_geometry(volume: Volume) -> str:
     """A volume's grid as Slicer writes it: the matrix from voxels to RAS millimetres and the extent along i, j, k."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(volume.direction, (3, 3)) * volume.spacing
-    matrix[:3, 3] = volume.origin
-    matrix = np.diag((-1.0, -1.0, 1.0, 1.0)) @ matrix + 0.0  # + 0.0 turns -0.0 into 0.0
+    matrix = np.diag((-1.0, -1.0, 1.0, 1.0)) @ volume.voxel_to_patient + 0.0  # + 0.0 turns -0.0 into 0.0
     k, j, i = volume.shape
     numbers = [f"{number:.17g}" for number in matrix.ravel()] + [str(end) for end in (0, i - 1, 0, j - 1, 0, k - 1)]
     return ";".join(numbers) + ";"

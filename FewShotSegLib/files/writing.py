@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from FewShotSegLib.errors import ReadError, VolumeError, WriteError
 from FewShotSegLib.files.reading import extension_of, require_complete
 from FewShotSegLib.files.segmentation_header import segment_fields
-from FewShotSegLib.labels import label_problem
+from FewShotSegLib.labels import as_labels, label_problem
 from FewShotSegLib.volume import Volume
 
 WRITE_EXTENSIONS = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
@@ -86,7 +86,8 @@ def _image_for(volume: Volume, extension: str) -> sitk.Image:
         raise VolumeError(
             f"{volume.title} can't be written as a segmentation: {problem}; write it as .nrrd or .nii.gz."
         )
-    labels = volume.array.astype(np.uint8 if volume.array.max() <= 255 else np.uint16, copy=False)
+    labels = as_labels(volume.array)
+    labels = labels.astype(np.uint8 if labels.max() <= 255 else np.uint16, copy=False)
     labelmap = replace(volume, array=labels)
     image = labelmap.to_sitk()
     for key, text in segment_fields(labelmap).items():
