@@ -13,7 +13,9 @@ import numpy as np
 
 from FewShotSegLib.errors import WriteError
 from FewShotSegLib.example import Example, check_examples
-from FewShotSegLib.files.writing import WRITE_EXTENSIONS, check_writable, write_volumes
+from FewShotSegLib.files.formats import WRITE_EXTENSIONS
+from FewShotSegLib.files.outputs import check_writable
+from FewShotSegLib.files.writing import write_volumes
 from FewShotSegLib.labels import label_values
 from FewShotSegLib.progress import Progress
 from FewShotSegLib.quality import DEFAULT, QUALITIES

@@ -103,7 +103,7 @@ class Volume:
         Raises:
             VolumeError: The image isn't 3D, or has several or complex values per voxel.
         """
-        from FewShotSegLib.files.reading import volume_from_sitk
+        from FewShotSegLib.files.sitk_image import volume_from_sitk
 
         return volume_from_sitk(image, name)
 
