@@ -176,15 +176,15 @@ def _tell_left_out(
     if stacks[4:]:
         left_out.append(f"{len(stacks) - 4} further stacks")
     if repeated:
-        left_out.append(f"{repeated} slices that are there twice")
+        left_out.append(_count(repeated, "slice that is there twice", "slices that are there twice"))
     kinds = Counter(file.kind for file in files if file.kind and file.kind != DIRECTORY and file.path not in used)
     left_out += [f"{count} {kind}" for kind, count in kinds.items()]
     unplaced = sum(not (file.slices or file.kind or file.problem or file.path in used) for file in files)
     if unplaced:
-        left_out.append(f"{unplaced} images without a place")
+        left_out.append(_count(unplaced, "image without a place", "images without a place"))
     damaged = sum(bool(file.problem) for file in files)
     if damaged:
-        left_out.append(f"{damaged} files that can't be read")
+        left_out.append(_count(damaged, "file that can't be read", "files that can't be read"))
     if left_out:
         series = "1 DICOM series" if not stacks else f"{len(stacks) + 1} DICOM series, of which the largest is taken"
         _log.warning("%s holds %s: %s. Left out: %s.", path, series, taken, "; ".join(left_out))
@@ -193,9 +193,12 @@ def _tell_left_out(
 def _described(stack: Stack) -> str:
     first = stack.slices[0]
     columns, rows = first.size
-    count = len(stack.slices)
     name = f"'{first.description}', " if first.description else ""
-    return f"{name}{count} slice{'s' if count > 1 else ''} of {columns} x {rows}"
+    return f"{name}{_count(len(stack.slices), 'slice', 'slices')} of {columns} x {rows}"
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _voxels(file: DicomFile) -> int:

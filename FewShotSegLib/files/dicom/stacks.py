@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,21 +95,20 @@ def find_stacks(slices: Sequence[Slice], digest: Digest) -> list[Stack]:
 def _split(group: list[Slice], digest: Digest) -> list[Stack]:
     """One stack if the slices make one, else several volumes, else one stack with a problem."""
     whole = _along_normal(group)
-    if not _problem(whole) and not _two_in_one(whole):
-        return [Stack(whole)]
-    for mark in dict.fromkeys(name for item in group for name in item.marks):
-        parts: dict[str, list[Slice]] = {}
-        for item in group:
-            parts.setdefault(item.marks.get(mark, ""), []).append(item)
-        if len(parts) > 1:
-            stacks = [_without_repeats(_along_normal(part), digest) for part in parts.values()]
+    regular = not _problem(whole)
+    for parts in _by_marks(group):
+        if not regular or _is_two_in_one(whole, parts):
+            stacks = [_without_repeats(part, digest) for part in parts]
             if _are_volumes(stacks, len(group)):
                 return stacks
+    if regular:
+        return [Stack(whole)]
     single = _without_repeats(whole, digest)
     if not single.problem:
         return [single]
     rounds = [Stack(part, problem=_problem(part)) for part in _rounds(whole)]
-    return rounds if len(rounds) > 1 and _are_volumes(rounds, len(group)) else [single]
+    complete = all(len(part.slices) == len(rounds[0].slices) and not part.problem for part in rounds)
+    return rounds if complete and len(rounds) > 1 and _are_volumes(rounds, len(group)) else [single]
 
 
 def _are_volumes(stacks: list[Stack], count: int) -> bool:
@@ -127,19 +126,25 @@ def _are_volumes(stacks: list[Stack], count: int) -> bool:
     return beside or 2 * len(largest.slices) >= count
 
 
-def _two_in_one(slices: tuple[Slice, ...]) -> bool:
-    """Whether a regular stack is two acquisitions with the slices of one half way between those of the other.
+def _is_two_in_one(whole: tuple[Slice, ...], parts: list[tuple[Slice, ...]]) -> bool:
+    """Whether a regular stack is two volumes with the slices of one half way between those of the other.
 
     Slices are about as thick as they are apart within one volume; MR takes turns with every other slice of one.
     """
-    by_number: dict[str, list[Slice]] = {}
-    for item in slices:
-        by_number.setdefault(item.marks.get("acquisition", ""), []).append(item)
-    parts = [tuple(part) for part in by_number.values()]
-    if len(parts) < 2 or any(len(part) < _VOLUME or _problem(part) for part in parts):
+    if any(len(part) < _VOLUME or _problem(part) for part in parts):
         return False
-    together, alone = np.linalg.norm(_step(slices)), np.linalg.norm(_step(parts[0]))
-    return bool(alone > 1.5 * together and slices[0].thickness > 1.5 * together)
+    together, alone = np.linalg.norm(_step(whole)), np.linalg.norm(_step(parts[0]))
+    return bool(alone > 1.5 * together and whole[0].thickness > 1.5 * together)
+
+
+def _by_marks(group: list[Slice]) -> Iterator[list[tuple[Slice, ...]]]:
+    """The parts of a group that differ in a mark, mark by mark."""
+    for mark in dict.fromkeys(name for item in group for name in item.marks):
+        parts: dict[str, list[Slice]] = {}
+        for item in group:
+            parts.setdefault(item.marks.get(mark, ""), []).append(item)
+        if len(parts) > 1:
+            yield [_along_normal(part) for part in parts.values()]
 
 
 def _without_repeats(slices: tuple[Slice, ...], digest: Digest) -> Stack:
