@@ -57,18 +57,20 @@ def format_of(path: Path) -> Format | None:
     head = _unpacked_head(path)
     if _is_nifti(head):
         return Format.NIFTI
+    extension = extension_of(path, READ_EXTENSIONS)
+    if extension in NIFTI_EXTENSIONS and is_compressed(path):
+        return Format.NIFTI  # damaged, which its reader tells
+    if is_compressed(path):
+        return None
     if head.startswith(b"NRRD"):
         return Format.NRRD
     if re.match(rb"\s*\w+\s*=", head) and b"NDims" in head:
         return Format.META
     if is_dicom(head):
         return Format.DICOM
-    if foreign_kind(path):
+    if extension is None or foreign_kind(path):
         return None
-    extension = extension_of(path, READ_EXTENSIONS)
-    if extension is None:
-        return None
-    if "nii" in extension:
+    if extension in NIFTI_EXTENSIONS:
         return Format.NIFTI
     if "nrrd" in extension:
         return Format.NRRD

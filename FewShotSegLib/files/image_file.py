@@ -10,7 +10,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from FewShotSegLib.errors import ReadError
+from FewShotSegLib.errors import ReadError, VolumeError
 from FewShotSegLib.files.formats import Format, is_compressed
 from FewShotSegLib.files.nifti import require_readable
 from FewShotSegLib.files.plain_name import folder_for_itk, is_utf8, name_for_itk, plain_name
@@ -58,6 +58,8 @@ def _read(path: Path, name: Path, file_format: Format) -> sitk.Image:
         reader.ReadImageInformation()
     except RuntimeError as error:
         _require_memory(error)
+        if "number of domain axes" in str(error):
+            raise VolumeError(f"{path} has more than 3 dimensions, expected 3; take one time point first.") from error
         raise ReadError(
             f"{path} can't be read: {_said(error, path, name)}; check that it is what its name says and that it is "
             "complete."

@@ -38,9 +38,10 @@ def native_messages(path: Path) -> Iterator[None]:
         if warned:
             sitk.ProcessObject.GlobalWarningDisplayOn()
         if lines:
-            more = f" (and {len(lines) - 1} lines more)" if len(lines) > 1 else ""
-            _log.warning("%s: the library for this format says '%s'%s.", path, lines[0], more)
-            _log.debug("%s", "\n".join(lines))
+            _log.debug("%s:\n%s", path, "\n".join(lines))
+    if lines:  # after an error there is a message of ours about it
+        more = f" (and {len(lines) - 1} lines more)" if len(lines) > 1 else ""
+        _log.warning("%s: the library for this format says '%s'%s.", path, lines[0], more)
 
 
 @contextmanager

@@ -22,12 +22,14 @@ class _Header:
     """Fields of the header, version 1 or 2.
 
     Attributes:
+        version: Of the format.
         length: Bytes that the whole file must have.
         qform_code: What the rotation means, 0 if there is none.
         sform_code: What the affine means, 0 if there is none.
         axes: Columns i, j, k of the affine (3, 3), millimetres a voxel.
     """
 
+    version: int
     length: int
     qform_code: int
     sform_code: int
@@ -43,6 +45,8 @@ def require_readable(path: Path) -> None:
     header, missing = _check_length(path)
     if missing:
         raise ReadError(f"{path} is incomplete or damaged: {missing}; copy or download it again.")
+    if header is not None and header.version == 2:
+        raise ReadError(f"{path} is a NIfTI-2 file, expected NIfTI-1; convert it to that, or to .nrrd.")
     if header is None or not np.any(header.axes, axis=0).all():
         return
     # Beside a rotation of the scanner's, an affine to an atlas is no place of the voxels and may be sheared.
@@ -106,5 +110,6 @@ def _parse(head: bytes) -> _Header | None:
             return None
         voxels = int(np.prod([max(1, extent) for extent in dimensions[1 : dimensions[0] + 1]], dtype=object))
         axes = np.nan_to_num(np.reshape(affine, (3, 4))[:, :3])
-        return _Header(int(offset) + voxels * bits // 8, qform_code=codes[0], sform_code=codes[1], axes=axes)
+        version = 1 if version_1 else 2
+        return _Header(version, int(offset) + voxels * bits // 8, qform_code=codes[0], sform_code=codes[1], axes=axes)
     return None

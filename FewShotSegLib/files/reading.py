@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 
 from FewShotSegLib.errors import ReadError, VolumeError
 from FewShotSegLib.files import dicom
-from FewShotSegLib.files.formats import READ_EXTENSIONS, Format, extension_of, foreign_kind, format_of
+from FewShotSegLib.files.formats import READ_EXTENSIONS, Format, extension_of, foreign_kind, format_of, is_compressed
 from FewShotSegLib.files.image_file import read_image_file
 from FewShotSegLib.files.native_messages import native_messages
 from FewShotSegLib.files.sitk_image import volume_from_sitk
@@ -16,12 +17,15 @@ from FewShotSegLib.volume import Volume
 
 def read_volume(path: str | PathLike[str]) -> Volume:
     """Reads a file or a DICOM folder; see `Volume.read`."""
+    if not os.fspath(path):
+        raise ReadError("The name of an input is empty, expected that of a volume; is a variable of the shell unset?")
     path = Path(path)
     try:
         if path.is_dir():
             return dicom.read_folder(path)
         if not path.exists():
-            raise ReadError(f"There is no file {path}, expected a volume or a DICOM folder; check the path.")
+            what = f"a link that leads nowhere at {path}" if path.is_symlink() else f"no file {path}"
+            raise ReadError(f"There is {what}, expected a volume or a DICOM folder; check the path.")
         if not path.is_file():
             raise ReadError(f"{path} is no file, expected a volume or a DICOM folder; check the path.")
         if path.stat().st_size == 0:
@@ -48,6 +52,8 @@ def _require_format(path: Path) -> Format:
                 f"{path} is {foreign}, expected a volume: {', '.join(READ_EXTENSIONS)} or a folder of DICOM files; "
                 "convert it, or copy or download it again."
             )
+        if is_compressed(path):
+            raise ReadError(f"{path} is compressed, but holds no NIfTI file; unpack it first.")
         raise ReadError(
             f"{path} has an unknown ending, expected one of {', '.join(READ_EXTENSIONS)} or a folder of DICOM "
             "files; convert it first."
