@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from FewShotSegLib.errors import ReadError, VolumeError
 from FewShotSegLib.files.formats import Format, is_compressed
-from FewShotSegLib.files.nifti import require_readable
+from FewShotSegLib.files.nifti import place_by_affine, require_readable
 from FewShotSegLib.files.plain_name import folder_for_itk, is_utf8, name_for_itk, plain_name
 from FewShotSegLib.files.requirements import reason, require_scalar
 from FewShotSegLib.memory import is_out_of_memory
@@ -44,9 +44,9 @@ def read_image_file(path: Path, file_format: Format) -> sitk.Image:
         except ReadError as error:
             if "orthonormal" not in str(error.__cause__):
                 raise
-            # Of axes that are perpendicular but for rounding, ITK takes the nearest rotation if it is told to.
+            # Axes that are perpendicular but for rounding; others are refused above.
             with _environment(_PERMISSIVE, "YES"):
-                return _read(path, name, file_format)
+                return place_by_affine(_read(path, name, file_format), path)
 
 
 def _read(path: Path, name: Path, file_format: Format) -> sitk.Image:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from FewShotSegLib.errors import ReadError
 from FewShotSegLib.files.formats import is_compressed
-from FewShotSegLib.geometry import ROUNDED_SHEAR, shear_of
+from FewShotSegLib.geometry import ROUNDED_SHEAR, nearest_rotation, shear_of
 
 _SCANNER = 1  # code of an affine that says where voxels lie in the scanner, not in an atlas
 
@@ -26,14 +27,14 @@ class _Header:
         length: Bytes that the whole file must have.
         qform_code: What the rotation means, 0 if there is none.
         sform_code: What the affine means, 0 if there is none.
-        axes: Columns i, j, k of the affine (3, 3), millimetres a voxel.
+        affine: Matrix (3, 4) from voxels (i, j, k, 1) to right, anterior, superior (RAS) millimetres.
     """
 
     version: int
     length: int
     qform_code: int
     sform_code: int
-    axes: np.ndarray
+    affine: np.ndarray
 
 
 def require_readable(path: Path) -> None:
@@ -43,21 +44,36 @@ def require_readable(path: Path) -> None:
     so, or replaces them by a rotation that lies elsewhere.
     """
     header, missing = _check_length(path)
-    if missing:
-        raise ReadError(f"{path} is incomplete or damaged: {missing}; copy or download it again.")
     if header is not None and header.version == 2:
         raise ReadError(f"{path} is a NIfTI-2 file, expected NIfTI-1; convert it to that, or to .nrrd.")
-    if header is None or not np.any(header.axes, axis=0).all():
+    if missing:
+        raise ReadError(f"{path} is incomplete or damaged: {missing}; copy or download it again.")
+    if header is None or not np.any(header.affine[:, :3], axis=0).all():
         return
     # Beside a rotation of the scanner's, an affine to an atlas is no place of the voxels and may be sheared.
     if header.sform_code == _SCANNER or (header.sform_code and not header.qform_code):
-        shear = shear_of(header.axes)
+        shear = shear_of(header.affine[:, :3])
         if shear > ROUNDED_SHEAR:
             raise ReadError(
                 f"{path} has axes that are not perpendicular: they are {np.degrees(np.arcsin(shear)):.1f} degrees off, "
                 "as of a CT with tilted gantry. Expected a straight grid, since readers of NIfTI place such voxels "
                 "differently; resample it, or convert it to .nrrd or .mha, which hold a sheared grid."
             )
+
+
+def place_by_affine(image: sitk.Image, path: Path) -> sitk.Image:
+    """Gives an image the place that the file's affine has, its axes made perpendicular where rounding left them not so.
+
+    SimpleITK has a switch to take such affines, but then turns the image the other way round.
+    """
+    header = _check_length(path)[0]
+    assert header is not None
+    matrix = np.diag((-1.0, -1.0, 1.0)) @ header.affine  # LPS
+    spacing = np.linalg.norm(matrix[:, :3], axis=0)
+    image.SetSpacing([float(length) for length in spacing])
+    image.SetOrigin([float(place) for place in matrix[:, 3]])
+    image.SetDirection(nearest_rotation(matrix[:, :3] / spacing))
+    return image
 
 
 def what_is_missing(path: Path) -> str:
@@ -109,7 +125,12 @@ def _parse(head: bytes) -> _Header | None:
         if not 1 <= dimensions[0] <= 7 or not np.isfinite(offset):
             return None
         voxels = int(np.prod([max(1, extent) for extent in dimensions[1 : dimensions[0] + 1]], dtype=object))
-        axes = np.nan_to_num(np.reshape(affine, (3, 4))[:, :3])
         version = 1 if version_1 else 2
-        return _Header(version, int(offset) + voxels * bits // 8, qform_code=codes[0], sform_code=codes[1], axes=axes)
+        return _Header(
+            version,
+            int(offset) + voxels * bits // 8,
+            qform_code=codes[0],
+            sform_code=codes[1],
+            affine=np.nan_to_num(np.reshape(affine, (3, 4))),
+        )
     return None
