@@ -58,6 +58,9 @@ def lay_into(
         direction or by part of a voxel, or if the grids don't overlap.
     """
     to_target = np.linalg.inv(target_to_patient) @ voxel_to_patient
+    for axis, count in enumerate(reversed(array.shape)):
+        if count == 1:  # a single slice has a direction, but its spacing is that of no other slice
+            to_target[:3, axis] /= np.linalg.norm(to_target[:3, axis])
     turn = np.rint(to_target[:3, :3])
     if not np.array_equal(np.abs(turn).sum(0), (1, 1, 1)) or not np.array_equal(np.abs(turn).sum(1), (1, 1, 1)):
         return None  # no mere reversal and exchange of axes

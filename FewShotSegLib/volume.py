@@ -84,12 +84,14 @@ class Volume:
         """Reads a volume from a file or a DICOM folder.
 
         Args:
-            path: `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd`, or a folder with DICOM files (of several
-                series the largest is taken, and a warning logged). A `.seg.nrrd` brings names and colours; its layers
-                are merged, later segments over earlier ones.
+            path: `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd`, or DICOM: a folder of a series or a study, or
+                a file. The format is told by the content. Of several DICOM series the largest is taken, and a warning
+                logged; slices are sorted by where they lie. A `.seg.nrrd` brings names and colours, a DICOM SEG names
+                (it needs the extra `dicom`); layers are merged, later segments over earlier ones.
 
         Raises:
-            ReadError: The file is missing, unreadable, incomplete or of an unknown format.
+            ReadError: The file is missing, unreadable, incomplete or of an unknown format, or DICOM slices are no
+                regular grid.
             VolumeError: It can be read but isn't one 3D volume of real numbers.
         """
         from FewShotSegLib.files.reading import read_volume
@@ -174,7 +176,8 @@ class Volume:
                 `.nii.gz` or `.mha`.
 
         Raises:
-            WriteError: The folder is missing, the format unknown, the disk full or the file can't be written.
+            WriteError: The folder is missing, the format unknown or can't hold the grid (NIfTI holds perpendicular axes
+                only), the path is a link, device or folder, the disk full or the file can't be written.
             VolumeError: `.seg.nrrd` was asked for but the voxels aren't labels.
         """
         from FewShotSegLib.files.writing import write_volumes

@@ -87,6 +87,17 @@ def test_a_labelmap_is_used_wherever_its_voxels_are_voxels_of_the_image(
         assert np.array_equal(example.mask, expected[example.index])
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_single_slice_has_a_place_whatever_its_thickness(image: Volume, axis: int) -> None:
+    array = labels().take([2], axis)
+    slice_ = stored(image, array, offset=tuple(2 * (a == axis) for a in range(3)))
+    spacing = [9.9 if 2 - a == axis else s for a, s in enumerate(slice_.spacing)]
+    labelmap = Volume.from_array(array, spacing, slice_.origin, slice_.direction)
+    (example,) = Example.from_labelmap(image, labelmap, axis=axis)
+    assert example.index == 2
+    assert np.array_equal(example.mask, labels().take(2, axis))
+
+
 @pytest.mark.parametrize("shift", [(0.5, 0, 0), (0, -0.5, 0), (0, 0, 0.4), (20, 0, 0)])
 def test_a_labelmap_between_the_voxels_or_elsewhere_is_refused(image: Volume, shift: tuple[float, ...]) -> None:
     with pytest.raises(GeometryError, match="different grids: origin"):
