@@ -200,6 +200,18 @@ def test_a_damaged_file_of_a_series_is_named(tmp_path: Path, kept: float) -> Non
         Volume.read(paths[0])
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 60, None])
+def test_what_is_called_like_a_slice_but_is_none_is_named(tmp_path: Path, content: bytes | None) -> None:
+    paths = write_series(tmp_path, voxels())
+    paths[-1].unlink()  # at the end it leaves no gap
+    if content is None:
+        paths[-1].symlink_to("not_fetched")
+    else:
+        paths[-1].write_bytes(content)
+    with pytest.raises(ReadError, match="IM0008 can't be used"):
+        Volume.read(tmp_path)
+
+
 def test_a_damaged_file_elsewhere_in_a_study_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     array = voxels()
     write_series(tmp_path / "ct", array)
@@ -369,7 +381,8 @@ def test_a_segmentation_serves_as_a_labelmap(a_segmentation: tuple[Path, Path, n
     assert [example.index for example in examples] == [2, 3, 4, 5]
     assert all(np.array_equal(example.mask, labels[example.index]) for example in examples)
     assert examples[0].names == {1: "liver", 2: "spleen"}
-    assert np.array_equal(Volume.read(seg.parent).array, Volume.read(seg).array), "a folder with it alone"
+    (seg.parent / "README.txt").write_text("beside it")
+    assert np.array_equal(Volume.read(seg.parent).array, Volume.read(seg).array), "a folder with no images"
 
 
 def test_a_segmentation_beside_the_images_is_not_taken_for_them(

@@ -79,13 +79,13 @@ def format_of(path: Path) -> Format | None:
 
 def foreign_kind(path: Path) -> str | None:
     """What a file is, in words, if it is something well known that is no volume."""
-    head = _head(path)
+    head = head_of(path)
     return next((kind for start, kind in _FOREIGN.items() if head.startswith(start)), None)
 
 
 def is_compressed(path: Path) -> bool:
     """Whether a file is gzip-compressed as a whole."""
-    return _head(path).startswith(b"\x1f\x8b")
+    return head_of(path).startswith(b"\x1f\x8b")
 
 
 def is_dicom(head: bytes) -> bool:
@@ -95,14 +95,15 @@ def is_dicom(head: bytes) -> bool:
     )
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file, enough to tell its format."""
     with path.open("rb") as file:
         return file.read(_HEAD)
 
 
 def _unpacked_head(path: Path) -> bytes:
     if not is_compressed(path):
-        return _head(path)
+        return head_of(path)
     try:
         with gzip.open(path, "rb") as unpacked:
             return unpacked.read(_HEAD)

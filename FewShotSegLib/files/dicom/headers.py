@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from FewShotSegLib.errors import ReadError
 from FewShotSegLib.files.dicom.frames import read_frames
 from FewShotSegLib.files.dicom.kinds import UNKNOWN, is_standard, kind_of, sop_class_of
 from FewShotSegLib.files.dicom.slices import Slice, unit_rows
-from FewShotSegLib.files.formats import Format
+from FewShotSegLib.files.formats import Format, head_of, is_dicom
 from FewShotSegLib.files.plain_name import name_for_itk
 from FewShotSegLib.files.requirements import reason
 
@@ -32,6 +33,8 @@ _MARKS = {
     "acquisition time": "0008|0032",
 }
 
+_COPY_AGAIN = "copy or download it again"
+
 
 @dataclass(frozen=True)
 class DicomFile:
@@ -41,6 +44,7 @@ class DicomFile:
         path: The file.
         kind: What it is in words if it is no image, else "".
         problem: Why it can't be used, or "".
+        recognized: Whether it begins as DICOM files do.
         slices: Its slices that have a place in the patient; none where the format gives a file no or only one place.
         size: Voxels along (i, j, k).
         components: Values a voxel.
@@ -51,11 +55,25 @@ class DicomFile:
     path: Path
     kind: str = ""
     problem: str = ""
+    recognized: bool = True
     slices: tuple[Slice, ...] = ()
     size: tuple[int, ...] = (0, 0, 0)
     components: int = 1
     pixel_type: str = ""
     description: str = ""
+
+
+def read_headers(paths: Iterable[Path]) -> list[DicomFile]:
+    """Reads the headers of DICOM files; others among the paths have a problem and aren't recognized."""
+    files = []
+    for path in paths:
+        try:
+            head = head_of(path) if path.is_file() else b""
+            problem = "" if is_dicom(head) else f"{'it is no DICOM file' if head else 'it is empty'}; {_COPY_AGAIN}"
+        except OSError as error:
+            problem = f"it can't be opened ({error.strerror}); check its permissions"
+        files.append(DicomFile(path, problem=problem, recognized=False) if problem else read_header(path))
+    return files
 
 
 def read_header(path: Path) -> DicomFile:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from FewShotSegLib.errors import ReadError
-from FewShotSegLib.files.dicom.headers import DicomFile, read_header
+from FewShotSegLib.files.dicom.headers import DicomFile, read_header, read_headers
 from FewShotSegLib.files.dicom.kinds import DIRECTORY, DOSE, SEGMENTATION, STRUCTURE_SET
 from FewShotSegLib.files.dicom.segmentation import read_segmentation
 from FewShotSegLib.files.dicom.stacks import Stack, find_stacks
 from FewShotSegLib.files.dicom.voxels import digest_of, read_image, read_voxels
-from FewShotSegLib.files.formats import READ_EXTENSIONS, extension_of, is_dicom
+from FewShotSegLib.files.formats import READ_EXTENSIONS, extension_of
 from FewShotSegLib.files.native_messages import native_messages
 from FewShotSegLib.files.requirements import require_scalar
 from FewShotSegLib.files.sitk_image import volume_from_sitk
@@ -32,11 +34,11 @@ def read_folder(folder: Path) -> Volume:
         ReadError: There is nothing to read, a file is damaged, or the largest stack is no regular grid.
         VolumeError: The images are coloured.
     """
-    paths = [Path(place, name) for place, _, names in sorted(os.walk(folder)) for name in sorted(names)]
+    paths = [Path(place, name) for place, _, names in sorted(_walk(folder)) for name in sorted(names)]
     with native_messages(folder):
-        files = [read_header(path) for path in paths if _is_dicom_file(path)]
+        files = read_headers(paths)
         stacks = _stacks_of(files)
-    if not any(file.kind != DIRECTORY for file in files):
+    if not any(file.recognized and file.kind != DIRECTORY for file in files):
         volumes = [path.name for path in paths if extension_of(path, READ_EXTENSIONS)]
         hint = f"name one of its files, such as {volumes[0]}" if volumes else "check the path"
         raise ReadError(f"{folder} holds no DICOM series, expected a folder with the files of one; {hint}.")
@@ -62,8 +64,7 @@ def read_file(path: Path) -> Volume:
     files = [file]
     with native_messages(path):
         if len(file.slices) == 1:
-            beside = sorted(other for other in path.parent.iterdir() if other.name != path.name)
-            others = [read_header(other) for other in beside if _is_dicom_file(other)]
+            others = read_headers(sorted(other for other in path.parent.iterdir() if other.name != path.name))
             same = [other for other in others if other.slices and other.slices[0].kind == file.slices[0].kind]
             files += [*same, *(other for other in others if other.problem)]
         stacks = _stacks_of(files)
@@ -71,15 +72,13 @@ def read_file(path: Path) -> Volume:
     return _read_largest(path, files, stacks)
 
 
-def _is_dicom_file(path: Path) -> bool:
-    """Whether a path is a regular file with what looks like DICOM; one that can't be opened is none."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return is_dicom(file.read(140))
-    except OSError:
-        return False
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """The folder and those below with their files; OSError where one can't be listed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return os.walk(folder, onerror=fail)
 
 
 def _stacks_of(files: list[DicomFile]) -> list[Stack]:
@@ -98,9 +97,10 @@ def _read_largest(path: Path, files: list[DicomFile], stacks: list[Stack]) -> Vo
     best = max(volumes, key=_voxels, default=None)
     if stacks and (best is None or stacks[0].voxels >= _voxels(best)):
         return _read_stack(path, files, stacks)
-    _require_undamaged(files, best.path.parent if best else None)
     if best is None:
+        _require_undamaged(files, [file.path for file in files if file.recognized])
         return _read_other(path, files)
+    _require_undamaged(files, [best.path])
     require_scalar(str(best.path), (2, 2, 2), best.components, best.pixel_type)
     with native_messages(best.path):
         image = read_image(best.path)
@@ -112,8 +112,7 @@ def _read_stack(path: Path, files: list[DicomFile], stacks: list[Stack]) -> Volu
     """Reads the first stack."""
     stack = stacks[0]
     used = {item.path for item in stack.slices}
-    for folder in {file.parent for file in used}:
-        _require_undamaged(files, folder)
+    _require_undamaged(files, used)
     if stack.problem:
         raise ReadError(
             f"{path} is no regular grid: of its largest series ({_described(stack)}) {stack.problem}. Expected slices "
@@ -160,12 +159,27 @@ def _what_to_do(kind: str) -> str:
     return "expected the images of a series; name the folder or a file of that."
 
 
-def _require_undamaged(files: list[DicomFile], folder: Path | None) -> None:
-    """Raises ReadError if a file can't be read that lies where the slices lie: it may be one of them."""
-    damaged = [file for file in files if file.problem and folder in (None, file.path.parent)]
+def _require_undamaged(files: list[DicomFile], used: Iterable[Path]) -> None:
+    """Raises ReadError if a file can't be read that may be one of the slices.
+
+    That is a DICOM file in the same folder, or what is called like the slices but for numbers.
+    """
+    folders = {path.parent for path in used}
+    patterns = {(path.parent, _pattern(path)) for path in used}
+    damaged = [
+        file
+        for file in files
+        if file.problem
+        and (file.path.parent in folders if file.recognized else (file.path.parent, _pattern(file.path)) in patterns)
+    ]
     if damaged:
-        more = f", and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
-        raise ReadError(f"{damaged[0].path} can't be used: {damaged[0].problem}{more}, or move it elsewhere.")
+        more = f", as {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+        raise ReadError(f"{damaged[0].path} can't be used{more}: {damaged[0].problem}, or move it elsewhere.")
+
+
+def _pattern(path: Path) -> str:
+    """A file's name without its numbers."""
+    return re.sub(r"\d+", "#", path.name)
 
 
 def _tell_left_out(
@@ -182,7 +196,7 @@ def _tell_left_out(
     unplaced = sum(not (file.slices or file.kind or file.problem or file.path in used) for file in files)
     if unplaced:
         left_out.append(_count(unplaced, "image without a place", "images without a place"))
-    damaged = sum(bool(file.problem) for file in files)
+    damaged = sum(bool(file.problem) and file.recognized for file in files)
     if damaged:
         left_out.append(_count(damaged, "file that can't be read", "files that can't be read"))
     if left_out:
