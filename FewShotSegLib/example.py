@@ -152,7 +152,7 @@ def check_examples(examples: Sequence[Example]) -> list[int]:
         raise ExampleError("There are no examples, expected at least one painted slice; paint one or name a labelmap.")
     names: dict[int, str] = {}
     labels: dict[str, set[int]] = {}
-    images: list[Volume] = []
+    images: dict[int, Volume] = {}
     masks: dict[tuple[int, int, int], np.ndarray] = {}
     values: set[int] = set()
     for example in examples:
@@ -174,11 +174,9 @@ def check_examples(examples: Sequence[Example]) -> list[int]:
                     f"{_brief(sorted(named))} in another, expected one value; see match_labels_by_name, or give "
                     "different structures different names."
                 )
-        # A file that was read twice is still one image.
-        number = next((n for n, image in enumerate(images) if image.shows_the_same(example.image)), len(images))
-        if number == len(images):
-            images.append(example.image)
-        slice_key = (number, example.axis, example.index)
+        if id(example.image) not in images:  # a file that was read twice is still one image
+            images[id(example.image)] = next(filter(example.image.shows_the_same, images.values()), example.image)
+        slice_key = (id(images[id(example.image)]), example.axis, example.index)
         if not np.array_equal(masks.setdefault(slice_key, example.mask), example.mask):
             raise ExampleError(
                 f"Slice {example.index} along {AXIS_NAMES[example.axis]} of {_name(example.image)} is given twice with "

@@ -239,7 +239,10 @@ class Volume:
 
     def shows_the_same(self, other: Volume) -> bool:
         """Whether both are the same image: one object, or the same voxels at the same places."""
-        return other is self or (self.same_grid(other) and np.array_equal(self.array, other.array))
+        return other is self or (
+            self.same_grid(other)
+            and all(np.array_equal(mine, theirs) for mine, theirs in zip(self.array, other.array, strict=True))
+        )
 
     def on_grid_of(self, other: Volume, what: str, other_what: str) -> Volume:
         """This labelmap laid into another volume's grid, without resampling.

@@ -5,6 +5,7 @@ SimpleITK takes frames as they are stored and tells nothing of their places, so 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def read_frames(path: Path, common: dict[str, Any], count: int) -> tuple[Slice, 
             ) from error
         return ()
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about values that the standard doesn't allow, one each
+            header = pydicom.dcmread(path, stop_before_pixels=True)
         groups = header.get("PerFrameFunctionalGroupsSequence")
         if not groups:
             if is_enhanced(sop_class_of(path)):
