@@ -144,6 +144,16 @@ def test_slices_of_an_interleaved_acquisition_are_one_volume(tmp_path: Path) -> 
     require_volume(Volume.read(tmp_path), array)
 
 
+def test_an_interleaved_acquisition_that_lacks_a_slice_is_not_halved(tmp_path: Path) -> None:
+    array = voxels()
+    for turn in (0, 1):
+        heights = np.arange(turn, 8, 2) * STEP
+        paths = write_series(tmp_path, array[turn::2], heights=heights, first=turn * 10, AcquisitionNumber=turn + 1)
+    paths[1].unlink()
+    with pytest.raises(ReadError, match="1 of them is missing between 16 and 22 mm"):
+        Volume.read(tmp_path)
+
+
 def test_turns_of_the_gantry_and_stations_of_the_table_are_one_volume(tmp_path: Path) -> None:
     array = voxels()
     for k in range(8):
@@ -241,6 +251,8 @@ def test_coloured_images_are_refused_but_left_out_beside_others(tmp_path: Path) 
         Volume.read(tmp_path)
     write_series(tmp_path, array)
     require_volume(Volume.read(tmp_path), array)
+    with pytest.raises(VolumeError, match="3 values per voxel"):
+        Volume.read(tmp_path / "c3")
 
 
 # Folders and files

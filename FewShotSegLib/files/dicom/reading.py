@@ -61,6 +61,7 @@ def read_file(path: Path) -> Volume:
         raise ReadError(f"{path} is a DICOM {file.kind}, {_what_to_do(file.kind)}")
     if file.problem:
         raise ReadError(f"{path} can't be used: {file.problem}.")
+    require_scalar(str(path), (2, 2, 2), file.components, file.pixel_type)
     files = [file]
     with native_messages(path):
         if len(file.slices) == 1:

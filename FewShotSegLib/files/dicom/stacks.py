@@ -99,7 +99,7 @@ def _split(group: list[Slice], digest: Digest) -> list[Stack]:
     for parts in _by_marks(group):
         if not regular or _is_two_in_one(whole, parts):
             stacks = [_without_repeats(part, digest) for part in parts]
-            if _are_volumes(stacks, len(group)):
+            if _are_volumes(stacks, whole):
                 return stacks
     if regular:
         return [Stack(whole)]
@@ -108,14 +108,14 @@ def _split(group: list[Slice], digest: Digest) -> list[Stack]:
         return [single]
     rounds = [Stack(part, problem=_problem(part)) for part in _rounds(whole)]
     complete = all(len(part.slices) == len(rounds[0].slices) and not part.problem for part in rounds)
-    return rounds if complete and len(rounds) > 1 and _are_volumes(rounds, len(group)) else [single]
+    return rounds if complete and len(rounds) > 1 and _are_volumes(rounds, whole) else [single]
 
 
-def _are_volumes(stacks: list[Stack], count: int) -> bool:
+def _are_volumes(stacks: list[Stack], whole: tuple[Slice, ...]) -> bool:
     """Whether parts of a group are volumes of their own, rather than pieces of one.
 
-    They are if one of them is regular and covers others' places or has half of the slices: an acquisition beside
-    another one, not one turn of the gantry out of many.
+    They are if one of them is regular and lies where others lie or has half of the slices: an acquisition beside
+    another one, not one turn of the gantry out of many, nor every other slice of an MR volume that lacks one.
     """
     largest = max((s for s in stacks if not s.problem), key=lambda s: len(s.slices), default=None)
     if largest is None or len(largest.slices) < _VOLUME:
@@ -123,7 +123,13 @@ def _are_volumes(stacks: list[Stack], count: int) -> bool:
     low, high = _heights(largest.slices)[[0, -1]]
     others = [_heights(s.slices, largest.slices[0].normal) for s in stacks if s is not largest]
     beside = any(np.any((heights > low - 1e-3) & (heights < high + 1e-3)) for heights in others)
-    return beside or 2 * len(largest.slices) >= count
+    return not _take_turns(whole) if beside else 2 * len(largest.slices) >= len(whole)
+
+
+def _take_turns(whole: tuple[Slice, ...]) -> bool:
+    """Whether slices that lie between each other belong to one volume: apart, and about as far as they are thick."""
+    gaps = np.diff(_heights(whole))
+    return bool(gaps.min() > gaps.mean() / 4 and 0 < whole[0].thickness <= 1.5 * gaps.mean())
 
 
 def _is_two_in_one(whole: tuple[Slice, ...], parts: list[tuple[Slice, ...]]) -> bool:
