@@ -41,7 +41,8 @@ class Volume:
             float16 float32 and other byte orders the native one.
         spacing: Millimetres between voxel centres along (i, j, k), the order of SimpleITK.
         origin: Centre of voxel (0, 0, 0) in millimetres, patient coordinates: left, posterior, superior (LPS).
-        direction: Direction cosines, 3x3, row by row as SimpleITK has them; column 0 is the direction of i.
+        direction: Direction cosines, 3x3, row by row as SimpleITK has them; column 0 is the direction of i. Of columns
+            that are no unit vectors the length goes into the spacing.
         names: Names by label value, for labelmaps. A name for 0 (background) is dropped.
         colors: Colours by label value, red, green, blue in 0..1, for labelmaps.
         name: What to call the volume in messages and lists, for instance its file's name.
@@ -74,6 +75,10 @@ class Volume:
                 f"{self.title} has the direction {self.direction}, expected three independent unit vectors; "
                 "correct its header."
             )
+        lengths = np.linalg.norm(np.reshape(self.direction, (3, 3)), axis=0)
+        if np.abs(lengths - 1).max() > ROUNDED_SHEAR:  # some files have the spacing in the direction, or part of it
+            put(self, "spacing", _floats(self.spacing * lengths, 3, "spacing", self.title))
+            put(self, "direction", _floats((np.reshape(self.direction, (3, 3)) / lengths).ravel(), 9, "", self.title))
         put(self, "names", clean_names(self.names))
         put(self, "colors", _clean_colors(self.colors))
 

@@ -216,6 +216,14 @@ def test_names_that_are_no_utf8_are_read_as_latin1(image: Volume) -> None:
     assert image.with_array(labels(), names=names).names == {1: "Rückenmark", 2: "Leber", 3: "😀", 4: "\ufffd"}
 
 
+def test_spacing_that_is_in_the_direction_comes_out_of_it() -> None:
+    volume = Volume.from_array(np.zeros((2, 3, 4)), (1, 1.5, 2), direction=(0, -2, 0, 0.5, 0, 0, 0, 0, 1))
+    assert volume.spacing == pytest.approx((0.5, 3, 2))
+    assert volume.direction == pytest.approx((0, -1, 0, 1, 0, 0, 0, 0, 1))
+    rounded = Volume.from_array(np.zeros((2, 3, 4)), direction=tuple(np.round(OBLIQUE, 3)))
+    assert rounded.spacing == (1, 1, 1)
+
+
 def test_shear_is_told_from_rounding() -> None:
     assert shear_of(OBLIQUE) < 1e-9
     assert 0 < shear_of(list(np.round(np.array(OBLIQUE) * 0.99999, 3))) < 0.003
