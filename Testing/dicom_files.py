@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from FewShotSegLib.volume import Volume
 
 ENHANCED_CT = UID("1.2.840.10008.5.1.4.1.1.2.1")
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -135,3 +138,10 @@ def write_enhanced(
         for n, height in enumerate(heights)
     ]
     return save(dataset, path)
+
+
+def require_volume(volume: Volume, array: np.ndarray, step: float = STEP) -> None:
+    """Asserts that a volume has these voxels, the places of `write_series` and this distance between slices."""
+    assert np.array_equal(volume.array, array)
+    assert volume.spacing == pytest.approx((*SPACING, step), abs=1e-3)
+    assert volume.origin == pytest.approx(ORIGIN, abs=1e-3)
