@@ -182,15 +182,11 @@ def _distinct(volumes: Iterable[Volume]) -> dict[int, Volume]:
     for volume in volumes:
         if id(volume) in result:
             continue
-        same = next((other for other in seen if _same(volume, other)), None)
+        same = next(filter(volume.shows_the_same, seen), None)
         if same is None:
             seen.append(volume)
         result[id(volume)] = same or volume
     return result
-
-
-def _same(a: Volume, b: Volume) -> bool:
-    return a is b or (a.shape == b.shape and a.same_grid(b) and np.array_equal(a.array, b.array))
 
 
 def _axis(query: Volume, examples: Sequence[Example], on_query: list[bool]) -> int:
