@@ -260,9 +260,9 @@ def _with_values(example: Example, values: Mapping[str, int]) -> Example:
         names={moves[value]: name for value, name in example.names.items()},
         colors={moves.get(value, value): color for value, color in example.colors.items()},
         complete=(
-            {moves.get(value, value) for value in example.complete}
-            if isinstance(example.complete, frozenset)
-            else example.complete
+            example.complete
+            if example.complete is None or example.complete == "all"
+            else {moves.get(value, value) for value in example.complete}
         ),
         background=None if example.background is None else moves.get(example.background, example.background),
     )
