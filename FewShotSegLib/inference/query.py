@@ -87,7 +87,6 @@ class Query:
         own: painted slices of the stack, by slice number.
         crossing: painted slices of the volume along other axes.
         foreign: painted slices of other volumes.
-        varied: segments 1..L that may be darker or brighter in the query than other volumes show them.
     """
 
     view: SliceView
@@ -96,7 +95,6 @@ class Query:
     own: list[Support]
     crossing: list[Support]
     foreign: list[Support]
-    varied: frozenset[int] = frozenset()
 
     @property
     def segments(self) -> list[int]:
