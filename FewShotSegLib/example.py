@@ -328,14 +328,23 @@ def _require_background(value: int | None) -> int | None:
 
 
 def _require_complete(complete: object) -> Literal["all"] | frozenset[int] | None:
-    if complete is None or complete == "all":
-        return complete
+    if complete is None:
+        return None
+    if isinstance(complete, str) and complete == "all":
+        return "all"
     if isinstance(complete, str) or not isinstance(complete, Iterable):
         raise ExampleError(
             f"The completely painted structures are {complete!r}, expected 'all', a set of label values such as "
             "{1, 2}, or None to have it found out."
         )
-    return frozenset(_whole(value, "label value of a complete structure") for value in complete)
+    values = frozenset(_whole(value, "label value of a complete structure") for value in complete)
+    wrong = sorted(value for value in values if not 1 <= value <= LABEL_LIMIT)
+    if wrong:
+        raise ExampleError(
+            f"The completely painted structures hold the value {wrong[0]}, expected label values from 1 to "
+            f"{LABEL_LIMIT}; background needs no mention, and an empty set stands for strokes."
+        )
+    return values
 
 
 def _whole(number: int, what: str) -> int:
