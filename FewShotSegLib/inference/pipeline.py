@@ -134,8 +134,9 @@ class _Volume:
         """A pass that is guided by labelled slices of the query."""
         targets = sorted(labelled.all_segments | {s for c in crossing for s in c.segments})
         shown = support_images(self._query, predictor.frame, predictor.window, targets)
-        tick = self._plan.begin(Stage.MEASURING, predictor.evidence_steps)
-        evidence = predictor.evidence(labelled, targets, crossing, tick=tick)
+        tick = self._plan.begin(Stage.MEASURING, 1)
+        evidence = predictor.evidence(labelled, targets, crossing, tick=lambda _: tick(0))
+        tick(1)
         # What pseudo-labels alone say would confirm itself far from where a structure is to be expected.
         if not by_user:
             own, expected = evidence, self._expected(predictor, targets)
