@@ -15,7 +15,7 @@ from .finish import CONFIDENCE_TEMPERATURE, Layer, merge
 from .labelled_slices import LabelledSlices
 from .pipeline import frame_of
 from .predictor import Predictor
-from .query import UNKNOWN, Query
+from .query import UNKNOWN, Query, is_same
 from .support import support_images
 
 
@@ -38,7 +38,8 @@ def near_changes(
     """
     axis = query.view.axis
     places = [s.index for s in query.own]
-    new = sorted({e.index for e in changed if e.axis == axis and e.index in places})
+    along = [e for e in changed if e.axis == axis and e.index in places]
+    new = sorted({e.index for e in along if is_same(e.image, query.view.volume)})
     if not new:
         return
     last = query.view.shape[0] - 1

@@ -184,14 +184,15 @@ def _distinct(volumes: Iterable[Volume]) -> dict[int, Volume]:
     for volume in volumes:
         if id(volume) in result:
             continue
-        same = next((other for other in seen if _same(volume, other)), None)
+        same = next((other for other in seen if is_same(volume, other)), None)
         if same is None:
             seen.append(volume)
         result[id(volume)] = same or volume
     return result
 
 
-def _same(a: Volume, b: Volume) -> bool:
+def is_same(a: Volume, b: Volume) -> bool:
+    """Whether two volumes are one: the same voxels on the same grid."""
     return a is b or (a.shape == b.shape and a.same_grid(b) and np.array_equal(a.array, b.array))
 
 
