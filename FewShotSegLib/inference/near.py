@@ -32,7 +32,7 @@ def near_changes(
     Args:
         network, device, encodings: of the session.
         query: with the changed examples.
-        changed: examples that are new or other than before.
+        changed: examples of the query that are new or other than before.
         near: called with slice numbers, (slices, rows, columns) label values and confidences; not at all where none of
             the slices around the new ones is painted with a segment.
     """
