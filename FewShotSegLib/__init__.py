@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         WeightsError,
         WriteError,
     )
-    from FewShotSegLib.example import Example
+    from FewShotSegLib.example import Example, match_labels_by_name
     from FewShotSegLib.result import Result
     from FewShotSegLib.segmenter import Segmenter
     from FewShotSegLib.volume import Volume
@@ -51,9 +51,16 @@ __all__ = [
     "WeightsError",
     "WriteError",
     "__version__",
+    "match_labels_by_name",
 ]
 
-_MODULE_OF = {"Example": "example", "Result": "result", "Segmenter": "segmenter", "Volume": "volume"}
+_MODULE_OF = {
+    "Example": "example",
+    "Result": "result",
+    "Segmenter": "segmenter",
+    "Volume": "volume",
+    "match_labels_by_name": "example",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -10,8 +10,15 @@ from importlib import import_module
 
 from FewShotSegLib import __version__, threads
 from FewShotSegLib.errors import Cancelled, FewShotSegError
+from FewShotSegLib.memory import is_out_of_memory
+from FewShotSegLib.terminal import open_standard_streams, say
 
 EXIT_FINE, EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
+
+_NO_MEMORY = (
+    "there is not enough memory for this volume; close other programs or segment a smaller part of it (where a "
+    "graphics card has too little, --device cpu helps)"
+)
 
 _EPILOG = """\
 examples:
@@ -55,7 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 the work failed, 2 wrong usage, 130 stopped with Ctrl-C.
     """
     threads.prepare()  # before a command's module loads numpy and torch
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    open_standard_streams()
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        say("", sys.stdout)  # so that what can't be written any more is dropped here, and not complained of at the end
+
+
+def _run(arguments: list[str]) -> int:
     chosen = next((argument for argument in arguments if not argument.startswith("-")), "")
     command = COMMANDS.get(chosen, Command("", ""))
     try:
@@ -66,11 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         return _fail("stopped before the end", EXIT_CANCELLED)
     except FewShotSegError as error:
-        return _fail(str(error))
-    except MemoryError:
-        return _fail("there is not enough memory; close other programs or segment a smaller part of the volume")
+        return _fail(_NO_MEMORY if is_out_of_memory(error) else str(error))
     except ModuleNotFoundError as error:
         return _fail(_missing_module(error, chosen, command))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _fail(_NO_MEMORY)
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
@@ -93,7 +109,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
 
 
 def _fail(message: str, code: int = EXIT_FAILED) -> int:
-    print(f"fewshotseg: {message}", file=sys.stderr)
+    say(f"fewshotseg: {message}\n", sys.stderr)
     return code
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from FewShotSegLib.colors import Color
 from FewShotSegLib.errors import ExampleError, GeometryError, VolumeError
-from FewShotSegLib.labels import LABEL_LIMIT, label_problem, label_values
+from FewShotSegLib.labels import LABEL_LIMIT, as_labels, label_problem, label_values
 from FewShotSegLib.volume import AXIS_NAMES, Volume, clean_names
 
 
@@ -30,7 +30,8 @@ class Example:
         axis: Array axis across the slice: 0 (k), 1 (j) or 2 (i).
         index: Which slice along that axis, from 0.
         mask: Labels of the slice, whole numbers from 0 (background) to 32768; its shape is that of
-            `image.array.take(index, axis)`. Bools and floats with whole values are accepted; kept as an int32 copy.
+            `image.array.take(index, axis)`. Bools and floats with whole values are accepted, as are 1.00002 or
+            0.996, which scale factors in files leave; kept as an int32 copy.
         names: Names by label value.
         colors: Colours by label value, red, green, blue in 0..1.
         complete: Label values of the structures that are painted completely on the slice, or known not to be on it;
@@ -86,7 +87,8 @@ class Example:
         Args:
             image: The volume that was painted on.
             labelmap: Labels on the image's grid, or an array (k, j, i) of the image's shape; whole numbers from 0
-                (background) to 32768.
+                (background) to 32768. A cropped, larger or flipped labelmap is laid into the image's grid if its voxels
+                lie where the image's do.
             slices: Which slices, indices along the axis from 0; None takes all that hold a label. A slice listed
                 although nothing is painted on it is a negative example.
             axis: Array axis across the slices: 0 (k), 1 (j) or 2 (i).
@@ -110,7 +112,8 @@ class Example:
                 f"{volume.title} is no labelmap: {problem}; check that image and labelmap aren't swapped."
             )
         image.require_finite()
-        painted = [index for index, plane in enumerate(np.moveaxis(volume.array, axis, 0)) if plane.any()]
+        labels = as_labels(volume.array)
+        painted = [index for index, plane in enumerate(np.moveaxis(labels, axis, 0)) if plane.any()]
         if not painted:
             raise ExampleError(f"{volume.title} is all background, expected labels of 1 or more; paint a slice first.")
         if slices is None:
@@ -126,7 +129,7 @@ class Example:
                 )
         all_names = volume.names | _require_names(names or {})
         return [
-            cls(image, axis, index, volume.array.take(index, axis), all_names, volume.colors, complete, background)
+            cls(image, axis, index, labels.take(index, axis), all_names, volume.colors, complete, background)
             for index in chosen
         ]
 
@@ -151,7 +154,7 @@ class Example:
         problem = label_problem(mask)
         if problem:
             raise ExampleError(f"{where} holds no labels: {problem}.")
-        return mask.astype(np.int32)
+        return as_labels(mask).astype(np.int32)
 
 
 def check_examples(examples: Sequence[Example]) -> list[int]:
@@ -164,12 +167,14 @@ def check_examples(examples: Sequence[Example]) -> list[int]:
         All label values painted on any of them, ascending, without 0.
 
     Raises:
-        ExampleError: There are none, nothing is painted, a label has different names, or one slice is given twice with
-            different masks.
+        ExampleError: There are none, nothing is painted, a label has different names, a name different labels, or one
+            slice is given twice with different masks.
     """
     if not examples:
         raise ExampleError("There are no examples, expected at least one painted slice; paint one or name a labelmap.")
     names: dict[int, str] = {}
+    labels: dict[str, set[int]] = {}
+    images: dict[int, Volume] = {}
     masks: dict[tuple[int, int, int], np.ndarray] = {}
     values: set[int] = set()
     for example in examples:
@@ -184,8 +189,16 @@ def check_examples(examples: Sequence[Example]) -> list[int]:
                     f"Label {value} is named '{names[value]}' in one example and '{name}' in another, expected one "
                     "name; give different structures different values, or the same name to all."
                 )
-        # Volumes are compared by identity: it is the same slice only if it is the same object's.
-        slice_key = (id(example.image), example.axis, example.index)
+        for name, named in _labels_by_name(example.names).items():
+            if labels.setdefault(name, named) != named:
+                raise ExampleError(
+                    f"'{name}' is label {_brief(sorted(labels[name]))} in one example and label "
+                    f"{_brief(sorted(named))} in another, expected one value; see match_labels_by_name, or give "
+                    "different structures different names."
+                )
+        if id(example.image) not in images:  # a file that was read twice is still one image
+            images[id(example.image)] = next(filter(example.image.shows_the_same, images.values()), example.image)
+        slice_key = (id(images[id(example.image)]), example.axis, example.index)
         if not np.array_equal(masks.setdefault(slice_key, example.mask), example.mask):
             raise ExampleError(
                 f"Slice {example.index} along {AXIS_NAMES[example.axis]} of {_name(example.image)} is given twice with "
@@ -196,11 +209,77 @@ def check_examples(examples: Sequence[Example]) -> list[int]:
     return sorted(values)
 
 
+def match_labels_by_name(examples: Sequence[Example]) -> list[Example]:
+    """Gives each name the same label value in all examples: that of the first example that has the name.
+
+    Programs number the segments of a file by their order, so that the liver is 1 in one file and 2 in the next. Labels
+    without a name keep their value.
+
+    Args:
+        examples: Any number, of one volume or several.
+
+    Returns:
+        Examples in the same order, those that had other values with new masks.
+
+    Raises:
+        ExampleError: Two labels of an example would become one, since one of them has no name of its own.
+    """
+    known = set().union(*(set(label_values(example.mask)) | set(example.names) for example in examples))
+    values: dict[str, int] = {}
+    for example in examples:
+        for name, own in _labels_by_name(example.names).items():
+            if len(own) > 1:
+                continue  # structures of one name in one file: only their values tell them apart
+            (value,) = own
+            if name not in values and value in values.values():
+                value = next(free for free in range(1, LABEL_LIMIT + 1) if free not in known)
+                known.add(value)
+            values.setdefault(name, value)
+    return [_with_values(example, values) for example in examples]
+
+
+def _with_values(example: Example, values: Mapping[str, int]) -> Example:
+    """The example with these values for the names that it has once; ExampleError if two labels would become one."""
+    moves = {value: value for value in {*label_values(example.mask), *example.names}}
+    for name, own in _labels_by_name(example.names).items():
+        if len(own) == 1:
+            moves[own.copy().pop()] = values[name]
+    if all(old == new for old, new in moves.items()):
+        return example
+    if len(set(moves.values())) < len(moves):
+        old, new = next((old, new) for old, new in moves.items() if old != new and new in moves and moves[new] == new)
+        raise ExampleError(
+            f"'{example.names[old]}' is label {new} in one example and label {old} in another, where {new} is "
+            f"{example.names.get(new, 'a label without a name')!r}; give all labels names, each another one."
+        )
+    table = np.arange(LABEL_LIMIT + 1, dtype=np.int32)
+    table[list(moves)] = list(moves.values())
+    return replace(
+        example,
+        mask=table[example.mask],
+        names={moves[value]: name for value, name in example.names.items()},
+        colors={moves.get(value, value): color for value, color in example.colors.items()},
+        complete=(
+            example.complete
+            if example.complete is None or example.complete == "all"
+            else {moves.get(value, value) for value in example.complete}
+        ),
+        background=None if example.background is None else moves.get(example.background, example.background),
+    )
+
+
+def _labels_by_name(names: Mapping[int, str]) -> dict[str, set[int]]:
+    """The values that each name has."""
+    labels: dict[str, set[int]] = {}
+    for value, name in names.items():
+        labels.setdefault(name, set()).add(value)
+    return labels
+
+
 def _labelmap_on_grid(image: Volume, labelmap: Volume | np.ndarray) -> Volume:
     """The labelmap as a volume on the image's grid; GeometryError if it doesn't fit."""
     if isinstance(labelmap, Volume):
-        labelmap.require_same_grid(image, "labelmap", "image")
-        return labelmap
+        return labelmap.on_grid_of(image, "labelmap", "image")
     array = np.asarray(labelmap)
     if array.shape != image.shape:
         raise GeometryError(
@@ -249,14 +328,23 @@ def _require_background(value: int | None) -> int | None:
 
 
 def _require_complete(complete: object) -> Literal["all"] | frozenset[int] | None:
-    if complete is None or complete == "all":
-        return complete
+    if complete is None:
+        return None
+    if isinstance(complete, str) and complete == "all":
+        return "all"
     if isinstance(complete, str) or not isinstance(complete, Iterable):
         raise ExampleError(
             f"The completely painted structures are {complete!r}, expected 'all', a set of label values such as "
             "{1, 2}, or None to have it found out."
         )
-    return frozenset(_whole(value, "label value of a complete structure") for value in complete)
+    values = frozenset(_whole(value, "label value of a complete structure") for value in complete)
+    wrong = sorted(value for value in values if not 1 <= value <= LABEL_LIMIT)
+    if wrong:
+        raise ExampleError(
+            f"The completely painted structures hold the value {wrong[0]}, expected label values from 1 to "
+            f"{LABEL_LIMIT}; background needs no mention, and an empty set stands for strokes."
+        )
+    return values
 
 
 def _whole(number: int, what: str) -> int:

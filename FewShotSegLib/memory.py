@@ -26,6 +26,7 @@ _OUT_OF_MEMORY = (
     "bad allocation",  # C++ of Microsoft
     "could not create a primitive",  # oneDNN, which doesn't say why
     "could not create a memory",
+    "failed to map segment",  # the loader of libraries on Linux, which says so only if it is not something else
     "unable to mmap",  # torch, of weights
     "alloc_failed",  # cuBLAS, cuDNN, cuSOLVER
     "allocation_failed",
@@ -35,8 +36,8 @@ _OUT_OF_MEMORY = (
     "insufficient system resources",
 )
 
-# What reads alike and is something else: an operation that oneDNN has not, and room for thread variables.
-_SOMETHING_ELSE = ("primitive descriptor", "static tls block")
+# What reads alike and is something else: an operation that oneDNN has not, room for thread variables, and rights.
+_SOMETHING_ELSE = ("primitive descriptor", "static tls block", "operation not permitted", "permission denied")
 
 _WINDOWS_CODES = (8, 14, 1450, 1455)  # not enough memory, out of memory, no resources, paging file too small
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from FewShotSegLib.terminal import say
+
 _WIDTH = 30
 
 
@@ -19,14 +21,14 @@ class Progress:
         >>> progress.close()
 
     Args:
-        stream: Where to write, standard error if None.
+        stream: Where to write, standard error if None. It may be closed, or a pipe that is.
         quiet: Whether to write nothing at all.
     """
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
-        self._stream = stream or sys.stderr
+        self._stream = sys.stderr if stream is None else stream
         self._quiet = quiet
-        self._bar = self._stream.isatty()
+        self._bar = _is_terminal(self._stream)
         self._named: set[str] = set()
         self._shown = ""
 
@@ -43,13 +45,18 @@ class Progress:
             text = f"{stage} ...\n" if stage not in self._named else ""
             self._named.add(stage)
         if text and text != self._shown:
-            self._stream.write(text)
-            self._stream.flush()
+            say(text, self._stream)
             self._shown = text
 
     def close(self) -> None:
         """Ends the line of an unfinished bar, so that what is printed next starts on its own."""
         if self._bar and self._shown:
-            self._stream.write("\n")
-            self._stream.flush()
+            say("\n", self._stream)
             self._shown = ""
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False

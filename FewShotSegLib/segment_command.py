@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from FewShotSegLib import threads
 from FewShotSegLib.errors import WriteError
-from FewShotSegLib.example import Example, check_examples
-from FewShotSegLib.files.writing import WRITE_EXTENSIONS, check_writable, write_volumes
+from FewShotSegLib.example import Example, check_examples, match_labels_by_name
+from FewShotSegLib.files.formats import WRITE_EXTENSIONS
+from FewShotSegLib.files.outputs import check_writable
+from FewShotSegLib.files.writing import write_volumes
 from FewShotSegLib.labels import label_values
 from FewShotSegLib.progress import Progress
 from FewShotSegLib.quality import DEFAULT, QUALITIES
+from FewShotSegLib.terminal import Warnings, say
 from FewShotSegLib.volume import AXIS_NAMES, Volume
 
 _DESCRIPTION = """\
@@ -41,7 +45,9 @@ examples:
     fewshotseg segment mr.nrrd --example mr.nrrd painted.nrrd --axis j --slices 80 \\
         --example mr.nrrd painted.nrrd --axis k --slices 10,14 --names 1=liver,2=spleen --output all.nii.gz
 
-Inputs: .nii .nii.gz .nrrd .seg.nrrd .mha .mhd or a folder of DICOM files. Outputs: {" ".join(WRITE_EXTENSIONS)}.
+Inputs: .nii .nii.gz .nrrd .seg.nrrd .mha .mhd, a DICOM file or a folder of them. Labelmaps may also be DICOM SEG (with
+pip install "fewshotseg[dicom]"). A labelmap may be cropped, larger or flipped if its voxels lie where the image's do.
+Structures of the same name are the same, whatever their values in the files. Outputs: {" ".join(WRITE_EXTENSIONS)}.
 A .seg.nrrd opens in 3D Slicer with names and colours. Slices count from 0. Files are written when all is done; an older
 file of the same name is replaced.
 """
@@ -121,10 +127,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does the work of `segment`; errors are raised as FewShotSegError."""
+    package, shown = logging.getLogger("FewShotSegLib"), logging.NullHandler() if args.quiet else Warnings()
+    package.addHandler(shown)
+    try:
+        return _segment(args)
+    finally:
+        package.removeHandler(shown)
+
+
+def _segment(args: argparse.Namespace) -> int:
     _check_outputs(args)
     if args.threads:
         threads.use(args.threads)
     query, examples = _read_inputs(args.query, args.examples, args.names)
+    for path in _outputs(args):
+        check_writable(path, query)
     # Loaded last: torch takes seconds, and wrong input should be reported at once.
     from FewShotSegLib.segmenter import Segmenter
 
@@ -134,13 +151,16 @@ def run(args: argparse.Namespace) -> int:
         result = segmenter.segment(query, examples, progress, refine=args.refine, quality=args.quality)
     finally:
         progress.close()
-    outputs = [(result.labelmap, args.output)]
-    if args.confidence:
-        outputs.append((result.confidence, args.confidence))
-    write_volumes(outputs)
+    paths = _outputs(args)
+    write_volumes(list(zip((result.labelmap, result.confidence), paths, strict=False)))
     if not args.quiet:
-        _print_summary(result.labelmap, [path for _, path in outputs])
+        _print_summary(result.labelmap, paths)
     return 0
+
+
+def _outputs(args: argparse.Namespace) -> list[str]:
+    """Where the labelmap goes, and the confidence if it is asked for."""
+    return [args.output] if args.confidence is None else [args.output, args.confidence]
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
@@ -148,7 +168,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
     inputs = {_identity(args.query)}
     for example in args.examples:
         inputs |= {_identity(example.image), _identity(example.labelmap)}
-    outputs = [path for path in (args.output, args.confidence) if path]
+    outputs = _outputs(args)
     for path in outputs:
         extension = check_writable(path)
         if _identity(path) in inputs:
@@ -177,22 +197,26 @@ def _read_inputs(
     for argument in arguments:
         image, labelmap = read(argument.image), read(argument.labelmap)
         examples += Example.from_labelmap(image, labelmap, argument.slices, argument.axis or 0, names)
+    examples = match_labels_by_name(examples)
     check_examples(examples)
     return query, examples
 
 
 def _identity(path: str) -> str:
     """The same text for every way to write a path."""
-    return os.path.normcase(Path(path).resolve())
+    try:
+        identity = os.path.normcase(os.path.realpath(path))
+    except (OSError, ValueError):  # no such path can be: the message about that comes from whoever uses it
+        return path
+    return identity.casefold() if sys.platform == "darwin" else identity
 
 
 def _print_summary(labelmap: Volume, paths: Sequence[str]) -> None:
     """Prints how large each structure came out, and which files were written."""
-    millilitres = float(np.prod(labelmap.spacing)) / 1000
     for value in sorted(set(label_values(labelmap.array)) | set(labelmap.names)):
-        volume = np.count_nonzero(labelmap.array == value) * millilitres
-        print(f"{value:5d}  {labelmap.names.get(value, ''):<24} {volume:10.1f} ml")
-    print("written: " + ", ".join(paths))
+        millilitres = np.count_nonzero(labelmap.array == value) * labelmap.voxel_volume / 1000
+        say(f"{value:5d}  {labelmap.names.get(value, ''):<24} {millilitres:10.1f} ml\n", sys.stdout)
+    say(f"written: {', '.join(paths)}\n", sys.stdout)
 
 
 def _whole_numbers(text: str) -> list[int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,16 @@ import numpy as np
 
 from FewShotSegLib.colors import Color
 from FewShotSegLib.errors import GeometryError, VolumeError
+from FewShotSegLib.geometry import ROUNDED_SHEAR, corner_indices, lay_into, shear_of
+from FewShotSegLib.text import readable
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
 AXIS_NAMES = ("k", "j", "i")
 """Names of the array axes 0, 1, 2."""
+
+_log = logging.getLogger(__name__)
 
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -37,7 +41,8 @@ class Volume:
             float16 float32 and other byte orders the native one.
         spacing: Millimetres between voxel centres along (i, j, k), the order of SimpleITK.
         origin: Centre of voxel (0, 0, 0) in millimetres, patient coordinates: left, posterior, superior (LPS).
-        direction: Direction cosines, 3x3, row by row as SimpleITK has them; column 0 is the direction of i.
+        direction: Direction cosines, 3x3, row by row as SimpleITK has them; column 0 is the direction of i. Of columns
+            that are no unit vectors the length goes into the spacing.
         names: Names by label value, for labelmaps. A name for 0 (background) is dropped.
         colors: Colours by label value, red, green, blue in 0..1, for labelmaps.
         name: What to call the volume in messages and lists, for instance its file's name.
@@ -70,6 +75,10 @@ class Volume:
                 f"{self.title} has the direction {self.direction}, expected three independent unit vectors; "
                 "correct its header."
             )
+        lengths = np.linalg.norm(np.reshape(self.direction, (3, 3)), axis=0)
+        if np.abs(lengths - 1).max() > ROUNDED_SHEAR:  # some files have the spacing in the direction, or part of it
+            put(self, "spacing", _floats(self.spacing * lengths, 3, "spacing", self.title))
+            put(self, "direction", _floats((np.reshape(self.direction, (3, 3)) / lengths).ravel(), 9, "", self.title))
         put(self, "names", clean_names(self.names))
         put(self, "colors", _clean_colors(self.colors))
 
@@ -80,12 +89,14 @@ class Volume:
         """Reads a volume from a file or a DICOM folder.
 
         Args:
-            path: `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd`, or a folder with DICOM files (of several
-                series the largest is taken, and a warning logged). A `.seg.nrrd` brings names and colours; its layers
-                are merged, later segments over earlier ones.
+            path: `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd`, `.mha`, `.mhd`, or DICOM: a folder of a series or a study, or
+                a file. The format is told by the content. Of several DICOM series the largest is taken, and a warning
+                logged; slices are sorted by where they lie. A `.seg.nrrd` brings names and colours, a DICOM SEG names
+                (it needs the extra `dicom`); layers are merged, later segments over earlier ones.
 
         Raises:
-            ReadError: The file is missing, unreadable, incomplete or of an unknown format.
+            ReadError: The file is missing, unreadable, incomplete or of an unknown format, or DICOM slices are no
+                regular grid.
             VolumeError: It can be read but isn't one 3D volume of real numbers.
         """
         from FewShotSegLib.files.reading import read_volume
@@ -99,7 +110,7 @@ class Volume:
         Raises:
             VolumeError: The image isn't 3D, or has several or complex values per voxel.
         """
-        from FewShotSegLib.files.reading import volume_from_sitk
+        from FewShotSegLib.files.sitk_image import volume_from_sitk
 
         return volume_from_sitk(image, name)
 
@@ -170,7 +181,8 @@ class Volume:
                 `.nii.gz` or `.mha`.
 
         Raises:
-            WriteError: The folder is missing, the format unknown, the disk full or the file can't be written.
+            WriteError: The folder is missing, the format unknown or can't hold the grid (NIfTI holds perpendicular axes
+                only), the path is a link, device or folder, the disk full or the file can't be written.
             VolumeError: `.seg.nrrd` was asked for but the voxels aren't labels.
         """
         from FewShotSegLib.files.writing import write_volumes
@@ -196,6 +208,24 @@ class Volume:
         i, j, k = self.spacing
         return k, j, i
 
+    @property
+    def voxel_volume(self) -> float:
+        """Cubic millimetres of a voxel; of a sheared grid less than the product of the spacings."""
+        return float(np.prod(self.spacing) * abs(np.linalg.det(np.reshape(self.direction, (3, 3)))))
+
+    @property
+    def is_sheared(self) -> bool:
+        """Whether the axes aren't perpendicular, as of a CT with tilted gantry, by more than rounding leaves."""
+        return shear_of(self.direction) > ROUNDED_SHEAR
+
+    @property
+    def voxel_to_patient(self) -> np.ndarray:
+        """Matrix (4, 4) from voxel indices (i, j, k, 1) to patient coordinates (LPS mm, 1)."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.reshape(self.direction, (3, 3)) * self.spacing
+        matrix[:3, 3] = self.origin
+        return matrix
+
     def same_grid(self, other: Volume, tolerance: float = 0.05) -> bool:
         """Whether both volumes' voxels lie at the same places.
 
@@ -210,10 +240,43 @@ class Volume:
         """Raises GeometryError unless both share a grid; `what` and `other_what` name their roles ("labelmap")."""
         difference = self._grid_difference(other, tolerance=0.05)
         if difference:
-            raise GeometryError(
-                f"The {what} and the {other_what} lie on different grids: {difference}. Expected the same size, "
-                f"spacing, origin and direction; resample the {what} to the grid of the {other_what}."
+            raise GeometryError(_different_grids(what, other_what, difference))
+
+    def shows_the_same(self, other: Volume) -> bool:
+        """Whether both are the same image: one object, or the same voxels at the same places."""
+        return other is self or (
+            self.same_grid(other)
+            and all(np.array_equal(mine, theirs) for mine, theirs in zip(self.array, other.array, strict=True))
+        )
+
+    def on_grid_of(self, other: Volume, what: str, other_what: str) -> Volume:
+        """This labelmap laid into another volume's grid, without resampling.
+
+        Args:
+            other: The volume whose grid is wanted. This one may be cropped, reach beyond, have its axes reversed or in
+                another order; its voxels must lie where voxels of `other` lie, or within a quarter of a voxel of it.
+            what: How messages call this volume ("labelmap").
+            other_what: How they call the other ("image").
+
+        Returns:
+            A volume on the other's grid with names, colours and name of this one; 0 where this one has no voxels. Where
+            it reaches beyond, labels are lost and a warning is logged.
+
+        Raises:
+            GeometryError: The voxels of both lie at different places.
+        """
+        if self.same_grid(other):
+            return self
+        laid = lay_into(self.array, self.voxel_to_patient, other.voxel_to_patient, other.shape)
+        if laid is None:
+            difference = self._grid_difference(other, tolerance=0.05) or "they don't overlap"
+            raise GeometryError(_different_grids(what, other_what, difference))
+        lost = int(np.count_nonzero(self.array)) - int(np.count_nonzero(laid))
+        if lost:
+            _log.warning(
+                "%s reaches beyond the %s; %d labelled voxels there are left out.", self.title, other_what, lost
             )
+        return other.with_array(laid, self.names, self.colors, self.name)
 
     def _grid_difference(self, other: Volume, tolerance: float) -> str | None:
         """What differs between two grids in words, or None."""
@@ -230,9 +293,8 @@ class Volume:
 
     def _corners(self) -> np.ndarray:
         """Positions (8, 3) of the corner voxels' centres, LPS mm."""
-        k, j, i = self.shape
-        index = np.array(list(product((0, i - 1), (0, j - 1), (0, k - 1))), float)
-        return (index * self.spacing) @ np.reshape(self.direction, (3, 3)).T + self.origin
+        matrix = self.voxel_to_patient
+        return corner_indices(self.shape) @ matrix[:3, :3].T + matrix[:3, 3]
 
     # Checks before use as an image
 
@@ -267,6 +329,13 @@ class Volume:
             )
 
 
+def _different_grids(what: str, other_what: str, difference: str) -> str:
+    return (
+        f"The {what} and the {other_what} lie on different grids: {difference}. Expected the same size, "
+        f"spacing, origin and direction; resample the {what} to the grid of the {other_what}."
+    )
+
+
 def clean_names(names: Mapping[int, str]) -> dict[int, str]:
     """Names by label value as plain ints and strings, background (0) left out.
 
@@ -278,7 +347,7 @@ def clean_names(names: Mapping[int, str]) -> dict[int, str]:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             raise VolumeError(f"A name is given for the label {value!r}, expected whole numbers, as in {{1: 'liver'}}.")
         if value:
-            cleaned[int(value)] = str(name)
+            cleaned[int(value)] = readable(str(name))
     return cleaned
 
 

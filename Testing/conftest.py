@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from FewShotSegLib.demo.sample_scan import SampleScan, load_sample_scan
 from FewShotSegLib.volume import Volume
 
 # Without it, Slicer's Fill between slices lets the test run crash at exit; see FewShotSegLib/evaluation/fillers.py.
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_THREADER", "Platform")
+
+# The same examples at every run: a test that fails must fail for its author, not for whoever runs it next.
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.load_profile("same")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -110,7 +110,7 @@ def test_labels_on_another_grid_are_refused(image: Volume, labels: Volume) -> No
     with pytest.raises(GeometryError, match="origin"):
         Example.from_labelmap(image, moved)
     with pytest.raises(GeometryError, match="different grids: size"):
-        Example.from_labelmap(image, Volume.from_array(labels.array[:, :, :-1]))
+        Example.from_labelmap(image, Volume.from_array(labels.array[:, :, :-1], origin=(0.5, 0, 0)))
 
 
 @pytest.mark.parametrize("index", [-1, 6, 1000])

@@ -148,6 +148,13 @@ def test_wrong_usage_exits_with_2(folder: Path, arguments: list[str], capsys: py
     [
         ([*SELF, "--output", "no/out.nrrd"], "no folder"),
         ([*SELF, "--output", "out.png"], "unknown ending"),
+        ([*SELF, "--output", ""], "name of an output is empty"),
+        ([*SELF, "--output", "out.nrrd", "--confidence", ""], "name of an output is empty"),
+        ([*SELF, "--output", "x" * 251 + ".seg.nrrd"], "can't be written"),
+        ([*SELF, "--output", "out\0.nrrd"], "can't be written"),
+        ([*SELF, "--output", "ct.nii.gz/out.nrrd"], "no folder"),
+        ([*SELF, "--output", "/dev/null"], "unknown ending"),
+        (["segment", "", "--example", "ct.nii.gz", "ct.seg.nrrd", "--output", "out.nrrd"], "name of an input is empty"),
         ([*SELF, "--output", "ct.seg.nrrd"], "is an input too"),
         ([*SELF, "--output", "out.nrrd", "--confidence", "out.nrrd"], "two names"),
         ([*SELF, "--output", "out.nrrd", "--confidence", "sure.seg.nrrd"], "can't hold a confidence"),
@@ -179,6 +186,39 @@ def test_when_the_engine_stops_nothing_is_written(
     assert cli.main([*SELF, "--output", "out.nrrd"]) == code
     assert "fewshotseg: " in capsys.readouterr().err
     assert not (folder / "out.nrrd").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("could not create a primitive"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_too_little_memory_is_told_in_a_sentence(
+    folder: Path, engine: type[FakeSegmenter], error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.error = error
+    assert cli.main([*SELF, "--output", "out.nrrd", "--quiet"]) == 1
+    assert capsys.readouterr().err.startswith("fewshotseg: there is not enough memory")
+
+
+def test_other_errors_are_not_hidden(folder: Path, engine: type[FakeSegmenter]) -> None:
+    engine.error = RuntimeError("a fault of the program")
+    with pytest.raises(RuntimeError, match="a fault"):
+        cli.main([*SELF, "--output", "out.nrrd"])
+
+
+def test_an_output_that_is_a_link_is_refused_before_the_work(
+    folder: Path, engine: type[FakeSegmenter], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out.nrrd").symlink_to(folder / "precious.nrrd")
+    assert cli.main([*SELF, "--output", "out.nrrd"]) == 1
+    assert "is a link to" in capsys.readouterr().err
+    assert not engine.calls
+    assert (folder / "out.nrrd").is_symlink()
 
 
 def test_a_query_of_one_slice_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

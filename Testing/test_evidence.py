@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,8 @@ from FewShotSegLib.evidence import (
     GEODESIC,
     POSITION,
     SHAPE,
+    CrossingSlice,
+    Knowledge,
     beyond_reach,
     evidence_of_other_volumes,
     evidence_of_painted_slices,
@@ -27,6 +30,8 @@ from FewShotSegLib.evidence.motion import Motion
 from FewShotSegLib.evidence.shape import ShapeInterpolation, signed_distance
 
 STEP_PRICE = 0.0005
+WHOLE = Knowledge.everything(2, 1)
+"""Two painted slices show one segment whole."""
 
 
 def disc(row: float, column: float, radius: float, size: int = 64) -> np.ndarray:
@@ -42,6 +47,19 @@ def drift(slices: int, rows: float = 0.0, columns: float = 0.0, size: int = 64) 
     """Everything moves by so many pixels from each slice to the next."""
     up = torch.tensor([rows, columns])[None, :, None, None].expand(slices - 1, 2, size, size)
     return Motion(up, -up)
+
+
+def interpolated(
+    masks: Tensor,
+    positions: list[int],
+    segments: int,
+    motion: Motion,
+    known: Knowledge | None = None,
+    crossing: Sequence[CrossingSlice] = (),
+) -> ShapeInterpolation:
+    """Between slices that lie two pixels apart; all of them show all segments whole if nothing else is known."""
+    known = known or Knowledge.everything(len(positions), segments)
+    return ShapeInterpolation(masks, positions, segments, 2.0, motion, known, crossing)
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -63,7 +81,7 @@ def test_signed_distances_are_in_pixels_and_positive_inside() -> None:
 @pytest.mark.parametrize("move", [(0, 0), (12, -8)])
 def test_a_disc_that_shrinks_and_moves_is_followed(move: tuple[int, int]) -> None:
     masks = painted(disc(26, 36, 16), disc(26 + move[0], 36 + move[1], 6))
-    interpolation = ShapeInterpolation(masks, [2, 12], 1, 2.0, drift(15, move[0] / 10, move[1] / 10))
+    interpolation = interpolated(masks, [2, 12], 1, drift(15, move[0] / 10, move[1] / 10))
     for position in (2, 4, 7, 10, 12):
         t = (position - 2) / 10
         expected = disc(26 + t * move[0], 36 + t * move[1], 16 - 10 * t)
@@ -72,7 +90,7 @@ def test_a_disc_that_shrinks_and_moves_is_followed(move: tuple[int, int]) -> Non
 
 
 def test_beyond_the_last_painted_slice_a_shape_goes_on_with_the_motion() -> None:
-    shape = ShapeInterpolation(painted(disc(30, 30, 8)), [5], 1, 2.0, drift(11, 1.0, -2.0))([1, 5, 9])[:, 0, 0] > 0
+    shape = interpolated(painted(disc(30, 30, 8)), [5], 1, drift(11, 1.0, -2.0))([1, 5, 9])[:, 0, 0] > 0
     for found, (row, column) in zip(shape.numpy(), ((26, 38), (30, 30), (34, 22)), strict=True):
         assert dice(found, disc(row, column, 8)) > 0.97
 
@@ -81,17 +99,17 @@ def test_a_tube_that_bends_is_followed_through_its_image() -> None:
     rows = [20 + 12 * np.sin(np.pi * z / 10) for z in range(11)]
     truth = np.stack([disc(row, 20 + 2 * z, 5) for z, row in enumerate(rows)])
     image = torch.from_numpy(gaussian_filter(0.2 + 0.6 * truth, (0, 1, 1))).float()
-    evidence = evidence_of_painted_slices(image, painted(truth[0], truth[10]), [0, 10], 1, 2.0)(range(11))
+    evidence = evidence_of_painted_slices(image, painted(truth[0], truth[10]), [0, 10], 1, 2.0, WHOLE)(range(11))
     found = evidence[:, 0, 0].numpy() > 0
     assert all(dice(f, t) > 0.75 for f, t in zip(found, truth, strict=True))
     # Painted shapes by themselves do not know of the bend.
-    straight = ShapeInterpolation(painted(truth[0], truth[10]), [0, 10], 1, 2.0, drift(11, 0, 2))([5])[0, 0, 0] > 0
+    straight = interpolated(painted(truth[0], truth[10]), [0, 10], 1, drift(11, 0, 2))([5])[0, 0, 0] > 0
     assert dice(straight.numpy(), truth[5]) < 0.1
 
 
 def test_painted_slices_come_back_and_say_how_near_and_between_they_are() -> None:
     masks = painted(disc(26, 36, 16), disc(30, 30, 6))
-    evidence = ShapeInterpolation(masks, [2, 12], 1, 2.0, drift(15))([0, 2, 7, 12, 14])
+    evidence = interpolated(masks, [2, 12], 1, drift(15))([0, 2, 7, 12, 14])
     assert evidence.shape == (5, 1, 4, 64, 64)
     assert torch.equal(evidence[1, 0, 0] > 0, masks[0] > 0)
     assert torch.equal(evidence[3, 0, 0] > 0, masks[1] > 0)
@@ -114,9 +132,9 @@ def test_half_a_gap_is_the_usual_reach_beyond_painted_slices_and_one_slice_has_n
 
 def test_evidence_beyond_the_usual_reach_fades_and_without_one_it_does_not() -> None:
     masks = painted(disc(26, 36, 16), disc(30, 30, 6))
-    known = ShapeInterpolation(masks, [4, 12], 1, 2.0, drift(21), reach=4.0)([0, 4, 8, 12, 16, 20])[:, 0, 3, 0, 0]
-    assert known.tolist() == [0.25, 1, 1, 1, 0.25, 0.125]
-    unknown = ShapeInterpolation(masks, [4, 12], 1, 2.0, drift(21))([0, 16, 20])[:, 0, 3, 0, 0]
+    known = interpolated(masks, [4, 12], 1, drift(21), Knowledge.everything(2, 1, reach=4.0))([0, 4, 8, 12, 16, 20])
+    assert known[:, 0, 3, 0, 0].tolist() == [0.25, 1, 1, 1, 0.25, 0.125]
+    unknown = interpolated(masks, [4, 12], 1, drift(21))([0, 16, 20])[:, 0, 3, 0, 0]
     assert unknown.tolist() == [0.5, 0.5, 0.5]
 
 
@@ -124,7 +142,7 @@ def test_evidence_beyond_the_usual_reach_fades_and_without_one_it_does_not() -> 
 def test_a_structure_that_its_neighbour_lacks_ends_half_way(first: bool) -> None:
     empty, full = np.zeros((64, 64), bool), disc(30, 34, 12)
     masks = painted(full, empty) if first else painted(empty, full)
-    interpolation = ShapeInterpolation(masks, [0, 10], 1, 2.0, drift(11))
+    interpolation = interpolated(masks, [0, 10], 1, drift(11))
     areas = [(interpolation([q])[0, 0, 0] > 0).sum().item() for q in range(11)]
     if not first:
         areas = areas[::-1]
@@ -136,9 +154,74 @@ def test_a_structure_that_its_neighbour_lacks_ends_half_way(first: bool) -> None
 
 def test_segments_are_interpolated_each_for_itself() -> None:
     masks = painted(disc(20, 20, 9) + 2 * disc(45, 45, 9), disc(20, 20, 9).astype(int))
-    found = ShapeInterpolation(masks, [0, 4], 2, 2.0, drift(5))([2, 4])[:, :, 0] > 0
+    found = interpolated(masks, [0, 4], 2, drift(5))([2, 4])[:, :, 0] > 0
     assert torch.equal(found[0, 0], masks[1] == 1)
     assert not found[1, 1].any()
+
+
+def test_a_slice_that_does_not_show_a_segment_whole_says_nothing_of_where_it_ends() -> None:
+    both, one = disc(20, 20, 9) + 2 * disc(45, 45, 9), disc(20, 20, 9).astype(int)
+    known = Knowledge.everything(3, 2)
+    known.complete[1, 1] = False  # the second segment is not painted yet on the slice in the middle
+    found = interpolated(painted(both, one, both), [0, 4, 8], 2, drift(9), known)(list(range(9)))[:, :, 0] > 0
+    assert all(torch.equal(shape, torch.from_numpy(disc(45, 45, 9))) for shape in found[:, 1])
+    ended = interpolated(painted(both, one, both), [0, 4, 8], 2, drift(9))(list(range(9)))[:, :, 0] > 0
+    assert not ended[3:6, 1].any()
+    assert torch.equal(found[:, 0], ended[:, 0])
+
+
+def test_of_a_segment_that_no_slice_shows_whole_there_is_no_shape() -> None:
+    known = Knowledge.everything(2, 2)
+    known.complete[:, 1] = False
+    masks = painted(disc(20, 20, 9) + 2 * disc(45, 45, 9), disc(20, 20, 9) + 2 * disc(45, 45, 9))
+    evidence = interpolated(masks, [0, 4], 2, drift(5), known)([0, 2, 4])
+    assert not evidence[:, 1].any()
+    assert evidence[:, 0].any()
+
+
+def test_a_structure_ends_half_way_to_where_it_is_known_to_be_absent() -> None:
+    known = Knowledge.everything(1, 1)
+    known.ends[0] = [np.nan, 12]
+    shape = interpolated(painted(disc(32, 32, 10)), [4], 1, drift(15), known)(list(range(15)))[:, 0, 0] > 0
+    areas = shape.sum(dim=(1, 2))
+    assert (areas[:5] == areas[4]).all()
+    assert areas[6] > 0
+    assert not areas[9:].any()
+
+
+def a_ball_with_a_cut(dim: int) -> tuple[np.ndarray, CrossingSlice]:
+    """(17, 64, 64) a ball with slices 2 pixels apart, and the slice through its middle across the stack."""
+    z, row, column = np.indices((17, 64, 64))
+    ball = (2 * (z - 8)) ** 2 + (row - 32) ** 2 + (column - 32) ** 2 <= 144
+    cut = torch.from_numpy(ball.take(32, dim).astype(np.int64))
+    return ball, CrossingSlice(dim, [32], cut, np.array([True]))
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_slice_across_the_stack_gives_the_shape_its_ends(dim: int) -> None:
+    ball, cut = a_ball_with_a_cut(dim)
+    alone, corrected = (
+        (interpolated(painted(ball[8]), [8], 1, drift(17), crossing=crossing)(list(range(17)))[:, 0, 0] > 0).numpy()
+        for crossing in ((), [cut])
+    )
+    assert alone.any(axis=(1, 2)).all()  # one slice does not say where the structure ends
+    np.testing.assert_array_equal(corrected.take(32, dim), ball.take(32, dim))
+    assert dice(corrected, ball) > dice(alone, ball) + 0.1
+
+
+def test_a_slice_across_the_stack_that_is_not_complete_corrects_nothing_but_distances_start_there() -> None:
+    ball, cut = a_ball_with_a_cut(2)
+    part = CrossingSlice(2, [32], torch.where(cut.labels == 1, 1, -1), np.array([False]))
+    image = torch.from_numpy(np.where(ball, 0.8, 0.2)).float()
+    known = Knowledge.everything(1, 1)
+    alone, across = (
+        evidence_of_painted_slices(image, painted(ball[8]), [8], 1, 2.0, known, crossing=crossing)(range(17))
+        for crossing in ((), [part])
+    )
+    torch.testing.assert_close(across[:, :, SHAPE], alone[:, :, SHAPE])
+    closeness = across[:, 0, GEODESIC.start + 1].numpy()
+    assert (closeness[:, :, 32][ball[:, :, 32]] == 1).all()
+    assert closeness[ball].mean() > alone[:, 0, GEODESIC.start + 1].numpy()[ball].mean()
 
 
 # Geodesic distances
@@ -244,7 +327,7 @@ def test_preference_and_closeness_stay_in_their_ranges() -> None:
 
 def test_painted_slices_give_shape_and_geodesic_evidence_only() -> None:
     masks = painted(disc(20, 20, 9, 40), disc(22, 22, 6, 40))
-    evidence = evidence_of_painted_slices(torch.rand(6, 40, 40), masks, [1, 4], 1, 2.0)([0, 2, 3])
+    evidence = evidence_of_painted_slices(torch.rand(6, 40, 40), masks, [1, 4], 1, 2.0, WHOLE)([0, 2, 3])
     assert evidence.shape == (3, 1, EVIDENCE_CHANNELS, 40, 40)
     assert evidence.dtype == torch.float32
     assert evidence[:, :, SHAPE].any()
@@ -257,9 +340,9 @@ def test_distances_start_only_where_painted_slices_are_certain_but_shapes_do_eve
     masks = painted(disc(20, 20, 9, 40), disc(20, 20, 9, 40))
     certain = torch.ones_like(masks, dtype=torch.bool)
     certain[1] = False
-    everywhere = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0)([3])
-    evidence = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0, certain=certain)([3])
-    alone = evidence_of_painted_slices(image, masks[:1], [1], 1, 2.0)([3])
+    everywhere = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0, WHOLE)([3])
+    evidence = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0, WHOLE, certain)([3])
+    alone = evidence_of_painted_slices(image, masks[:1], [1], 1, 2.0, Knowledge.everything(1, 1))([3])
     torch.testing.assert_close(evidence[:, :, GEODESIC], alone[:, :, GEODESIC])
     torch.testing.assert_close(evidence[:, :, SHAPE], everywhere[:, :, SHAPE])
     assert not torch.equal(evidence, everywhere)

@@ -28,6 +28,8 @@ DISTRIBUTION = {
 }
 #: Folders that stand on the engine; the engine knows none of them.
 ABOVE_THE_ENGINE = {"demo": "evaluation", "evaluation": "evaluation", "training": "training"}
+#: Folders of the engine that work without an extra, and better with it: its packages are imported where they are used.
+BETTER_WITH = {"files/dicom": "dicom"}
 CODE = ("FewShotSeg", "FewShotSegLib", "Testing")
 LINES_AT_MOST = 450
 
@@ -81,6 +83,9 @@ def test_everything_imported_is_declared(project: dict[str, Any], library: Path)
         declared = distributions(project["dependencies"])
         if part in ABOVE_THE_ENGINE:
             declared |= distributions(extras[ABOVE_THE_ENGINE[part]])
+        for folder, extra in BETTER_WITH.items():
+            if file.relative_to(library).as_posix().startswith(f"{folder}/"):
+                declared |= distributions(extras[extra])
         for module in imported_modules(file):
             top = module.split(".")[0]
             if top not in sys.stdlib_module_names and top != "FewShotSegLib":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from skimage.segmentation import random_walker as solved_by_scikit_image
 
-from FewShotSegLib import Example, Segmenter, Volume
+from FewShotSegLib import Volume
 from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.inference import random_walk
 from FewShotSegLib.inference.random_walk import RandomWalk, intensity_log_odds, random_walker
@@ -185,27 +183,3 @@ def test_intensities_that_are_frequent_in_a_structure_speak_for_it() -> None:
     assert (odds[ball] > 2.5).all()
     assert (odds[~ball] < -2.5).all()
     assert np.abs(odds).max() <= 3
-
-
-def test_only_queries_without_painted_slices_are_walked_through(
-    a_volume_with_two_spheres: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    walked: list[int] = []
-    real = RandomWalk.relabel
-
-    def relabel(self: RandomWalk, labels: np.ndarray, *rest: Any) -> None:
-        walked.append(labels.shape[0])
-        real(self, labels, *rest)
-
-    monkeypatch.setattr(RandomWalk, "relabel", relabel)
-    image, labels = a_volume_with_two_spheres.image, a_volume_with_two_spheres.labels
-    examples = Example.from_labelmap(image, labels, slices=[8, 14])
-    segmenter = Segmenter(device="cpu")
-    quick: dict[str, Any] = {"zoom": False, "again": False, "tune": False, "carry": False}
-    segmenter.segment(image, examples, **quick)
-    assert not walked
-    other = image.with_array(image.array + 1)
-    segmenter.segment(other, examples, **quick, walk=False)
-    assert not walked
-    segmenter.segment(other, examples, **quick)
-    assert walked == [image.shape[0]]

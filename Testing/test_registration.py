@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,18 +14,15 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from FewShotSegLib import Example, Segmenter, Volume
 from FewShotSegLib.errors import Cancelled
-from FewShotSegLib.evidence import GEODESIC, POSITION
-from FewShotSegLib.inference import pipeline
-from FewShotSegLib.inference.carried import carried_positions, coarse_grid
-from FewShotSegLib.inference.described_stack import DescribedStack
-from FewShotSegLib.inference.feature_registration import displacements
-from FewShotSegLib.inference.patient_registration import PatientRegistration
-from FewShotSegLib.inference.request import Request, lay_out
-from FewShotSegLib.inference.slice_alignment import lay_over
-from FewShotSegLib.network.encoding_decoding import Features
-from FewShotSegLib.network.matching import Match
-from FewShotSegLib.network.model import Decoded, FewShotNetwork
 from FewShotSegLib.preprocessing.frame import Frame
+from FewShotSegLib.preprocessing.views import SliceView, matching_axis, turn_between
+from FewShotSegLib.registration.carried_shapes import carried_positions, coarse_grid
+from FewShotSegLib.registration.described_stack import DescribedStack
+from FewShotSegLib.registration.feature_registration import displacements
+from FewShotSegLib.registration.painted_stack import PaintedStack
+from FewShotSegLib.registration.patient_registration import PatientRegistration
+from FewShotSegLib.registration.slice_alignment import lay_over
+from FewShotSegLib.stages import Stage
 from FewShotSegLib.weights import load_network
 
 SPACING = (2.0, 2.0, 4.0)
@@ -53,8 +51,14 @@ def a_patient(
     return volume, volume.with_array(labels)
 
 
-def a_request(query: Volume, image: Volume, labels: Volume, slices: list[int], axis: int = 0) -> Request:
-    return lay_out(query, Example.from_labelmap(image, labels, slices, axis=axis), [1, 2])
+def seen_from(
+    query: Volume, image: Volume, labels: Volume, slices: list[int], axis: int = 0
+) -> tuple[SliceView, PaintedStack]:
+    """The query as a stack along the axis that lies like that of painted slices of another volume, and these."""
+    source = SliceView(image, axis)
+    view = SliceView(query, matching_axis(query, source))
+    masks = np.moveaxis(labels.array, axis, 0)[slices].astype(np.int32)
+    return view, PaintedStack(source, turn_between(source, view), slices, masks)
 
 
 def center_of(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,8 +69,8 @@ def center_of(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
-def registered(request: Request) -> PatientRegistration:
-    return PatientRegistration(load_network(), torch.device("cpu"), request.view)
+def register(view: SliceView, check: Callable[[], None] = lambda: None) -> PatientRegistration:
+    return PatientRegistration(load_network(), torch.device("cpu"), view, check)
 
 
 POINTS = ((66.0, 92.0, 90.0), (36.0, 82.0, 110.0), (96.0, 102.0, 70.0))
@@ -116,17 +120,9 @@ def test_where_nothing_tells_everything_stays_where_it_was_laid() -> None:
 
 
 def test_the_same_volumes_are_registered_the_same_way_every_time() -> None:
-    request = a_request(a_patient((14, 6, -8))[0], *a_patient(), [18, 22])
-    one, other = (registered(request)(request.foreign[0]) for _ in range(2))
+    view, painted = seen_from(a_patient((14, 6, -8))[0], *a_patient(), [18, 22])
+    one, other = (register(view)(painted) for _ in range(2))
     assert one.TransformPoint((40, 80, 100)) == other.TransformPoint((40, 80, 100))
-
-
-def test_a_volume_lies_in_itself_without_being_registered() -> None:
-    volume, labels = a_patient()
-    painted = Example.from_labelmap(volume, labels, [18, 20, 22])
-    request = lay_out(volume, painted + Example.from_labelmap(volume, labels, [37], axis=1), [1, 2])
-    transform = registered(request)(request.foreign[0])
-    assert transform.TransformPoint((1, 2, 3)) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -134,15 +130,15 @@ def test_a_few_slices_are_registered_without_nonsense(count: int) -> None:
     image, labels = a_patient()
     few = replace(image, array=image.array[18 : 18 + count]), replace(labels, array=labels.array[18 : 18 + count])
     for query, example, slices in ((few[0], (image, labels), [18, 22]), (image, few, [0])):
-        request = a_request(query, *example, slices)
-        assert np.isfinite(registered(request)(request.foreign[0]).TransformPoint((66, 92, 90))).all()
+        view, painted = seen_from(query, *example, slices)
+        assert np.isfinite(register(view)(painted).TransformPoint((66, 92, 90))).all()
 
 
 @pytest.mark.parametrize("value", [0, 700])
 def test_constant_volumes_give_no_nonsense(value: int) -> None:
     image, labels = a_patient()
-    request = a_request(image.with_array(np.full(image.shape, value, np.float32)), image, labels, [18, 22])
-    assert np.isfinite(registered(request)(request.foreign[0]).TransformPoint((66, 92, 90))).all()
+    view, painted = seen_from(image.with_array(np.full(image.shape, value, np.float32)), image, labels, [18, 22])
+    assert np.isfinite(register(view)(painted).TransformPoint((66, 92, 90))).all()
 
 
 def test_stacks_are_laid_over_each_other_where_their_slices_are_alike() -> None:
@@ -174,8 +170,8 @@ def test_the_network_tells_how_another_patient_lies_however_the_scan_is_stored(
     if turned:  # from feet to head instead, and with rows and columns swapped and mirrored
         image, labels = (turned_about(v) for v in (image, labels))
         slices = [image.shape[0] - 1 - z for z in slices]
-    request = a_request(query, image, labels, slices)
-    assert error_of(registered(request)(request.foreign[0]), shift) < 18
+    view, painted = seen_from(query, image, labels, slices)
+    assert error_of(register(view)(painted), shift) < 18
 
 
 def turned_about(volume: Volume) -> Volume:
@@ -202,8 +198,10 @@ def test_a_coarse_grid_covers_its_volume_and_can_keep_an_axis() -> None:
 def test_carried_shapes_lie_on_the_structures_of_another_patient() -> None:
     query, truth = a_patient((20, 8, -10))
     image, labels = a_patient(spacing=(1.6, 1.6, 5.0), count=45)
-    request = a_request(query, image, labels, [12, 14, 16, 18, 20])
-    carried = carried_positions(request.view, request.foreign, 2, registered(request))
+    view, painted = seen_from(query, image, labels, [12, 14, 16, 18, 20])
+    ticks: list[int] = []
+    carried = carried_positions(view, [painted], 2, register(view), ticks.append)
+    assert ticks == [1]
     assert carried.shape[:2] == (2, query.shape[0])
     assert (carried >= 0).all()
     assert (carried <= 1.001).all()
@@ -217,9 +215,9 @@ def test_shapes_painted_along_other_axes_are_carried_too(axis: int) -> None:
     query, truth = a_patient((20, 8, -10))
     image, labels = a_patient()
     slices = {1: [33, 37, 41], 2: [29, 33, 65]}[axis]
-    request = a_request(query, image, labels, slices, axis)
-    assert request.view.axis == axis
-    carried = carried_positions(request.view, request.foreign, 2, registered(request))
+    view, painted = seen_from(query, image, labels, slices, axis)
+    assert view.axis == axis
+    carried = carried_positions(view, [painted], 2, register(view))
     assert carried.shape[1] == query.shape[axis]
     wanted = np.moveaxis(truth.array == 1, axis, 0)
     assert np.abs(center_of(carried[0], carried[0].shape) - center_of(wanted, wanted.shape)).max() < 0.1
@@ -234,49 +232,22 @@ def test_a_registration_can_be_stopped_at_its_start_and_later(calls: int) -> Non
         if len(done) == calls:
             raise Cancelled("enough")
 
-    request = a_request(a_patient((20, 8, -10))[0], *a_patient(), [18, 22])
-    register = PatientRegistration(load_network(), torch.device("cpu"), request.view, check)
+    view, painted = seen_from(a_patient((20, 8, -10))[0], *a_patient(), [18, 22])
     with pytest.raises(Cancelled, match="enough"):
-        register(request.foreign[0])
+        register(view, check)(painted)
     assert len(done) == calls
 
 
-def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_says_where(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    calls = []
-
-    def counted(*arguments: object) -> np.ndarray:
-        calls.append(arguments)
-        return carried_positions(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(pipeline, "carried_positions", counted)
-    query, truth = a_patient((20, 8, -10))
-    other = Example.from_labelmap(*a_patient(), [18, 22])
+def test_registration_happens_once_and_only_where_no_painted_slice_of_the_query_says_where() -> None:
+    query, truth = a_patient((20, 8, -10), count=24)
+    other = Example.from_labelmap(*a_patient(count=24), [18, 22])
     segmenter = Segmenter(device="cpu")
-    segmenter.segment(query, other + Example.from_labelmap(query, truth, [22, 26]), refine=False, quality="best")
-    assert not calls
-    segmenter.segment(query, other, refine=False, quality="best")
-    assert len(calls) == 1
 
+    def registrations(examples: list[Example]) -> int:
+        stages: list[str] = []
+        segmenter.segment(query, examples, lambda stage, done, total: stages.append(stage), refine=False)
+        begun = [after for before, after in pairwise(["", *stages]) if after != before]
+        return begun.count(Stage.REGISTERING)
 
-def test_looks_guided_by_what_was_found_across_patients_still_know_where_to_expect_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    known: set[tuple[bool, bool]] = set()
-    decode = FewShotNetwork.decode
-
-    def noted(self: FewShotNetwork, features: Features, match: Match, evidence: torch.Tensor, *rest: Any) -> Decoded:
-        if not torch.is_grad_enabled():
-            known.add((bool(evidence[:, :, GEODESIC].any()), bool(evidence[:, :, POSITION].any())))
-        return decode(self, features, match, evidence, *rest)
-
-    monkeypatch.setattr(FewShotNetwork, "decode", noted)
-    query, truth = a_patient((20, 8, -10))
-    other = Example.from_labelmap(*a_patient(), [14, 18, 22])
-    segmenter = Segmenter(device="cpu")
-    segmenter.segment(query, other, refine=False, quality="best")
-    assert known == {(False, True), (True, True)}
-    known.clear()
-    segmenter.segment(query, other + Example.from_labelmap(query, truth, [18, 22, 26]), refine=False, quality="best")
-    assert known == {(True, False)}
+    assert registrations(other + Example.from_labelmap(query, truth, [20, 22])) == 0
+    assert registrations(other) == 1

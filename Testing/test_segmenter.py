@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +15,6 @@ from torch import nn
 
 from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.example import Example
-from FewShotSegLib.inference import pipeline
-from FewShotSegLib.inference.frame_pass import Painted
-from FewShotSegLib.inference.layers import Layer
-from FewShotSegLib.inference.request import Request
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.quality import QUALITIES
@@ -127,7 +122,8 @@ def test_painted_slices_come_back_exactly_along_every_axis(segmenter: Segmenter,
     image, labels = two_balls()
     middle = image.shape[axis] // 2
     slices = [middle - 2, middle + 2]
-    result = segmenter.segment(image, Example.from_labelmap(image, labels, slices, axis), quality="best")
+    examples = Example.from_labelmap(image, labels, slices, axis, complete="all")
+    result = segmenter.segment(image, examples, quality="best")
     assert_sound(result, image)
     for index in slices:
         np.testing.assert_array_equal(
@@ -138,7 +134,8 @@ def test_painted_slices_come_back_exactly_along_every_axis(segmenter: Segmenter,
 
 def test_painted_slices_of_several_axes_come_back_exactly(segmenter: Segmenter) -> None:
     image, labels = two_balls()
-    examples = Example.from_labelmap(image, labels, [7, 9]) + Example.from_labelmap(image, labels, [20], axis=2)
+    examples = Example.from_labelmap(image, labels, [7, 9], complete="all")
+    examples += Example.from_labelmap(image, labels, [20], axis=2, complete="all")
     found = segmenter.segment(image, examples).labelmap.array
     np.testing.assert_array_equal(found[[7, 9]], labels.array[[7, 9]])
     np.testing.assert_array_equal(found[..., 20], labels.array[..., 20])
@@ -236,32 +233,47 @@ def test_fifty_examples_of_own_and_other_volumes_run(segmenter: Segmenter) -> No
     assert_sound(segmenter.segment(query, examples), query)
 
 
-def test_options_may_be_turned_off(segmenter: Segmenter) -> None:
+def test_refinement_may_be_turned_off(segmenter: Segmenter) -> None:
     image, labels = two_balls()
     examples = Example.from_labelmap(image, labels, [7, 9])
-    assert_sound(segmenter.segment(image, examples, refine=False, zoom=False), image)
+    assert_sound(segmenter.segment(image, examples, refine=False), image)
 
 
-@pytest.mark.parametrize("across", [False, True])
-def test_a_fast_run_looks_once_and_tunes_only_across_volumes(segmenter: Segmenter, across: bool) -> None:
+@pytest.mark.parametrize(
+    ("slices", "quality", "passes", "adaptations"),
+    [
+        ([4, 12], "fast", 1, 0),
+        ([4, 12], "best", 3, 2),  # adapted to what is painted, then to what the first pass saw in the gap
+        ([4, 6, 8, 10, 12], "best", 2, 2),  # no gap is left for a third pass
+        (list(range(4, 13)), "best", 1, 1),
+        ([8], "fast", 1, 0),
+    ],
+)
+def test_a_fast_run_takes_one_pass_and_a_thorough_one_as_many_as_the_gaps_leave_room_for(
+    segmenter: Segmenter, slices: list[int], quality: str, passes: int, adaptations: int
+) -> None:
     image, labels = two_balls()
-    painted = image.with_array(image.array + 1) if across else image
-    examples = Example.from_labelmap(painted, labels, [7, 9])
-    fast, bare = [], []
-    quick = segmenter.segment(image, examples, lambda *call: fast.append(call), quality="fast")
-    same = segmenter.segment(image, examples, lambda *call: bare.append(call), again=False, tune=across, quality="best")
-    assert np.array_equal(quick.confidence.array, same.confidence.array)
-    assert fast == bare
-    assert (Stage.TUNING in {stage for stage, _, _ in fast}) == across
-    assert_sound(quick, image)
+    parts: list[float] = []
+    stages: list[str] = []
+    segmenter.segment(
+        image,
+        Example.from_labelmap(image, labels, slices, complete="all"),
+        lambda stage, done, total: stages.append(stage),
+        overall=parts.append,
+        quality=quality,
+    )
+    begun = [after for before, after in pairwise(["", *stages]) if after != before]
+    assert begun.count(Stage.SEGMENTING) == passes
+    assert begun.count(Stage.ADAPTING) == adaptations
+    assert Stage.FOLLOWING not in begun
+    assert parts[-1] == pytest.approx(1)
 
 
-def test_refinement_of_half_strength_lies_between_none_and_full() -> None:
+def test_refinement_of_half_strength_lies_between_none_and_full(trained: Segmenter) -> None:
     image, labels = two_balls()
     examples = Example.from_labelmap(image, labels, [7, 9])
-    bundled = Segmenter(device="cpu")
     none, half, full = (
-        bundled.segment(image, examples, refine=strength).confidence.array.astype(float) for strength in (0.0, 0.5, 1.0)
+        trained.segment(image, examples, refine=strength).confidence.array.astype(float) for strength in (0.0, 0.5, 1.0)
     )
     assert np.abs(half - none).sum() > 0
     assert np.abs(half - none).sum() < np.abs(full - none).sum()
@@ -293,8 +305,8 @@ def test_progress_is_told_in_stages_that_end_complete(segmenter: Segmenter, slic
     told = {stage for stage, _, _ in stages}
     assert told <= set(Stage)
     assert {Stage.PREPARING, Stage.SEGMENTING, Stage.JOINING, Stage.CLEANING} <= told
-    assert (Stage.TUNING in told) == (slices is None or len(slices) > 1)
-    assert ({Stage.REGISTERING, Stage.SEARCHING} <= told) == (slices is None)
+    assert (Stage.ADAPTING in told) == (slices is None or len(slices) > 1)
+    assert ({Stage.REGISTERING, Stage.SEARCHING, Stage.FOLLOWING} <= told) == (slices is None)
 
 
 @pytest.mark.parametrize("error", [Cancelled("enough"), KeyboardInterrupt()])
@@ -386,60 +398,3 @@ def test_negative_slices_keep_a_structure_from_spreading(trained: Segmenter) -> 
     found = trained.segment(image, examples).labelmap.array
     assert not found[[0, 1, 14, 15]].any()
     assert dice(found, labels.array, 3) > 0.75
-
-
-def noted_looks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """Will hold the slices that guide each look."""
-    looks: list[list[int]] = []
-    guided = pipeline.Pipeline._guided
-
-    def noted(self: pipeline.Pipeline, request: Request, search: bool = True) -> list[Layer]:
-        looks.append(request.painted.positions)
-        return guided(self, request, search)
-
-    monkeypatch.setattr(pipeline.Pipeline, "_guided", noted)
-    return looks
-
-
-@pytest.mark.parametrize(
-    ("slices", "expected"),
-    [
-        ([4, 12], [[4, 12], [4, 8, 12], [4, 6, 8, 10, 12]]),
-        ([4, 6, 8, 10, 12], [[4, 6, 8, 10, 12], list(range(4, 13))]),  # no gap is left for another look
-        (list(range(4, 13)), [list(range(4, 13))]),
-    ],
-)
-def test_gaps_between_painted_slices_are_filled_by_looks_each_of_which_guides_the_next(
-    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, slices: list[int], expected: list[list[int]]
-) -> None:
-    image, labelmap = two_balls()
-    looks = noted_looks(monkeypatch)
-    tuned: list[int] = []
-    tune = pipeline.Pipeline._tuned
-
-    def noted(self: pipeline.Pipeline, *args: Any) -> FewShotNetwork:
-        tuned.append(len(looks))
-        return tune(self, *args)
-
-    monkeypatch.setattr(pipeline.Pipeline, "_tuned", noted)
-    parts: list[float] = []
-    segmenter.segment(image, Example.from_labelmap(image, labelmap, slices), overall=parts.append, quality="best")
-    assert looks == expected
-    assert tuned == [0, 1][: len(expected)]  # before the first look, and with what it saw
-    assert parts[-1] == pytest.approx(1)
-
-
-def test_one_painted_slice_gets_further_looks_only_if_the_first_was_sure_of_another(
-    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, labelmap = two_balls()
-    examples = Example.from_labelmap(image, labelmap, slices=[8])
-    looks = noted_looks(monkeypatch)
-    monkeypatch.setattr(pipeline, "sure_slices", lambda *_: Painted())
-    segmenter.segment(image, examples, quality="best")
-    assert looks == [[8]]
-    mask = np.stack([labelmap.array[8] > 0]).astype(np.int32)
-    sure = (Painted([z], mask, certain=mask > 0) for z in (10, 11))
-    monkeypatch.setattr(pipeline, "sure_slices", lambda *_: next(sure))
-    segmenter.segment(image, examples, quality="best")
-    assert looks == [[8], [8], [8, 10], [8, 11]]

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from FewShotSegLib.errors import FewShotSegError, GeometryError, ReadError, VolumeError, WriteError
 from FewShotSegLib.files import writing
+from FewShotSegLib.files.formats import WRITE_EXTENSIONS
 from FewShotSegLib.result import Result
 from FewShotSegLib.volume import Volume
 
@@ -223,7 +224,7 @@ def test_images_that_are_no_volume_are_refused(
 # Writing, all or nothing
 
 
-@pytest.mark.parametrize("extension", writing.WRITE_EXTENSIONS)
+@pytest.mark.parametrize("extension", WRITE_EXTENSIONS)
 def test_when_writing_fails_the_older_file_stays_and_nothing_else_remains(
     a_labelmap: Volume, tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from FewShotSegLib.evaluation.brushes import Strokes
 from FewShotSegLib.evaluation.methods import Answer, Scope
-from FewShotSegLib.evaluation.sessions import Plane, Session
+from FewShotSegLib.evaluation.sessions import Near, Plane, Session
 from FewShotSegLib.example import Example
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.quality import BEST, FAST
@@ -140,9 +140,9 @@ class EngineSession:
         for painted in self._as_painted([example]):
             self._session.add(painted)
 
-    def predict(self) -> Answer:
+    def predict(self, near: Near | None = None) -> Answer:
         """Segments the query."""
-        return _answer(self._session.predict(progress=None, **self._options))
+        return _answer(self._session.predict(progress=None, near=near, **self._options))
 
     def suggest(self) -> Plane | None:
         """The engine's first suggestion."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from FewShotSegLib.evaluation.methods import Answer, Method
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
 
+Near = Callable[[list[int], np.ndarray, np.ndarray], None]
 Plane = tuple[int, int]
 """Array axis across a slice, and its index along it."""
 
@@ -18,8 +22,12 @@ class Session(Protocol):
     def add(self, example: Example) -> None:
         """Takes one more painted slice of the query."""
 
-    def predict(self) -> Answer:
-        """Segments the query from all that was added."""
+    def predict(self, near: Near | None = None) -> Answer:
+        """Segments the query from all that was added.
+
+        Args:
+            near: Called with slices, labels and confidence of the gaps that changed, by methods that have these first.
+        """
 
     def suggest(self) -> Plane | None:
         """The slice that is best painted next; None where the method has nothing to suggest."""
@@ -44,8 +52,8 @@ class Repeated:
         """Takes one more painted slice."""
         self._examples.append(example)
 
-    def predict(self) -> Answer:
-        """Segments the query."""
+    def predict(self, near: Near | None = None) -> Answer:
+        """Segments the query, all of it at once."""
         return self._method.segment(self._query, self._examples)
 
     def suggest(self) -> Plane | None:

@@ -29,9 +29,9 @@ REPEATS = 5
 FILE, TABLES = "speed.jsonl", "speed.md"
 NOTES = """\
 Median over repeats. First: seconds to the first result. Next: to a result with one more painted slice, with everything
-kept that the method can keep. Ratio: the engine's seconds by the other's in the same repeat, median over repeats; below
-1 the engine is faster. Weights: the engine's, by their checksum. MiB: the process's resident memory at most, with the
-volume and all packages; a process each.
+kept that the method can keep; gap: until then the slices of the gap that it splits are shown. Ratio: the engine's
+seconds by the other's in the same repeat, median over repeats; below 1 the engine is faster. Weights: the engine's, by
+their checksum. MiB: the process's resident memory at most, with the volume and all packages; a process each.
 """
 
 
@@ -141,7 +141,7 @@ def to_markdown(records: Iterable[Record], methods: Sequence[str] = METHODS) -> 
     times = (("first", "first_s"), ("next", "next_s"))
     pairs = [(ours, other) for ours in ENGINES if ours in methods for other in methods if other not in ENGINES]
     header = ["Case", "Weights", "Repeats"]
-    header += [f"{name}, {what}" for what in ("first s", "next s", "MiB") for name in methods]
+    header += [f"{name}, {what}" for what in ("first s", "gap s", "next s", "MiB") for name in methods]
     ratio_header = ["Case", *(f"{what}: {ours} / {other}" for what, _ in times for ours, other in pairs)]
     rows, ratio_rows = [], []
     for case, measured in by_case(records).items():
@@ -150,7 +150,7 @@ def to_markdown(records: Iterable[Record], methods: Sequence[str] = METHODS) -> 
             found.setdefault(record["method"], []).append(record)
         repeats = max(len(members) for members in found.values())
         row = [case, weights_of(measured), str(repeats)]
-        for field, digits in (("first_s", 2), ("next_s", 2), ("peak_mib", 0)):
+        for field, digits in (("first_s", 2), ("near_s", 2), ("next_s", 2), ("peak_mib", 0)):
             row += [number(middle(found.get(name, []), field), digits) for name in methods]
         rows.append(row)
         ratios = [ratio(found.get(a, []), found.get(b, []), field) for _, field in times for a, b in pairs]

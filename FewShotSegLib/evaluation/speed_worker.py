@@ -17,6 +17,7 @@ from FewShotSegLib.evaluation.methods import Method
 from FewShotSegLib.evaluation.peers import GrowFromSeeds
 from FewShotSegLib.evaluation.registry import Ingredients, make_method
 from FewShotSegLib.evaluation.resources import process_peak
+from FewShotSegLib.evaluation.sessions import session_of
 from FewShotSegLib.evaluation.speed_cases import SpeedCase, load
 
 
@@ -28,7 +29,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         prepare_s: loading packages and weights; first_s: first result; next_s: result with one more example,
-        everything kept that the method can keep; loaded_mib: process's peak with the volume and all packages; peak_mib:
+        everything kept that the method can keep; near_s: until then the slices of the gap that it splits were there,
+        None where the method gives the whole alone; loaded_mib: process's peak with the volume and all packages; peak_mib:
         at the end.
     """
     fields = dict(request["case"])
@@ -42,15 +44,21 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     method.prepare()
     prepared = time.perf_counter()
     loaded = process_peak()
+    session = session_of(method, volume)
     begin = time.perf_counter()
-    method.segment(volume, examples)
+    for example in examples:
+        session.add(example)
+    session.predict()
     first = time.perf_counter()
-    method.segment(volume, [*examples, more])
+    session.add(more)
+    near: list[float] = []
+    session.predict(near=lambda *_: near.append(time.perf_counter() - first))
     end = time.perf_counter()
     return {
         "prepare_s": prepared - start,
         "first_s": first - begin,
         "next_s": end - first,
+        "near_s": near[0] if near else None,
         "loaded_mib": loaded,
         "peak_mib": process_peak(),
     }

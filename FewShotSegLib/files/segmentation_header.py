@@ -14,7 +14,11 @@ import numpy as np
 
 from FewShotSegLib.colors import Color, default_color
 from FewShotSegLib.labels import label_extents
+from FewShotSegLib.text import readable
 from FewShotSegLib.volume import Volume
+
+NO_LAYER = -1
+"""The layer of a segment that has none."""
 
 _FIELD = re.compile(r"Segment(\d+)_(\w+)")
 _EMPTY_EXTENT = (0, -1, 0, -1, 0, -1)
@@ -27,7 +31,7 @@ class Segment:
     Attributes:
         name: What its user calls it.
         color: Red, green, blue in 0..1, or None.
-        layer: In which layer of the file it is.
+        layer: In which layer of the file it is; `NO_LAYER` if that isn't said and there are several.
         value: Its value in that layer.
     """
 
@@ -37,11 +41,12 @@ class Segment:
     value: int
 
 
-def read_segments(fields: Mapping[str, str]) -> list[Segment]:
+def read_segments(fields: Mapping[str, str], layers: int) -> list[Segment]:
     """Finds the segments in a file's header, in their order.
 
     Args:
         fields: Header fields by name; others than those of segments are passed over.
+        layers: How many layers the file has.
 
     Returns:
         Segments; none if the header describes none.
@@ -51,16 +56,19 @@ def read_segments(fields: Mapping[str, str]) -> list[Segment]:
         match = _FIELD.fullmatch(key)
         if match:
             by_number.setdefault(int(match[1]), {})[match[2]] = text
+    without_layers = not any("Layer" in segment for segment in by_number.values())
+    without_values = not any("LabelValue" in segment for segment in by_number.values())
     segments = []
     for position, number in enumerate(sorted(by_number)):
         segment = by_number[number]
-        # Files from before Slicer 4.11 have one layer a segment and neither of the two fields.
-        old = "Layer" not in segment and "LabelValue" not in segment
+        # Files from before Slicer 4.11 have one layer a segment and neither of the two fields. Others that say no layer
+        # mean their only one, if they have only one.
+        own_layer = without_layers and (without_values or layers == len(by_number)) and layers > 1
         segments.append(
             Segment(
-                name=segment.get("Name") or segment.get("ID") or f"Segment_{number + 1}",
+                name=readable(segment.get("Name") or segment.get("ID") or f"Segment_{number + 1}"),
                 color=_parse_color(segment.get("Color", "")),
-                layer=position if old else _parse_int(segment.get("Layer", ""), 0),
+                layer=position if own_layer else _parse_int(segment.get("Layer", ""), 0 if layers == 1 else NO_LAYER),
                 value=_parse_int(segment.get("LabelValue", ""), 1),
             )
         )
@@ -106,10 +114,7 @@ def segment_fields(labelmap: Volume) -> dict[str, str]:
 
 def _slicer_geometry(volume: Volume) -> str:
     """A volume's grid as Slicer writes it: the matrix from voxels to RAS millimetres and the extent along i, j, k."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(volume.direction, (3, 3)) * volume.spacing
-    matrix[:3, 3] = volume.origin
-    matrix = np.diag((-1.0, -1.0, 1.0, 1.0)) @ matrix + 0.0  # + 0.0 turns -0.0 into 0.0
+    matrix = np.diag((-1.0, -1.0, 1.0, 1.0)) @ volume.voxel_to_patient + 0.0  # + 0.0 turns -0.0 into 0.0
     k, j, i = volume.shape
     numbers = [f"{number:.17g}" for number in matrix.ravel()] + [str(end) for end in (0, i - 1, 0, j - 1, 0, k - 1)]
     return ";".join(numbers) + ";"

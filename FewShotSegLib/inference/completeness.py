@@ -28,9 +28,9 @@ from .predictor import Predictor
 from .query import UNKNOWN, Query, Support, line_of
 from .support import SupportImage
 
-# A stroke is nowhere wider than this radius, in pixels, and what lies beside it looks like it: the means differ by less
-# than this part of the deviations.
-_STROKE_RADIUS, _STROKE_CONTRAST = 2.6, 0.8
+# A stroke is nowhere wider than this radius, in pixels, so many times as long as wide, and what lies beside it looks
+# like it: the means differ by less than this part of the deviations.
+_STROKE_RADIUS, _STROKE_LENGTH, _STROKE_CONTRAST = 2.6, 6.0, 0.8
 # Evidence for the search is measured on pixels so many times larger than usual.
 _COARSENESS = 2
 # A structure that is there fills about this part of its area on the nearest slices, at least; half of it is a coin's.
@@ -332,7 +332,8 @@ def looks_like_strokes(support: Support) -> bool:
     contrasts = []
     for segment in support.segments:
         inside = support.labels == segment
-        if distance_transform_edt(np.pad(inside, 1)).max() > _STROKE_RADIUS:
+        radius = distance_transform_edt(np.pad(inside, 1)).max()
+        if radius > _STROKE_RADIUS or inside.sum() < _STROKE_LENGTH * (2 * radius - 1) ** 2:
             return False
         pieces, count = label(inside, np.ones((3, 3)))
         longest = max(np.ptp(np.nonzero(pieces == n), axis=1).max() + 1 for n in range(1, count + 1))

@@ -16,6 +16,7 @@ from ..plan import Plan, Tick, no_tick
 from ..preprocessing.frame import Frame
 from ..preprocessing.intensity import window_of
 from ..stages import Stage
+from .completeness import looks_like_strokes
 from .components import PaintedPlane, in_one_piece, remove_islands
 from .predictor import OUTSIDE
 from .query import UNKNOWN, Query, Support
@@ -103,8 +104,9 @@ def _paste(query: Query, passes: Passes, labels: np.ndarray, confidence: np.ndar
     """Makes the query's painted slices say what is known of them, in place."""
     table = np.array([0, *query.values], labels.dtype)
     everything = frozenset(query.segments)
-    known: list[tuple[Support, frozenset[int]]] = [(s, everything) for s in (*query.own, *query.crossing)]
-    if passes.painting is not None:
+    if passes.painting is None:  # nothing is found out where no segment is painted: such slices are negative examples
+        known = [(s, _said(s, everything)) for s in (*query.own, *query.crossing)]
+    else:
         is_open = passes.painting.open
         known = [
             (s, everything - {int(n) + 1 for n in np.flatnonzero(row)})
@@ -133,6 +135,13 @@ def _paste(query: Query, passes: Passes, labels: np.ndarray, confidence: np.ndar
         painted = support.labels != UNKNOWN
         values[painted] = table[support.labels[painted]]
         sureness[painted] = 1
+
+
+def _said(support: Support, everything: frozenset[int]) -> frozenset[int]:
+    """Segments that a slice without any shows whole: none of them is there, unless something else is said."""
+    if support.complete is not None:
+        return support.complete
+    return frozenset() if looks_like_strokes(support) else everything
 
 
 def merge(

@@ -33,7 +33,8 @@ def near_changes(
         network, device, encodings: of the session.
         query: with the changed examples.
         changed: examples that are new or other than before.
-        near: called with slice numbers, (slices, rows, columns) label values and confidences.
+        near: called with slice numbers, (slices, rows, columns) label values and confidences; not at all where none of
+            the slices around the new ones is painted with a segment.
     """
     axis = query.view.axis
     places = [s.index for s in query.own]
@@ -44,8 +45,10 @@ def near_changes(
     before = max([p for p in places if p < new[0]], default=max(new[0] - 2, 0))
     after = min([p for p in places if p > new[-1]], default=min(new[-1] + 2, last))
     part = range(before, after + 1)
-    predictor = Predictor(network, query.view, frame_of(query), device, encodings)
     here = [s for s in query.own if s.index in part]
+    if not any(s.segments for s in here):
+        return
+    predictor = Predictor(network, query.view, frame_of(query), device, encodings)
     labels = np.stack([np.where(s.labels == UNKNOWN, 0, s.labels) for s in here])
     complete = np.array([[segment in s.segments for segment in query.segments] for s in here])
     segments = len(query.values)

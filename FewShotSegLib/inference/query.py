@@ -87,7 +87,6 @@ class Query:
         own: painted slices of the stack, by slice number.
         crossing: painted slices of the volume along other axes.
         foreign: painted slices of other volumes.
-        varied: segments 1..L that may be darker or brighter in the query than other volumes show them.
     """
 
     view: SliceView
@@ -96,7 +95,6 @@ class Query:
     own: list[Support]
     crossing: list[Support]
     foreign: list[Support]
-    varied: frozenset[int] = frozenset()
 
     @property
     def segments(self) -> list[int]:
@@ -130,7 +128,7 @@ def lay_out(volume: Volume, examples: Sequence[Example], values: list[int]) -> Q
         values: label values of the segments, ascending.
 
     Raises:
-        ExampleError: slices of one volume that cross contradict each other.
+        ExampleError: slices of one volume that cross contradict each other, or one slice is given twice in two ways.
     """
     images = _distinct([volume, *(e.image for e in examples)])
     on_query = [images[id(e.image)] is volume for e in examples]
@@ -144,15 +142,19 @@ def lay_out(volume: Volume, examples: Sequence[Example], values: list[int]) -> Q
     crossing: list[Support] = []
     foreign: list[Support] = []
     views: dict[tuple[int, int], SliceView] = {(id(volume), axis): view}
+    seen: dict[tuple[int, int, int], Support] = {}
     for example, is_own in zip(examples, on_query, strict=True):
         image = images[id(example.image)]
         source = views.setdefault((id(image), example.axis), SliceView(image, example.axis))
         support = Support(source, example.index, _labels(example, index), _complete(example, index, len(values)))
-        if is_own and example.axis == axis:
+        same = seen.setdefault((id(image), example.axis, example.index), support)
+        if same is not support:
+            _require_same(same, support)
+        elif is_own and example.axis == axis:
             own[example.index] = support
-            continue
-        support = replace(support, turn=turn_between(source, view))
-        (crossing if is_own else foreign).append(support)
+        else:
+            support = replace(support, turn=turn_between(source, view))
+            (crossing if is_own else foreign).append(support)
     query = Query(view, values, names, [own[z] for z in sorted(own)], crossing, foreign)
     _require_agreement(query, [*query.own, *crossing])
     for other in {id(s.view.volume) for s in foreign}:
@@ -182,21 +184,26 @@ def _distinct(volumes: Iterable[Volume]) -> dict[int, Volume]:
     for volume in volumes:
         if id(volume) in result:
             continue
-        same = next((other for other in seen if _same(volume, other)), None)
+        same = next(filter(volume.shows_the_same, seen), None)
         if same is None:
             seen.append(volume)
         result[id(volume)] = same or volume
     return result
 
 
-def _same(a: Volume, b: Volume) -> bool:
-    return a is b or (a.shape == b.shape and a.same_grid(b) and np.array_equal(a.array, b.array))
-
-
 def _axis(query: Volume, examples: Sequence[Example], on_query: list[bool]) -> int:
     votes = [e.axis for e, own in zip(examples, on_query, strict=True) if own]
     votes = votes or [matching_axis(query, SliceView(e.image, e.axis)) for e in examples]
     return max(sorted(set(votes)), key=votes.count)
+
+
+def _require_same(one: Support, other: Support) -> None:
+    """Refuses one slice that is given twice, in two copies of its volume say, and not in the same way."""
+    if not np.array_equal(one.labels, other.labels) or one.complete != other.complete:
+        raise ExampleError(
+            f"The {one.name} is given twice with different masks, or other structures said to be complete; expected "
+            "one mask with all structures; merge them."
+        )
 
 
 def _require_agreement(query: Query, supports: list[Support]) -> None:

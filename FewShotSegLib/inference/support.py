@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..preprocessing.frame import Frame, bounds_of
 from ..preprocessing.intensity import Window, in_hounsfield_units, window_of
@@ -15,8 +14,6 @@ from .query import Query, Support
 
 _MOST_SUPPORTS = 24
 _NEGATIVES = 3
-# How much darker and brighter, as part of the intensity window, structures are shown that may look otherwise elsewhere.
-_OTHERWISE = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ def support_images(query: Query, frame: Frame, window: Window, targets: list[int
     """Painted slices outside the query's stack at a frame's pixel size, centred on what is painted.
 
     Args:
-        query: whose `varied` segments are shown darker and brighter too, in further copies of their slices.
+        query: whose painted slices are shown.
         frame: what the network sees of the query.
         window: of the query's intensities there; CT has the same in all volumes.
         targets: segments 1..L that are looked for.
@@ -58,7 +55,6 @@ def support_images(query: Query, frame: Frame, window: Window, targets: list[int
         image = source.cut(item.image[None], fill=fill).numpy()
         shown = torch.from_numpy(windows[key](image))[0]
         result.append(SupportImage(shown, source.cut_labels(_known_labels(item, len(query.values))[None])[0], key))
-        result += _darker_and_brighter(result[-1], query.varied)
     return result
 
 
@@ -109,12 +105,3 @@ def _place(start: int, length: int, size: int) -> int:
     if length >= size:
         return (size - length) // 2
     return min(max(start, 0), size - length)
-
-
-def _darker_and_brighter(shown: SupportImage, segments: frozenset[int]) -> list[SupportImage]:
-    """Copies of a slice in which some segments are darker and brighter; none where it shows none of them."""
-    inside = torch.isin(shown.labels, torch.tensor(sorted(segments), dtype=shown.labels.dtype)).float()
-    if not inside.any():
-        return []
-    soft = F.avg_pool2d(inside[None, None], 3, stride=1, padding=1)[0, 0]
-    return [replace(shown, image=(shown.image + c * soft).clamp(0, 1)) for c in (-_OTHERWISE, _OTHERWISE)]

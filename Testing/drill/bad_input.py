@@ -153,42 +153,109 @@ FILES = [
     refused("query that is not there", r"no file|no such|not there", query="absent.nrrd"),
     refused("labelmap that is not there", r"no file|no such|not there", labels="absent.nrrd"),
     refused("query is an empty folder", "folder", lambda f: (f / "scan").mkdir(), query="scan"),
-    refused("query is a folder without images", "folder", lambda f: ((f / "s").mkdir(), data("s/a.txt", b"a")(f)), query="s"),
+    refused(
+        "query is a folder without images", "folder", lambda f: ((f / "s").mkdir(), data("s/a.txt", b"a")(f)), query="s"
+    ),
     refused("empty .nii.gz", "empty|can't be read|no image", data("q.nii.gz", b""), query="q.nii.gz"),
     refused("empty .nrrd", "empty|can't be read|no image", data("q.nrrd", b""), query="q.nrrd"),
     refused("text called .nrrd", "can't be read|no image|format", data("q.nrrd", b"Dear colleague"), query="q.nrrd"),
     refused("noise called .mha", "can't be read|no image|format", data("q.mha", bytes(range(256)) * 9), query="q.mha"),
-    refused("zip called .nii.gz", "can't be read|no image|format", data("q.nii.gz", b"PK\3\4" + b"0" * 99), query="q.nii.gz"),
-    refused("gzip of text called .nii.gz", "can't be read|no image|format", data("q.nii.gz", gzip.compress(b"hello" * 99)), query="q.nii.gz"),
+    refused("zip called .nii.gz", "ZIP", data("q.nii.gz", b"PK\3\4" + b"0" * 99), query="q.nii.gz"),
+    refused(
+        "gzip of text called .nii.gz",
+        "can't be read|no image|format",
+        data("q.nii.gz", gzip.compress(b"hello" * 99)),
+        query="q.nii.gz",
+    ),
     refused("document", "ending|format", data("report.docx", b"PK"), query="report.docx"),
     refused("file without an ending", "ending|format|can't be read", data("scan", b"scan"), query="scan"),
-    refused(".nii.gz cut in half", "incomplete|can't be read|truncated|cut", altered("q.nii.gz", lambda b: b[: len(b) // 2]), query="q.nii.gz"),
-    refused(".nii cut at its end", "incomplete|can't be read|truncated|short", altered("q.nii", lambda b: b[:-5000]), query="q.nii"),
-    refused(".mha cut at its end", "incomplete|can't be read|truncated|short", altered("q.mha", lambda b: b[:-5000]), query="q.mha"),
-    refused(".nrrd cut at its end", "incomplete|can't be read|truncated|short", altered("q.nrrd", lambda b: b[:-5000]), query="q.nrrd"),
-    refused(".nii.gz with damaged bytes", "damaged|can't be read|incomplete|corrupt", altered("q.nii.gz", _damaged), query="q.nii.gz"),
+    refused(
+        ".nii.gz cut in half",
+        "incomplete|can't be read|truncated|cut",
+        altered("q.nii.gz", lambda b: b[: len(b) // 2]),
+        query="q.nii.gz",
+    ),
+    refused(
+        ".nii cut at its end",
+        "incomplete|can't be read|truncated|short",
+        altered("q.nii", lambda b: b[:-5000]),
+        query="q.nii",
+    ),
+    refused(
+        ".mha cut at its end",
+        "incomplete|can't be read|truncated|short",
+        altered("q.mha", lambda b: b[:-5000]),
+        query="q.mha",
+    ),
+    refused(
+        ".nrrd cut at its end",
+        "incomplete|can't be read|truncated|short",
+        altered("q.nrrd", lambda b: b[:-5000]),
+        query="q.nrrd",
+    ),
+    refused(
+        ".nii.gz with damaged bytes",
+        "damaged|can't be read|incomplete|corrupt",
+        altered("q.nii.gz", _damaged),
+        query="q.nii.gz",
+    ),
     refused(".nii of no known type", "can't be read|type", altered("q.nii", _header(70, b"\xff\x7f")), query="q.nii"),
-    refused(".nii with a dimension of 0", "can't be read|empty|size|dimension", altered("q.nii", _header(42, b"\0\0")), query="q.nii"),
+    refused(
+        ".nii with a dimension of 0",
+        "can't be read|empty|size|dimension",
+        altered("q.nii", _header(42, b"\0\0")),
+        query="q.nii",
+    ),
     refused("slice of one picture", "dimension|one slice|2D", image(IMAGE[3], "q.nrrd"), query="q.nrrd"),
     refused("volume of one slice", "one slice", image(IMAGE[3:4], "q.nrrd"), query="q.nrrd"),
-    refused("time series", "dimension|time|4D", image(np.stack([IMAGE, IMAGE]), "q.nrrd", isVector=False), query="q.nrrd"),
-    refused("colours", "values per voxel|colour", image(np.stack([IMAGE] * 3, -1).astype(np.uint8), "q.nrrd", isVector=True), query="q.nrrd"),
-    refused("complex numbers", "complex|can't be read", image(IMAGE.astype(np.complex64), "q.mha"), query="q.mha"),
+    refused(
+        "time series", "dimension|time|4D", image(np.stack([IMAGE, IMAGE]), "q.nrrd", isVector=False), query="q.nrrd"
+    ),
+    refused(
+        "colours",
+        "values per voxel|colour",
+        image(np.stack([IMAGE] * 3, -1).astype(np.uint8), "q.nrrd", isVector=True),
+        query="q.nrrd",
+    ),
+    refused("complex numbers", "complex|values per voxel", image(IMAGE.astype(np.complex64), "q.mha"), query="q.mha"),
     refused("NaN voxel", "NaN", image(with_voxel(np.nan), "q.nrrd"), query="q.nrrd"),
     refused("infinite voxel", "infinite", image(with_voxel(np.inf), "q.nrrd"), query="q.nrrd"),
     refused("one intensity everywhere", "everywhere", image(np.full_like(IMAGE, 7), "q.nrrd"), query="q.nrrd"),
-    refused("link to nowhere", "no file|no such|not there|link", lambda f: _link(f, "gone.nrrd", "q.nrrd"), query="q.nrrd"),
-    refused("link to itself", r"no file|no such|not there|link|loop|can't be", lambda f: _link(f, "q.nrrd", "q.nrrd"), query="q.nrrd"),
+    refused(
+        "link to nowhere", "no file|no such|not there|link", lambda f: _link(f, "gone.nrrd", "q.nrrd"), query="q.nrrd"
+    ),
+    refused(
+        "link to itself",
+        r"no file|no such|not there|link|loop|can't be",
+        lambda f: _link(f, "q.nrrd", "q.nrrd"),
+        query="q.nrrd",
+    ),
     refused("a device as query", "no file|not a file|regular|device|ending|can't be read", query="/dev/null"),
-]  # fmt: skip
+]
 
 LABELMAPS = [
-    refused("labelmap of another size", "grid|shape|size", image(PAINTED[:, :40], "m.nrrd", (2.0, 2.0, 3.0)), labels="m.nrrd"),
-    refused("labelmap of other spacing", "grid|spacing|lattice", image(PAINTED, "m.nrrd", (1.7, 1.5, 3.0)), labels="m.nrrd"),
+    refused(
+        "labelmap of another size",
+        "grid|shape|size",
+        image(PAINTED[:, :40], "m.nrrd", (2.0, 2.0, 3.0)),
+        labels="m.nrrd",
+    ),
+    refused(
+        "labelmap of other spacing", "grid|spacing|lattice", image(PAINTED, "m.nrrd", (1.7, 1.5, 3.0)), labels="m.nrrd"
+    ),
     refused("labels of 0.5", "no labelmap|whole|label", image(PAINTED * 0.5, "m.nrrd"), labels="m.nrrd"),
-    refused("negative labels", "no labelmap|negative|label", image(-PAINTED.astype(np.int16), "m.nrrd"), labels="m.nrrd"),
-    refused("labels of 40000", "no labelmap|label", image(PAINTED.astype(np.uint16) * 20000, "m.nrrd"), labels="m.nrrd"),
-    refused("labels that are NaN", "no labelmap|label|NaN", image(np.where(PAINTED, np.nan, 0).astype(np.float32), "m.nrrd"), labels="m.nrrd"),
+    refused(
+        "negative labels", "no labelmap|negative|label", image(-PAINTED.astype(np.int16), "m.nrrd"), labels="m.nrrd"
+    ),
+    refused(
+        "labels of 40000", "no labelmap|label", image(PAINTED.astype(np.uint16) * 20000, "m.nrrd"), labels="m.nrrd"
+    ),
+    refused(
+        "labels that are NaN",
+        "no labelmap|label|NaN",
+        image(np.where(PAINTED, np.nan, 0).astype(np.float32), "m.nrrd"),
+        labels="m.nrrd",
+    ),
     refused("labelmap that is all background", "background", image(PAINTED * 0, "m.nrrd"), labels="m.nrrd"),
     refused("image and labelmap swapped", "labelmap|everywhere|swapped", image="painted.nrrd", labels="ct.nrrd"),
     refused("CT as its own labelmap", "labelmap", labels="ct.nrrd"),
@@ -198,14 +265,14 @@ LABELMAPS = [
     refused("slice before the first", "expected|usage", arguments=["--slices=-1"]),
     refused("axis that does not exist", "axis", arguments=["--axis", "w"], code=2),
     refused("names that name nothing", "names no label", arguments=["--names", "liver"], code=2),
-]  # fmt: skip
+]
 
 OUTPUTS = [
     refused("output into no folder", "no folder", output="absent/out.nrrd"),
     refused("output of no known format", "ending", output="out.png"),
     refused("output is the query", "input", output="ct.nrrd"),
     refused("output is the labelmap by another path", "input", output="./painted.nrrd"),
-    refused("output and confidence in one file", "two names", arguments=["--confidence", OUTPUT]),
+    refused("output and confidence in one file", "two names", arguments=["--confidence", "o.nrrd"], output="o.nrrd"),
     refused("confidence as a segmentation", "confidence", arguments=["--confidence", "sure.seg.nrrd"]),
     refused("output is a folder", "folder", lambda f: (f / "o.nrrd").mkdir(), output="o.nrrd"),
     refused("output in a file", "folder|not a directory", output="ct.nrrd/out.nrrd"),
@@ -213,12 +280,17 @@ OUTPUTS = [
     refused("output with a name of 300 letters", "long", output="a" * 300 + ".nrrd"),
     refused("output is a pipe", "pipe|regular|replace", lambda f: os.mkfifo(f / "pipe.nrrd"), output="pipe.nrrd"),
     refused("output is a socket", "socket|regular|replace", _socket, output="socket.nrrd"),
-    refused("output is a link to elsewhere", "link", lambda f: (_link(f, "elsewhere/o.nrrd", "l.nrrd"), data("elsewhere/o.nrrd", OLD)(f)), output="l.nrrd"),
-    refused("no memory of which device", "auto, cpu", arguments=["--device", "abacus"]),
+    refused(
+        "output is a link to elsewhere",
+        "link",
+        lambda f: (_link(f, "elsewhere/o.nrrd", "l.nrrd"), data("elsewhere/o.nrrd", OLD)(f)),
+        output="l.nrrd",
+    ),
+    refused("device that is none", "auto, cpu", arguments=["--device", "abacus"]),
     refused("graphics card that is not there", "CUDA", arguments=["--device", "cuda:63"]),
     refused("quality that does not exist", "fast", arguments=["--quality", "perfect"], code=2),
     refused("no threads", "threads", arguments=["--threads", "0"], code=2),
-]  # fmt: skip
+]
 
 
 def _example(**changes: Any) -> Example:
@@ -270,11 +342,25 @@ GOOD_BUT_ODD = [
     accepted("ending in capitals", _as("CT.MHA"), query="CT.MHA"),
     accepted("ending in mixed letters", _as("Ct.Nii.Gz"), query="Ct.Nii.Gz"),
     accepted("labels that a slope made 1.00002", _as("m.nrrd", _uneven, "painted.nrrd"), labels="m.nrrd"),
-    accepted("labelmap of fewer slices on the same lattice", _as("m.nrrd", lambda m: m[:, :, 3:17], "painted.nrrd"), labels="m.nrrd"),
-    accepted("labelmap with an axis turned round", _as("m.nrrd", lambda m: sitk.Flip(m, (True, False, False)), "painted.nrrd"), labels="m.nrrd"),
+    accepted(
+        "labelmap of fewer slices on the same lattice",
+        _as("m.nrrd", lambda m: m[:, :, 3:17], "painted.nrrd"),
+        labels="m.nrrd",
+    ),
+    accepted(
+        "labelmap with an axis turned round",
+        _as("m.nrrd", lambda m: sitk.Flip(m, (True, False, False)), "painted.nrrd"),
+        labels="m.nrrd",
+    ),
     accepted("intensities of 1e-10", image(IMAGE * 1e-10, "q.nrrd"), query="q.nrrd"),
-    accepted("a slice that is 20 times as bright", image(np.where(np.arange(20)[:, None, None] == 8, (IMAGE + 1024.0) * 20, IMAGE + 1024.0), "q.nrrd"), query="q.nrrd"),
-    accepted("padding of 32767", image(np.where(np.arange(48) < 3, 32767, IMAGE).astype(np.int16), "q.nrrd"), query="q.nrrd"),
-]  # fmt: skip
+    accepted(
+        "a slice that is 20 times as bright",
+        image(np.where(np.arange(20)[:, None, None] == 8, (IMAGE + 1024.0) * 20, IMAGE + 1024.0), "q.nrrd"),
+        query="q.nrrd",
+    ),
+    accepted(
+        "padding of 32767", image(np.where(np.arange(48) < 3, 32767, IMAGE).astype(np.int16), "q.nrrd"), query="q.nrrd"
+    ),
+]
 
 ROWS = [*FILES, *LABELMAPS, *OUTPUTS, *ARRAYS, *GOOD_BUT_ODD]
