@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -206,7 +205,7 @@ def _read_inputs(
 def _identity(path: str) -> str:
     """The same text for every way to write a path."""
     try:
-        identity = os.path.normcase(Path(path).resolve())
+        identity = os.path.normcase(os.path.realpath(path))
     except (OSError, ValueError):  # no such path can be: the message about that comes from whoever uses it
         return path
     return identity.casefold() if sys.platform == "darwin" else identity

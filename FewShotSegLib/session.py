@@ -17,7 +17,7 @@ from .inference.query import Query, lay_out
 from .inference.suggest import Suggestion, suggestions
 from .network.model import FewShotNetwork
 from .plan import Plan
-from .preprocessing.mending import mended_images
+from .preprocessing.mending import MendedImages
 from .quality import DEFAULT, is_thorough
 from .result import Note, Result
 from .stages import Stage
@@ -52,6 +52,7 @@ class Session:
         query.require_image()
         self.query = query
         self._network, self._device = network, device
+        self._images = MendedImages(query)
         self._encodings = Encodings()
         self._examples: dict[int, Example] = {}
         self._next_key = 0
@@ -131,6 +132,7 @@ class Session:
         Raises:
             ExampleError: the examples can't be used together.
             SettingError: the strength of the refinement is not between 0 and 1, or the quality is unknown.
+            VolumeError: an image has one intensity only.
         """
         strength = float(refine)
         if not 0 <= strength <= 1:
@@ -140,10 +142,12 @@ class Session:
         values = check_examples(examples)
         plan = Plan(progress, overall)
         tick = plan.begin(Stage.PREPARING, 1)
-        volume, examples = mended_images(self.query, examples)
+        volume, examples = self._images.mend(examples)
         query = lay_out(volume, examples, values)
         tick(1)
         with torch.inference_mode():
+            if self._last is not None and self._last[0].view.volume is not volume:
+                self._encodings = Encodings()  # what is painted decided otherwise which intensities matter
             if near is not None and self._last is not None:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
                 changed = [example for example in changed if example.image.shows_the_same(self.query)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from FewShotSegLib import Example, Segmenter, Volume
-from FewShotSegLib.inference.components import in_one_piece, islands, remove_islands
+from FewShotSegLib.inference.components import PaintedPlane, in_one_piece, islands, remove_islands
 
 SHAPE = (40, 60, 60)
 
@@ -19,29 +19,34 @@ def a_ball(center: tuple[int, int, int], radius: float) -> np.ndarray:
 LARGE, SMALL = a_ball((20, 20, 20), 12), a_ball((20, 45, 45), 4)
 
 
+def planes(mask: np.ndarray, *places: tuple[int, int]) -> list[PaintedPlane]:
+    """Slices of a mask, painted as it is."""
+    return [PaintedPlane(axis, index, mask.take(index, axis)) for axis, index in places]
+
+
 def test_a_small_piece_that_is_not_painted_is_an_island() -> None:
     assert np.array_equal(islands(LARGE | SMALL), SMALL)
-    assert np.array_equal(islands(LARGE | SMALL, [(0, 10), (0, 30)]), SMALL)
+    assert np.array_equal(islands(LARGE | SMALL, planes(LARGE | SMALL, (0, 10), (0, 30))), SMALL)
 
 
 @pytest.mark.parametrize("plane", [(0, 20), (1, 45), (2, 48)])
 def test_what_is_painted_however_small_is_none(plane: tuple[int, int]) -> None:
-    assert not islands(LARGE | SMALL, [(0, 12), plane]).any()
+    assert not islands(LARGE | SMALL, planes(LARGE | SMALL, (0, 12), plane)).any()
 
 
 def test_what_touches_a_painted_part_is_none_even_at_a_corner() -> None:
     mask = LARGE.copy()
     mask[20, 45, 45] = True  # painted
     mask[21, 46, 46] = True
-    assert not islands(mask, [(0, 20)]).any()
+    assert not islands(mask, planes(mask, (0, 20))).any()
 
 
 def test_a_part_between_painted_slices_that_show_it_is_none() -> None:
     mask = LARGE.copy()
     mask[[15, 25], 44:47, 44:47] = True
     mask[19:21, 44:46, 44:46] = True
-    assert not islands(mask, [(0, 15), (0, 25)]).any()
-    assert islands(mask, [(0, 10), (0, 30)])[[15, 19, 25], 45, 45].all()
+    assert not islands(mask, planes(mask, (0, 15), (0, 25))).any()
+    assert islands(mask, planes(mask, (0, 10), (0, 30)))[[15, 19, 25], 45, 45].all()
 
 
 def test_a_vessel_that_crosses_between_painted_slices_stays_in_all_its_pieces() -> None:
@@ -49,18 +54,25 @@ def test_a_vessel_that_crosses_between_painted_slices_stays_in_all_its_pieces() 
     mask[10, 8:20, 8:20] = mask[30, 42:54, 42:54] = True
     mask[20, 30:33, 30:33] = True  # half way
     mask[20, 50:52, 5:7] = True  # elsewhere
-    found = islands(mask, [(0, 10), (0, 30)])
+    found = islands(mask, planes(mask, (0, 10), (0, 30)))
     assert not found[20, 31, 31]
     assert found[20, 50, 5]
 
 
 def test_beside_small_painted_parts_what_is_as_large_may_be_a_further_one() -> None:
     further = a_ball((20, 20, 50), 4)
-    assert islands(LARGE | SMALL | further, [(0, 9)])[20, 45, 45]
-    assert not islands(LARGE | SMALL | further, [(1, 45)])[20, 20, 50]
+    mask = LARGE | SMALL | further
+    assert islands(mask, planes(mask, (0, 9)))[20, 45, 45]
+    assert not islands(mask, planes(mask, (1, 45)))[20, 20, 50]
     speck = np.zeros(SHAPE, bool)
     speck[5, 50, 50] = True
-    assert np.array_equal(islands(LARGE | SMALL | speck, [(1, 45)]), speck)
+    assert np.array_equal(islands(mask | speck, planes(mask, (1, 45))), speck)
+
+
+def test_what_was_only_found_on_a_painted_slice_does_not_count_as_painted() -> None:
+    stroke = np.zeros(SHAPE[1:], bool)
+    stroke[18:22, 18:22] = True  # of the large part; the small one is on the same slice, but nobody painted it
+    assert np.array_equal(islands(LARGE | SMALL, [PaintedPlane(0, 20, stroke)]), SMALL)
 
 
 def test_a_thin_diagonal_structure_is_one_piece() -> None:
@@ -76,7 +88,7 @@ def test_removed_islands_are_unsure_background_and_painted_slices_stay() -> None
     labels[LARGE], labels[SMALL] = 3, 3
     labels[2, :5, :5] = 7
     confidence = np.full(SHAPE, 0.9, np.float32)
-    remove_islands(labels, confidence, [3, 5], [(0, 12), (0, 39)])
+    remove_islands(labels, confidence, [3, 5], planes(labels, (0, 12), (0, 39)))
     assert np.array_equal(labels == 3, LARGE)
     assert confidence[SMALL] == pytest.approx(0.1)
     assert (confidence[~SMALL] == np.float32(0.9)).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import find_objects, label
@@ -14,8 +15,14 @@ _ISLAND = 0.1
 # A structure counts as one piece if its painted slices hold so many pieces on average, at most.
 _ONE_PIECE = 1.35
 
-Plane = tuple[int, int]
-"""A painted slice of a volume: array axis across it, and its index along that axis."""
+
+@dataclass(frozen=True)
+class PaintedPlane:
+    """A painted slice of a volume: array axis across it, its index along that axis, (rows, columns) painted labels."""
+
+    axis: int
+    index: int
+    labels: np.ndarray
 
 
 def in_one_piece(masks: Sequence[np.ndarray], values: Sequence[int]) -> list[int]:
@@ -37,7 +44,7 @@ def remove_islands(
     labels: np.ndarray,
     confidence: np.ndarray,
     values: Sequence[int],
-    planes: Sequence[Plane] = (),
+    planes: Sequence[PaintedPlane] = (),
     tick: Tick = no_tick,
 ) -> None:
     """Turns islands of some labels into background, in place.
@@ -46,7 +53,7 @@ def remove_islands(
     less sure is the background.
 
     Args:
-        labels: (k, j, i), painted slices as they are painted: these do not change.
+        labels: (k, j, i), painted voxels as they are painted: these do not change.
         confidence: the same shape, 0..1.
         values: labels to clean.
         planes: the painted slices.
@@ -56,64 +63,67 @@ def remove_islands(
     for value in values:
         box = boxes[value - 1] if value <= len(boxes) else None
         if box is not None:
-            inside = [(axis, index - box[axis].start) for axis, index in planes]
-            size = [part.stop - part.start for part in box]
+            inside = [_within(box, p) for p in planes if box[p.axis].start <= p.index < box[p.axis].stop]
             part, sureness = labels[box], confidence[box]
-            island = islands(part == value, [(axis, index) for axis, index in inside if 0 <= index < size[axis]])
+            island = islands(part == value, [replace(plane, labels=plane.labels == value) for plane in inside])
             part[island] = 0
             sureness[island] = 1 - sureness[island]
         tick(1)
 
 
-def islands(mask: np.ndarray, planes: Sequence[Plane] = ()) -> np.ndarray:
+def _within(box: tuple[slice, ...], plane: PaintedPlane) -> PaintedPlane:
+    """A painted slice as it lies in a part of the volume."""
+    rest = tuple(part for axis, part in enumerate(box) if axis != plane.axis)
+    return PaintedPlane(plane.axis, plane.index - box[plane.axis].start, plane.labels[rest])
+
+
+def islands(mask: np.ndarray, planes: Sequence[PaintedPlane] = ()) -> np.ndarray:
     """What of a structure is an island.
 
     What touches painted parts or lies between them is none. Several painted parts, of paired organs or lesions, are
     ordinary, and what is as large as they are may be a further one.
 
     Args:
-        mask: (k, j, i) bool, the structure; on painted slices as painted.
-        planes: the painted slices.
+        mask: (k, j, i) bool, the structure, with all that is painted of it.
+        planes: the painted slices, with (rows, columns) bool labels: what is painted of the structure.
 
     Returns:
-        the same shape, bool; empty on painted slices.
+        the same shape, bool; nothing that is painted.
     """
     pieces, count = _pieces(mask)
     if count < 2:
         return np.zeros(mask.shape, bool)
     sizes = np.bincount(pieces.ravel())
     painted = np.zeros(count + 1, bool)
-    for axis, index in planes:
-        painted[pieces.take(index, axis)] = True
-    painted[0] = False
+    for plane in planes:
+        painted[pieces.take(plane.index, plane.axis)[plane.labels]] = True
     usual = sizes[painted].min() if painted.any() else sizes[1:].max()
     island = (sizes < _ISLAND * usual) & ~painted
     island[0] = False
     if island.any():
-        for axis in {axis for axis, _ in planes}:
-            along = np.moveaxis(pieces, axis, 0)
-            island[_between(along, np.flatnonzero(island), sorted(i for a, i in planes if a == axis))] = False
+        for axis in {plane.axis for plane in planes}:
+            along = {plane.index: plane.labels for plane in planes if plane.axis == axis and plane.labels.any()}
+            island[_between(np.moveaxis(pieces, axis, 0), np.flatnonzero(island), along)] = False
     return island[pieces]
 
 
-def _between(pieces: np.ndarray, candidates: np.ndarray, painted: Sequence[int]) -> list[int]:
+def _between(pieces: np.ndarray, candidates: np.ndarray, painted: dict[int, np.ndarray]) -> list[int]:
     """Pieces that lie between painted parts.
 
     Args:
         pieces: (Z, rows, columns) number of the piece.
         candidates: numbers to judge.
-        painted: positions of painted slices, increasing.
+        painted: (rows, columns) bool, what is painted of the structure, by slice.
     """
     found = []
     boxes = find_objects(pieces)
     for number in candidates:
         box = boxes[number - 1]
-        before = [p for p in painted if p < box[0].start and pieces[p].any()]
-        after = [p for p in painted if p >= box[0].stop and pieces[p].any()]
-        if not before or not after or any(box[0].start <= p < box[0].stop for p in painted):
+        before, after = [p for p in painted if p < box[0].start], [p for p in painted if p >= box[0].stop]
+        if not before or not after or len(before) + len(after) < len(painted):
             continue
         shadow = (pieces[box] == number).any(axis=0)
-        one, other = pieces[before[-1]] > 0, pieces[after[0]] > 0
+        one, other = painted[max(before)], painted[min(after)]
         if ((one | other)[box[1:]] & shadow).any() or _on_the_way(box[1:], one, other):
             found.append(int(number))
     return found

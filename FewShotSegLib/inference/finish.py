@@ -18,7 +18,7 @@ from ..preprocessing.frame import Frame
 from ..preprocessing.intensity import window_of
 from ..stages import Stage
 from .completeness import looks_like_strokes
-from .components import in_one_piece, remove_islands
+from .components import PaintedPlane, in_one_piece, remove_islands
 from .predictor import OUTSIDE
 from .query import UNKNOWN, Query, Support
 from .random_walk import RandomWalk
@@ -95,7 +95,8 @@ def finished(query: Query, passes: Passes, strength: float, plan: Plan) -> tuple
     _paste(query, passes, labels, confidence)
     own = [*query.own, *query.crossing]
     clean = [values[s - 1] for s in in_one_piece([s.labels for s in (*own, *query.foreign)], query.segments)]
-    planes = [(s.view.axis, s.index) for s in own]
+    table = np.array([0, *values, 0])  # the last one is that of what is unknown, -1
+    planes = [PaintedPlane(s.view.axis, s.index, table[s.labels]) for s in own]
     remove_islands(labels, confidence, clean, planes, plan.begin(Stage.CLEANING, len(clean)))
     return labels, confidence
 

@@ -26,8 +26,8 @@ _SAMPLES = 1_000_000
 # whose air is where it always is, by less.
 _LEAST_SHARE, _APART, _APART_BELOW_AIR = 0.001, 1.0, 0.3
 _AIR = (-1100.0, -500.0)
-# What is so often within painted structures is no padding; where nothing is painted it must be as often at the borders.
-_IN_STRUCTURES, _AT_BORDERS = 0.05, 0.1
+# And it is so often at the volume's borders.
+_AT_BORDERS = 0.1
 _MOST_PADDINGS = 3
 # A slice is too bright if its intensities spread so many times as far as those around it and show the same things.
 _TOO_BRIGHT, _SAME_THINGS, _AROUND, _SIDE = 5.0, 0.5, 11, 64
@@ -39,42 +39,56 @@ _TAIL_OF_CT, _ORDINARY_CT = 2.0, (-1100.0, 1000.0)
 _MOST_OFFSET, _RANGES = 1e4, (1e-2, 1e6)
 
 
-def mended_images(query: Volume, examples: Sequence[Example]) -> tuple[Volume, list[Example]]:
-    """The query and examples with mended images.
+class MendedImages:
+    """A volume and the images of its examples, mended; each once, however often it is asked for.
 
     Args:
-        query: the volume to segment; examples of it refer to the same object, or to one with equal voxels and grid.
-        examples: checked examples.
-
-    Returns:
-        both, ordinary images as they are. Images that were the query are the query given back.
+        query: the volume to segment.
 
     Raises:
-        VolumeError: an image has one intensity only.
+        VolumeError: it has one intensity only, padding apart.
     """
-    images = {id(example.image): example.image for example in examples}
-    same = {key for key, image in images.items() if _is_same(image, query)}
-    found = {
-        key: mended(image, [example for example in examples if id(example.image) == key])
-        for key, image in images.items()
-        if key not in same
-    }
-    others = [_with_image(example, found[id(example.image)]) for example in examples if id(example.image) in found]
-    query = mended(query, [example for example in examples if id(example.image) in same], others)
-    return query, [_with_image(example, found.get(id(example.image), query)) for example in examples]
+
+    def __init__(self, query: Volume) -> None:
+        self._query = query
+        # By identity, with the image itself so that no other gets its identity: what it became, None for the query.
+        self._known: dict[int, tuple[Volume, Volume | None]] = {}
+        self._mended = self._last = mended(query)
+
+    def mend(self, examples: Sequence[Example]) -> tuple[Volume, list[Example]]:
+        """The volume and examples with mended images.
+
+        Args:
+            examples: checked examples. Those of the query refer to the same object, or one with equal voxels and grid.
+
+        Returns:
+            both, ordinary images as they are; the volume as the same object as before where it did not change.
+
+        Raises:
+            VolumeError: an image has one intensity only, padding apart.
+        """
+        images = {id(example.image): example.image for example in examples}
+        self._known = {key: self._known.get(key) or (image, self._become(image)) for key, image in images.items()}
+        found: dict[int, Volume] = {}
+        for key, (_, image) in self._known.items():
+            if image is not None:
+                found[key] = without_tails(image, [e for e in examples if id(e.image) == key])
+        own = [e for e in examples if id(e.image) not in found]
+        others = [_with_image(e, found[id(e.image)]) for e in examples if id(e.image) in found]
+        query = without_tails(self._mended, own, others)
+        if query is not self._last and not np.array_equal(query.array, self._last.array):
+            self._last = query
+        return self._last, [_with_image(e, found.get(id(e.image), self._last)) for e in examples]
+
+    def _become(self, image: Volume) -> Volume | None:
+        return None if _is_same(image, self._query) else mended(image)
 
 
-def mended(volume: Volume, examples: Sequence[Example] = (), others: Sequence[Example] = ()) -> Volume:
+def mended(volume: Volume) -> Volume:
     """A volume without what tells nothing of the patient.
 
     NaN, infinite and padding voxels become as dark as the darkest others, slices that are far too bright as bright as
-    their neighbours, intensities far from all that is in and around painted structures are brought nearer, and scale
-    and offset are changed where 32 bits would not do.
-
-    Args:
-        volume: the volume.
-        examples: painted slices of it.
-        others: painted slices of other volumes. Where there are none of a CT, these tell what matters in it.
+    their neighbours, and scale and offset are changed where 32 bits would not do.
 
     Returns:
         the same object if there is nothing to mend; else one with float32 voxels.
@@ -83,14 +97,39 @@ def mended(volume: Volume, examples: Sequence[Example] = (), others: Sequence[Ex
         VolumeError: it has one intensity only, padding apart.
     """
     array = volume.array
-    array = _without_gaps(array)
-    array = _without_padding(array, examples)
-    array = _without_bright_slices(array)
-    array = _without_tails(array, _painted_on(array, examples) or _painted_elsewhere(array, others))
-    array = _near_zero(array)
+    for mend in (_without_gaps, _without_padding, _without_bright_slices, _near_zero):
+        array = mend(array)
     result = volume if array is volume.array else volume.with_array(array.astype(np.float32), name=volume.name)
     result.require_contrast()
     return result
+
+
+def without_tails(volume: Volume, examples: Sequence[Example] = (), others: Sequence[Example] = ()) -> Volume:
+    """A volume with intensities far from all that is in and around painted structures brought nearer.
+
+    Args:
+        volume: a mended volume.
+        examples: painted slices of it.
+        others: painted slices of other mended volumes. Where there are none of a CT, these tell what matters in it.
+
+    Returns:
+        the same object if there is little that far; else one with float32 voxels.
+    """
+    array = volume.array
+    painted = _painted_on(array, examples) or _painted_elsewhere(array, others)
+    if not painted:
+        return volume
+    around = [image[binary_dilation(mask > 0, iterations=_RIM)].astype(np.float64) for mask, image in painted]
+    low, high = np.median([np.percentile(values, [2, 98]) for values in around], axis=0)
+    if in_hounsfield_units(array):
+        far = _TAIL_OF_CT * (high - low)
+        least, most = min(low - far, _ORDINARY_CT[0]), max(high + far, _ORDINARY_CT[1])
+    else:
+        least, most = low - _TAIL * (high - low), high + _TAIL * (high - low)
+    sample = sample_of(array, _SAMPLES)
+    if high <= low or float(((sample < least) | (sample > most)).mean()) < _LEAST_TAIL:
+        return volume
+    return volume.with_array(np.clip(array.astype(np.float32), least, most), name=volume.name)
 
 
 def _with_image(example: Example, image: Volume) -> Example:
@@ -101,6 +140,18 @@ def _is_same(image: Volume, query: Volume) -> bool:
     if image is query:
         return True
     return image.shape == query.shape and image.same_grid(query) and np.array_equal(image.array, query.array)
+
+
+def _painted_on(array: np.ndarray, examples: Sequence[Example]) -> _Painted:
+    """What is painted on an image, beside the intensities there."""
+    return [(e.mask, np.moveaxis(array, e.axis, 0)[e.index]) for e in examples if e.mask.any()]
+
+
+def _painted_elsewhere(array: np.ndarray, others: Sequence[Example]) -> _Painted:
+    """What is painted on other images of the same scale: of CT, where this image is one; else nothing."""
+    if not in_hounsfield_units(array):
+        return []
+    return [(e.mask, e.image_slice) for e in others if e.mask.any() and in_hounsfield_units(e.image.array)]
 
 
 def _float_copy(array: np.ndarray) -> np.ndarray:
@@ -119,12 +170,12 @@ def _without_gaps(array: np.ndarray) -> np.ndarray:
     return np.where(finite, array, lowest)
 
 
-def _without_padding(array: np.ndarray, examples: Sequence[Example]) -> np.ndarray:
+def _without_padding(array: np.ndarray) -> np.ndarray:
     """Padding as dark as the darkest others."""
     for _ in range(_MOST_PADDINGS):
         sample = sample_of(array, _SAMPLES)
         for value in (array.min(), array.max()):
-            if _is_padding(value, sample, array, examples):
+            if _is_padding(value, sample, array):
                 darkest = sample[sample != value].min()
                 array = np.where(array == value, darkest, array)
                 break
@@ -133,7 +184,7 @@ def _without_padding(array: np.ndarray, examples: Sequence[Example]) -> np.ndarr
     return array
 
 
-def _is_padding(value: np.generic, sample: np.ndarray, array: np.ndarray, examples: Sequence[Example]) -> bool:
+def _is_padding(value: np.generic, sample: np.ndarray, array: np.ndarray) -> bool:
     others = sample[sample != value].astype(np.float64)
     if not len(others) or 1 - len(others) / len(sample) < _LEAST_SHARE:
         return False
@@ -144,23 +195,8 @@ def _is_padding(value: np.generic, sample: np.ndarray, array: np.ndarray, exampl
     is_ct = _AIR[0] <= darkest <= _AIR[1]
     if high <= low or gap <= (_APART_BELOW_AIR if below and is_ct else _APART) * (high - low):
         return False
-    painted = [image[mask > 0] for mask, image in _painted_on(array, examples)]
-    if painted:
-        return float((np.concatenate(painted) == value).mean()) < _IN_STRUCTURES
     faces = [np.take(array, (0, -1), axis=axis).ravel() for axis in range(3)]
     return float((np.concatenate(faces) == value).mean()) >= _AT_BORDERS
-
-
-def _painted_on(array: np.ndarray, examples: Sequence[Example]) -> _Painted:
-    """What is painted on an image, beside the intensities there."""
-    return [(e.mask, np.moveaxis(array, e.axis, 0)[e.index]) for e in examples if e.mask.any()]
-
-
-def _painted_elsewhere(array: np.ndarray, others: Sequence[Example]) -> _Painted:
-    """What is painted on other images of the same scale: of CT, where this image is one; else nothing."""
-    if not in_hounsfield_units(array):
-        return []
-    return [(e.mask, e.image_slice) for e in others if e.mask.any() and in_hounsfield_units(e.image.array)]
 
 
 def _without_bright_slices(array: np.ndarray) -> np.ndarray:
@@ -191,23 +227,6 @@ def _neighbours(z: int, bright: np.ndarray, spread: np.ndarray, small: np.ndarra
         return []
     alike = [np.corrcoef(small[z].ravel(), small[n].ravel())[0, 1] for n in near]
     return near if max(alike) > _SAME_THINGS else []
-
-
-def _without_tails(array: np.ndarray, painted: _Painted) -> np.ndarray:
-    """Intensities far from all that is in and around painted structures brought nearer."""
-    if not painted:
-        return array
-    around = [image[binary_dilation(mask > 0, iterations=_RIM)].astype(np.float64) for mask, image in painted]
-    low, high = np.median([np.percentile(values, [2, 98]) for values in around], axis=0)
-    if in_hounsfield_units(array):
-        far = _TAIL_OF_CT * (high - low)
-        least, most = min(low - far, _ORDINARY_CT[0]), max(high + far, _ORDINARY_CT[1])
-    else:
-        least, most = low - _TAIL * (high - low), high + _TAIL * (high - low)
-    sample = sample_of(array, _SAMPLES)
-    if high <= low or float(((sample < least) | (sample > most)).mean()) < _LEAST_TAIL:
-        return array
-    return np.clip(_float_copy(array), least, most)
 
 
 def _near_zero(array: np.ndarray) -> np.ndarray:
