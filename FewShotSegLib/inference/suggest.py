@@ -1,8 +1,8 @@
 """Next slice: which slice's painting would help most.
 
 Errors are where the confidence is low, and, since it is surer than it should be far from what is painted, where painted
-slices are far. A painted slice mends its neighbours too: expected errors of each slice count by the part of its distance
-to the nearest painted slice that painting another one would take away (this project).
+slices are far. A painted slice mends its neighbours too: expected errors of each slice count by the part of its
+distance to the nearest painted slice that painting another one would take away (this project).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from .query import Query
 
 # Neighbouring suggestions lie at least this part of the stack apart.
 _APART = 0.05
-# Part of a cross-section that is wrong very far from all painted slices, and the part of the stack at which half of it is.
+# Part of a cross-section that is wrong very far from all painted slices, and the part of the stack at which half of it
+# is.
 _FAR_ERRORS, _FAR = 0.5, 0.1
 
 
