@@ -150,7 +150,8 @@ class Session:
                 self._encodings = Encodings()  # what is painted decided otherwise which intensities matter
             if near is not None and self._last is not None:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
-                near_changes(self._network, self._device, self._encodings, query, changed, near)
+                changed = [example for example in changed if example.image.shows_the_same(self.query)]
+                near_changes(self._network, self._device, self._encodings, query, thorough, changed, near)
             passes = Pipeline(self._network, self._device, plan, self._encodings, thorough).run(query)
             labels, confidence = finished(query, passes, strength, plan)
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}

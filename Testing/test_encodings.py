@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-from types import FunctionType, ModuleType
-
 import numpy as np
 import torch
+from kept_memory import kept_bytes
 
 from FewShotSegLib.evidence import Motion
 from FewShotSegLib.inference.encodings import Encodings
@@ -193,24 +191,7 @@ def test_however_many_runs_there_are_the_memory_stays_within_the_limit() -> None
         encodings.begin(a_stack())
         for look in (f"frame {run}", f"closer frame {run}"):
             encodings.features(look, list(range(6)), AnEncoder())
-    assert sum(x.nbytes for x in tensors_of(encodings)) <= 3 * A_SLICE
-
-
-def tensors_of(kept: object) -> list[torch.Tensor]:
-    """All tensors that an object holds on to."""
-    found: dict[int, torch.Tensor] = {}
-    seen: set[int] = set()
-    ahead = [kept]
-    while ahead:
-        here = ahead.pop()
-        if id(here) in seen or isinstance(here, type | FunctionType | ModuleType):
-            continue
-        seen.add(id(here))
-        if isinstance(here, torch.Tensor):
-            found[id(here)] = here
-        else:
-            ahead += gc.get_referents(here)
-    return list(found.values())
+    assert kept_bytes(encodings) <= 3 * A_SLICE
 
 
 def test_making_room_for_one_slice_loses_none_of_those_asked_for_with_it() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from two_balls import NAMES, dice, two_balls
 
 from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.example import Example
@@ -25,9 +26,6 @@ from FewShotSegLib.volume import Volume
 from FewShotSegLib.weights import BUNDLED, save_network
 
 needs_weights = pytest.mark.skipif(not BUNDLED.is_file(), reason="the bundled weights are not in this checkout yet")
-
-NAMES = {3: "bright", 200: "dark"}
-SPACING = (1.5, 1.5, 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -48,31 +46,6 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
 def trained() -> Segmenter:
     """A segmenter with the bundled weights."""
     return Segmenter(device="cpu")
-
-
-def two_balls(
-    shape: tuple[int, int, int] = (16, 40, 36), spacing: tuple[float, float, float] = SPACING, seed: int = 0
-) -> tuple[Volume, Volume]:
-    """A bright ball (3) and a dark one (200) in grey noise, at fixed fractions of the volume; image and labelmap."""
-    size = np.array(shape) * spacing[::-1]
-    k, j, i = ((axis + 0.5) * d for axis, d in zip(np.indices(shape), spacing[::-1], strict=True))
-    labels = np.zeros(shape, np.uint8)
-    for value, center, radius in ((3, (0.45, 0.32, 0.32), 0.2), (200, (0.55, 0.68, 0.68), 0.17)):
-        ck, cj, ci = center * size
-        squared = ((k - ck) / size[0]) ** 2 + ((j - cj) / size[1]) ** 2 + ((i - ci) / size[2]) ** 2
-        labels[squared <= radius**2] = value
-    table = np.full(256, 100.0)
-    table[3], table[200] = 180, 40
-    image = table[labels] + np.random.default_rng(seed).normal(0, 6, shape)
-    # a surround of air, as every scan has
-    image[:, :2], image[:, -2:], image[..., :2], image[..., -2:] = 0, 0, 0, 0
-    volume = Volume.from_array(image.astype(np.float32), spacing=spacing, origin=(-30, 12, 5), name="two balls")
-    return volume, volume.with_array(labels, names=NAMES, colors={3: (1.0, 0.5, 0.0)})
-
-
-def dice(found: np.ndarray, truth: np.ndarray, label: int) -> float:
-    a, b = found == label, truth == label
-    return float(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
 
 
 def flipped(volume: Volume, axis: int) -> Volume:

@@ -30,8 +30,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         prepare_s: loading packages and weights; first_s: first result; next_s: result with one more example,
         everything kept that the method can keep; near_s: until then the slices of the gap that it splits were there,
-        None where the method gives the whole alone; loaded_mib: process's peak with the volume and all packages; peak_mib:
-        at the end.
+        None where the method gives the whole alone; loaded_mib: process's peak with the volume and all packages;
+        peak_mib: at the end.
     """
     fields = dict(request["case"])
     case = SpeedCase(**{**fields, "shape": tuple(fields["shape"])})

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .geodesic import Tick, denoised_slices, geodesic_channels, geodesic_distances, sweep_steps
+from ..plan import Tick
+from .geodesic import denoised_slices, geodesic_channels, geodesic_distances
 from .motion import Motion
 from .position import position_channels, position_map
 from .shape import CrossingSlice, Knowledge, ShapeInterpolation, beyond_reach, usual_reach
@@ -59,7 +60,7 @@ def evidence_of_painted_slices(
         step: distance between neighbouring slices in units of the in-plane pixel.
         known: of each segment along the stack.
         certain: (P, h, w) bool, pixels that geodesic distances start from; None for all.
-        tick: called with 1 for each of `sweep_steps`; may raise to cancel.
+        tick: called with 0 now and then; may raise to cancel.
         motion: of the stack, None to measure it.
         crossing: painted slices across the stack.
 
@@ -128,6 +129,5 @@ __all__ = [
     "evidence_of_other_volumes",
     "evidence_of_painted_slices",
     "position_map",
-    "sweep_steps",
     "usual_reach",
 ]

@@ -10,16 +10,16 @@ and do not leak sideways for free.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
+from ..parallel import Check, in_parallel
+from ..plan import Tick
 from .motion import Motion, moved
 from .shape import CrossingSlice
-
-Tick = Callable[[int], None]
 
 _FAR = 100.0
 _STEP_PRICE = 0.0005
@@ -49,7 +49,7 @@ def geodesic_distances(
         step: slice distance in in-plane pixels.
         motion: from slice to slice; None for none.
         rounds: of six sweeps each.
-        tick: called with 1 for each of `sweep_steps`; may raise to cancel.
+        tick: called with 0 now and then; may raise to cancel.
         crossing: painted slices across the stack; they are sources too.
 
     Returns:
@@ -64,17 +64,16 @@ def geodesic_distances(
             plane = distance.select(1 + item.dim, place)
             for label in range(classes):
                 plane[label][item.labels == label] = 0
-    through = _STEP_PRICE * min(step, _MAX_STEP)
-    for _ in range(rounds):
-        _sweep_through(distance, image, through, motion, tick)
-        _sweep_across(distance, image, 1, tick)
-        _sweep_across(distance, image, 2, tick)
-    return distance
+    groups = distance.tensor_split(min(torch.get_num_threads(), classes))  # no class depends on another
 
+    def swept(group: Tensor, check: Check) -> Tensor:
+        for _ in range(rounds):
+            _sweep_through(group, image, _STEP_PRICE * min(step, _MAX_STEP), motion, check)
+            _sweep_across(group, image, 1, check)
+            _sweep_across(group, image, 2, check)
+        return group
 
-def sweep_steps(shape: tuple[int, int, int], rounds: int = _ROUNDS) -> int:
-    """Number of planes that the sweeps over a (Z, h, w) stack go to."""
-    return rounds * 2 * sum(count - 1 for count in shape)
+    return torch.cat(list(in_parallel(swept, groups, tick)))
 
 
 def denoised_slices(image: Tensor) -> Tensor:
@@ -82,7 +81,7 @@ def denoised_slices(image: Tensor) -> Tensor:
     return torch.from_numpy(median_filter(image.cpu().numpy(), size=(1, 3, 3), mode="nearest")).to(image.device)
 
 
-def _sweep_through(distance: Tensor, image: Tensor, price: float, motion: Motion | None, tick: Tick) -> None:
+def _sweep_through(distance: Tensor, image: Tensor, price: float, motion: Motion | None, check: Check) -> None:
     """One sweep up and one down through the slices, in place; see `geodesic_distances`."""
     planes = distance.movedim(1, 0).contiguous()
     count = len(planes)
@@ -95,11 +94,11 @@ def _sweep_through(distance: Tensor, image: Tensor, price: float, motion: Motion
                 seen = moved(seen[None], motion.between(i, before)[None])[0]
             cost = (seen[-1] - image[i]).abs_().add_(price)
             torch.minimum(planes[i], seen[:-1].add_(cost), out=planes[i])
-            tick(1)
+            check()
     distance.copy_(planes.movedim(0, 1))
 
 
-def _sweep_across(distance: Tensor, image: Tensor, axis: int, tick: Tick) -> None:
+def _sweep_across(distance: Tensor, image: Tensor, axis: int, check: Check) -> None:
     """One forward and one backward sweep over rows (axis 1) or columns (axis 2) of all slices, in place."""
     # copies, because strided planes would take twice as long
     planes = distance.movedim(axis + 1, 0).contiguous()
@@ -121,7 +120,7 @@ def _sweep_across(distance: Tensor, image: Tensor, axis: int, tick: Tick) -> Non
             for neighbour, cost in zip(neighbours, costs, strict=True):
                 torch.add(neighbour, cost, out=candidate)
                 torch.minimum(planes[i], candidate, out=planes[i])
-            tick(1)
+            check()
     distance.copy_(planes.movedim(0, axis + 1))
 
 

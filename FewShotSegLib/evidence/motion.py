@@ -7,13 +7,14 @@ registration", ICIP 2005). All pairs of slices are solved together, which takes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Tick = Callable[[int], None]
+from ..parallel import in_parallel
+from ..plan import Tick
 
 # Of the window in which everything is taken to move alike, in pixels, and of iterations on each level of the pyramid.
 _WINDOW = 2.0
@@ -49,10 +50,8 @@ class Motion:
             tick: called with 0 now and then; may raise to cancel.
         """
         here, there = torch.cat([image[:-1], image[1:]]), torch.cat([image[1:], image[:-1]])
-        flows = []
-        for a, b in zip(here.split(_TOGETHER), there.split(_TOGETHER), strict=True):
-            tick(0)
-            flows.append(optical_flow(a, b).half())
+        pairs = list(zip(here.split(_TOGETHER), there.split(_TOGETHER), strict=True))
+        flows = list(in_parallel(lambda pair, _: optical_flow(*pair).half(), pairs, tick))
         if not flows:
             flows.append(image.new_zeros(0, 2, *image.shape[1:]))
         up, down = torch.cat(flows).chunk(2)

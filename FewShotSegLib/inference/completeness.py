@@ -28,9 +28,11 @@ from .predictor import Predictor
 from .query import UNKNOWN, Query, Support, line_of
 from .support import SupportImage
 
-# A stroke is nowhere wider than this radius, in pixels, so many times as long as wide, and what lies beside it looks
-# like it: the means differ by less than this part of the deviations.
-_STROKE_RADIUS, _STROKE_LENGTH, _STROKE_CONTRAST = 2.6, 6.0, 0.8
+# A stroke is nowhere wider than this radius, in pixels, and what lies beside it looks like it: the means differ by less
+# than this part of the deviations, or, where it is not so many times as long as wide, by less still. Of the sample
+# scan's areas 1 % look so, of strokes along their middle lines 94 %.
+_STROKE_RADIUS, _STROKE_LENGTH = 2.6, 6.0
+_STROKE_CONTRAST, _SHORT_STROKE_CONTRAST = 0.8, 0.5
 # Evidence for the search is measured on pixels so many times larger than usual.
 _COARSENESS = 2
 # A structure that is there fills about this part of its area on the nearest slices, at least; half of it is a coin's.
@@ -333,7 +335,7 @@ def looks_like_strokes(support: Support) -> bool:
     for segment in support.segments:
         inside = support.labels == segment
         radius = distance_transform_edt(np.pad(inside, 1)).max()
-        if radius > _STROKE_RADIUS or inside.sum() < _STROKE_LENGTH * (2 * radius - 1) ** 2:
+        if radius > _STROKE_RADIUS:
             return False
         pieces, count = label(inside, np.ones((3, 3)))
         longest = max(np.ptp(np.nonzero(pieces == n), axis=1).max() + 1 for n in range(1, count + 1))
@@ -341,8 +343,10 @@ def looks_like_strokes(support: Support) -> bool:
             return False
         beside = binary_dilation(inside, iterations=2) & (support.labels == UNKNOWN)
         deviation = image[inside].std() + image[beside].std() + 1e-6
-        contrasts.append(abs(image[inside].mean() - image[beside].mean()) / deviation)
-    return float(np.mean(contrasts)) < _STROKE_CONTRAST
+        is_long = inside.sum() >= _STROKE_LENGTH * (2 * radius - 1) ** 2
+        limit = _STROKE_CONTRAST if is_long else _SHORT_STROKE_CONTRAST
+        contrasts.append(abs(image[inside].mean() - image[beside].mean()) / deviation / limit)
+    return float(np.mean(contrasts)) < 1
 
 
 def _with_background(labels: np.ndarray, may_assume: bool) -> np.ndarray:

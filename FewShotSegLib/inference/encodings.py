@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 import torch
@@ -49,6 +50,7 @@ class Encodings:
     def __init__(self, limit: int | None = None) -> None:
         self._given_limit = limit
         self._limit = _LEAST if limit is None else limit
+        self._lock = Lock()  # chunks of slices are encoded by several threads
         self._query = ""
         self._stack: np.ndarray | None = None
         self._run = 0
@@ -88,14 +90,17 @@ class Encodings:
             slices: slice numbers.
             encode: maps slice numbers to their features.
         """
-        present = self._present(look)
-        found = {z: present.slices[z][0] for z in slices if z in present.slices}
+        with self._lock:
+            present = self._present(look)
+            found = {z: present.slices[z][0] for z in slices if z in present.slices}
         missing = [z for z in slices if z not in found]
         if missing:
             encoded = encode(missing).to(torch.float16)
             for i, z in enumerate(missing):
                 found[z] = encoded[i : i + 1]
-                self._keep(present, z, found[z])
+            with self._lock:
+                for z in missing:
+                    self._keep(present, z, found[z])
         return Features.concatenate([found[z] for z in slices]).to(torch.float32)
 
     def motion(self, look: Hashable, measure: Callable[[], Motion]) -> Motion:
@@ -121,7 +126,7 @@ class Encodings:
 
     def _keep(self, present: _Look, z: int, features: Features) -> None:
         size = features.nbytes
-        if self._take_room(present, size):
+        if z not in present.slices and self._take_room(present, size):
             # a copy, because a slice of a batch would keep the whole batch alive
             present.slices[z] = features.clone(), size
 

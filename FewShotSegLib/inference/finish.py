@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..memory import give_back
+from ..parallel import Check, in_parallel
 from ..plan import Plan, Tick, no_tick
 from ..preprocessing.frame import Frame
 from ..preprocessing.intensity import window_of
@@ -172,7 +173,9 @@ def merge(
     count, *shape = labels.shape
     plane = (shape[0], shape[1])
     table = np.array([0, *values], dtype=labels.dtype)
-    for row, z in enumerate(slices if slices is not None else range(count)):
+    chosen = list(slices) if slices is not None else list(range(count))
+
+    def merged(z: int, _: Check) -> tuple[np.ndarray, np.ndarray, Tensor | None]:
         logits = torch.full((len(values) + 1, *plane), OUTSIDE)
         logits[0] = 0
         first = None
@@ -185,10 +188,7 @@ def merge(
         probability = F.softmax(logits, dim=0)
         if refine is not None:
             probability = refine(z, probability)
-        if note is not None:
-            note(z, probability)
         best = probability.max(dim=0)
-        labels[row] = table[best.indices.numpy()]
         sureness = best.values
         if temperature is not None:
             odds = _log_odds(sureness)
@@ -196,7 +196,12 @@ def merge(
                 alone = _log_odds(F.softmax(first, dim=0).gather(0, best.indices[None])[0])
                 odds = torch.lerp(odds, alone.clamp(-_SUREST, _SUREST), _FIRST_LOOK)
             sureness = torch.sigmoid(odds / temperature)
-        confidence[row] = sureness.numpy()
+        return table[best.indices.numpy()], sureness.numpy(), None if note is None else probability
+
+    for row, (z, found) in enumerate(zip(chosen, in_parallel(merged, chosen, tick), strict=True)):
+        labels[row], confidence[row], probability = found
+        if note is not None and probability is not None:
+            note(z, probability)
         tick(1)
 
 

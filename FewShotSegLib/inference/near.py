@@ -24,6 +24,7 @@ def near_changes(
     device: torch.device,
     encodings: Encodings,
     query: Query,
+    thorough: bool,
     changed: list[Example],
     near: Callable[[list[int], np.ndarray, np.ndarray], None],
 ) -> None:
@@ -32,7 +33,8 @@ def near_changes(
     Args:
         network, device, encodings: of the session.
         query: with the changed examples.
-        changed: examples that are new or other than before.
+        thorough: whether the quality is "best".
+        changed: examples of the query that are new or other than before.
         near: called with slice numbers, (slices, rows, columns) label values and confidences; not at all where none of
             the slices around the new ones is painted with a segment.
     """
@@ -48,7 +50,7 @@ def near_changes(
     here = [s for s in query.own if s.index in part]
     if not any(s.segments for s in here):
         return
-    predictor = Predictor(network, query.view, frame_of(query), device, encodings)
+    predictor = Predictor(network, query.view, frame_of(query, thorough), device, encodings)
     labels = np.stack([np.where(s.labels == UNKNOWN, 0, s.labels) for s in here])
     complete = np.array([[segment in s.segments for segment in query.segments] for s in here])
     segments = len(query.values)

@@ -31,6 +31,9 @@ from .query import Query, Support
 from .support import support_images
 
 SIDE = 256
+# Sides of the frame around painted structures, of qualities "fast" and "best", and where a structure is small.
+SIDES, FINE_SIDES = (256, 320), (288, 384)
+_SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 _MARGIN = 0.25  # of a structure's extent, on each side
 _LEAST_MARGIN_MM = 10.0
 # A frame's sides lie on a grid of so many lines at least along its longer side.
@@ -134,8 +137,9 @@ class _Volume:
         """A pass that is guided by labelled slices of the query."""
         targets = sorted(labelled.all_segments | {s for c in crossing for s in c.segments})
         shown = support_images(self._query, predictor.frame, predictor.window, targets)
-        tick = self._plan.begin(Stage.MEASURING, predictor.evidence_steps)
-        evidence = predictor.evidence(labelled, targets, crossing, tick=tick)
+        tick = self._plan.begin(Stage.MEASURING, 1)
+        evidence = predictor.evidence(labelled, targets, crossing, tick=lambda _: tick(0))
+        tick(1)
         # What pseudo-labels alone say would confirm itself far from where a structure is to be expected.
         if not by_user:
             own, expected = evidence, self._expected(predictor, targets)
@@ -203,7 +207,7 @@ class _Within(_Volume):
 
     def run(self) -> Passes:
         query = self._query
-        frame = frame_of(query)
+        frame = frame_of(query, self._thorough)
         predictor = self._predictor(frame)
         tick = self._plan.begin(Stage.MEASURING, 1)
         shown = support_images(query, frame, predictor.window, query.segments)
@@ -296,10 +300,23 @@ class _Across(_Volume):
         return Passes(layers, frame, None)
 
 
-def frame_of(query: Query) -> Frame:
-    """Frame around everything that is painted on the query's own slices."""
+def frame_of(query: Query, thorough: bool) -> Frame:
+    """Frame around everything that is painted on the query's own slices.
+
+    Its pixels are finer where a structure would be small on it.
+
+    Args:
+        query: of which slices are painted.
+        thorough: whether the quality is "best".
+    """
     bounds = [b for segment in query.segments for b in [_painted_bounds(query, segment)] if b is not None]
-    return frame_around(_snapped(union(bounds), query.view.shape[1:]), query.view.pixel, SIDE)
+    around = _snapped(union(bounds), query.view.shape[1:])
+    frame = frame_around(around, query.view.pixel, SIDE)
+    supports = [*query.own, *query.crossing]
+    areas = [max(int((s.labels == segment).sum()) for s in supports) for segment in query.segments]
+    painted = [np.sqrt(area * np.prod(query.view.pixel)) / frame.pixel(query.view.pixel) for area in areas if area]
+    side = FINE_SIDES[thorough] if min(painted) < _SMALL else SIDES[thorough]
+    return frame if side == SIDE else frame_around(around, query.view.pixel, side)
 
 
 def _snapped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:

