@@ -21,6 +21,7 @@ PYTEST_OPTIONS ?=
 # With a thread each: the suite is through sooner than in one process with two threads.
 PYTEST_PROCESSES ?= 2
 DEMO_OPTIONS ?=
+DRILL_OPTIONS ?=
 BENCHMARK_DATA ?= ../shared/data
 BENCHMARK_OUTPUT ?= runs/benchmark
 BENCHMARK_OPTIONS ?= --protocol all --pictures
@@ -37,7 +38,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --timeout 120 --retries 10 \
 	$(if $(CONSTRAINTS),-c $(CONSTRAINTS)) $(PIP_OPTIONS)
 
-.PHONY: help demo test check benchmark clean
+.PHONY: help demo test drill check benchmark clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +48,9 @@ demo: $(INSTALLED_DEMO)  ## segment the sample scan from five of its slices; res
 
 test: $(INSTALLED_TEST)  ## run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_OPTIONS)
+
+drill: $(INSTALLED_TEST)  ## inject faults and bad inputs (minutes); results in Testing/drill/results.md
+	@PYTHONPATH=Testing OMP_NUM_THREADS=1 $(BIN)/python -m drill $(DRILL_OPTIONS)
 
 check: $(INSTALLED_TEST)  ## lint and check types
 	@$(BIN)/python -m ruff check .

@@ -84,9 +84,11 @@ def _run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         return _fail(_missing_module(error, chosen, command))
     except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return _fail(_NO_MEMORY)
+        if is_out_of_memory(error):
+            return _fail(_NO_MEMORY)
+        if isinstance(error, OSError):  # of whatever was needed, the working folder itself, for instance
+            return _fail(f"the system refused something that was needed: {error}; check disks, folders and permissions")
+        raise
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:

@@ -82,8 +82,15 @@ def _write(image: sitk.Image, temporary: Path, target: Path) -> None:
     try:
         with native_messages(target), folder_for_itk(temporary.parent) as folder:
             sitk.WriteImage(image, str(folder / temporary.name), useCompression=True)
-        # A full disk goes unnoticed by the NIfTI writer.
-        missing = what_is_missing(temporary) if extension_of(temporary, NIFTI_EXTENSIONS) else ""
+            # A full disk goes unnoticed by the NIfTI writer, and by that of NRRD if not even the header finds room.
+            if extension_of(temporary, NIFTI_EXTENSIONS):
+                missing = what_is_missing(temporary)
+            elif not temporary.stat().st_size:
+                missing = "nothing of it reached the disk"
+            elif sitk.Hash(sitk.ReadImage(str(folder / temporary.name))) != sitk.Hash(image):
+                missing = "it reads otherwise than it was written"
+            else:
+                missing = ""
     except (RuntimeError, OSError) as error:
         if is_out_of_memory(error):
             raise MemoryError(str(error)) from error

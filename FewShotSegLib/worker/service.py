@@ -63,6 +63,11 @@ class Service:
             self._send({"is": "cancelled", "run": run})
         except Exception as error:
             kind, text = explain(error)
+            if isinstance(error, OSError) and not self._folder.is_dir():
+                kind, text = "disk", (
+                    f"The folder for temporary files through which images and results pass, {self._folder}, was removed"
+                    " while it was in use; run again."
+                )
             if kind == "crash":
                 with contextlib.suppress(OSError, ValueError):  # a log that can't be written stops no worker
                     traceback.print_exc(file=sys.stderr)

@@ -149,13 +149,21 @@ def _link(folder: Path, to: str, name: str) -> None:
     (folder / name).symlink_to(to)
 
 
+def _link_to_a_result(folder: Path) -> None:
+    _link(folder, "elsewhere/o.nrrd", "l.nrrd")
+    (folder / "elsewhere/o.nrrd").write_bytes(OLD)
+
+
+def _folder_of_texts(folder: Path) -> None:
+    (folder / "s").mkdir()
+    (folder / "s/a.txt").write_bytes(b"a")
+
+
 FILES = [
     refused("query that is not there", r"no file|no such|not there", query="absent.nrrd"),
     refused("labelmap that is not there", r"no file|no such|not there", labels="absent.nrrd"),
     refused("query is an empty folder", "folder", lambda f: (f / "scan").mkdir(), query="scan"),
-    refused(
-        "query is a folder without images", "folder", lambda f: ((f / "s").mkdir(), data("s/a.txt", b"a")(f)), query="s"
-    ),
+    refused("query is a folder without images", "folder", _folder_of_texts, query="s"),
     refused("empty .nii.gz", "empty|can't be read|no image", data("q.nii.gz", b""), query="q.nii.gz"),
     refused("empty .nrrd", "empty|can't be read|no image", data("q.nrrd", b""), query="q.nrrd"),
     refused("text called .nrrd", "can't be read|no image|format", data("q.nrrd", b"Dear colleague"), query="q.nrrd"),
@@ -283,7 +291,7 @@ OUTPUTS = [
     refused(
         "output is a link to elsewhere",
         "link",
-        lambda f: (_link(f, "elsewhere/o.nrrd", "l.nrrd"), data("elsewhere/o.nrrd", OLD)(f)),
+        _link_to_a_result,
         output="l.nrrd",
     ),
     refused("device that is none", "auto, cpu", arguments=["--device", "abacus"]),
@@ -295,7 +303,7 @@ OUTPUTS = [
 
 def _example(**changes: Any) -> Example:
     fields = {"image": Volume.from_array(IMAGE), "axis": 0, "index": 5, "mask": LABELS[5]}
-    return Example(**{**fields, **changes})  # type: ignore[arg-type]
+    return Example(**{**fields, **changes})
 
 
 def _two_masks() -> None:

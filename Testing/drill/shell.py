@@ -47,7 +47,7 @@ def start(folder: Path, arguments: list[str], prefix: str = "", **options: objec
     command = ["/bin/bash", "-c", line, sys.executable, *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True, errors="replace", start_new_session=True, **(pipes | options)
-    )  # type: ignore[call-overload, no-any-return]
+    )
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:

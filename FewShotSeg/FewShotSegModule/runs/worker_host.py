@@ -156,7 +156,8 @@ class WorkerHost:
     def _acquire(self) -> WorkerClient:
         """A worker that is alive; a fresh one gets the files of the run that waits."""
         before = self._client
-        if before is not None and before.alive:
+        # Systems tidy up their temporary folders, also beneath a worker that has long been idle.
+        if before is not None and before.alive and before.folder.is_dir():
             return before
         fresh = self._client = self._start()
         if before is not None:
