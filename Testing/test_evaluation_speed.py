@@ -78,7 +78,7 @@ def test_all_measurements_that_a_folder_holds_stand_in_its_published_table(tmp_p
     assert "| slices 40 | new | 1 | 2.00 |" in text
     assert "| slices 20 | new | 3 | 3.00 |" in text
     assert text.index("a real case") < text.index("slices 40")
-    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "pictures" / "growth.png").read_bytes().startswith(b"\x89PNG")
     publish.write_speed(tmp_path / "nothing here")
     assert not (tmp_path / "nothing here" / "speed.md").exists()
 
