@@ -2,7 +2,8 @@
 
 Errors are where the confidence is low, and, since it is surer than it should be far from what is painted, where painted
 slices are far. A painted slice mends its neighbours too: expected errors of each slice count by the part of its
-distance to the nearest painted slice that painting another one would take away (this project).
+distance to the nearest painted slice that painting another one would take away. Where structures end is seen best on
+a slice across the stack (this project).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ _APART = 0.05
 # Part of a cross-section that is wrong very far from all painted slices, and the part of the stack at which half of it
 # is.
 _FAR_ERRORS, _FAR = 0.5, 0.1
+# Part of the errors beyond the painted slices that a slice across the stack mends, and where it cuts a structure in its
+# middle: where that is at least so wide, as part of its widest.
+_MENDED_ENDS, _CENTRAL = 0.6, 0.7
 
 
 @dataclass(frozen=True)
@@ -53,25 +57,88 @@ def suggestions(query: Query, labels: np.ndarray, confidence: np.ndarray, count:
         count: how many at most.
     """
     axis = query.view.axis
-    stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
     painted = [s.index for s in query.own]
-    errors = expected_errors(*stacks, query.values, painted)
-    apart = max(round(_APART * len(stacks[0])), 1)
+    errors = expected_errors(np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0), query.values, painted)
+    total = max(float(errors.sum()), 1e-9)
+    apart = max(round(_APART * errors.shape[1]), 1)
+    across = _Across(query, labels)
     result: list[Suggestion] = []
-    for _ in range(count):
+    while len(result) < count:
         gains = _gains(errors.sum(axis=0), painted)
         for other in result:
-            gains[max(other.index - apart, 0) : other.index + apart + 1] = 0
+            if other.axis == axis:
+                gains[max(other.index - apart, 0) : other.index + apart + 1] = 0
         best = int(np.argmax(gains))
-        if gains[best] <= 0:
+        cut = across.best(errors)
+        if max(gains[best], cut.gain) <= 0:
             break
+        if cut.gain > gains[best]:
+            names = [query.name_of(segment) for segment in cut.segments]
+            values = tuple(query.values[segment - 1] for segment in cut.segments)
+            reason = f"ends of {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            result.append(Suggestion(cut.axis, cut.index, values, reason, cut.gain / total))
+            across.seen |= set(cut.segments)
+            continue
         parts = np.array([_gains(row, painted)[best] for row in errors])
         order = [int(n) for n in np.argsort(-parts) if parts[n] > 0.25 * parts.max()]
-        total = max(float(errors.sum()), 1e-9)
-        names = tuple(query.values[n] for n in order)
-        result.append(Suggestion(axis, best, names, _reason(query, order[0], best), float(gains[best]) / total))
+        values = tuple(query.values[n] for n in order)
+        result.append(Suggestion(axis, best, values, _reason(query, order[0], best), float(gains[best]) / total))
         painted = sorted([*painted, best])
     return result
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A slice across the stack: where, which segments (1..L) it cuts in their middle, and what it would mend."""
+
+    axis: int
+    index: int
+    segments: list[int]
+    gain: float
+
+
+class _Across:
+    """Slices across the stack: one shows where structures end, which takes two slices of the stack or more.
+
+    Args:
+        query: with its painted slices.
+        labels: (k, j, i) label values of a prediction.
+
+    Attributes:
+        seen: segments whose ends a painted slice across the stack shows.
+    """
+
+    def __init__(self, query: Query, labels: np.ndarray) -> None:
+        self._query = query
+        self.seen = {segment for s in query.crossing for segment in s.segments}
+        self._profiles: dict[int, np.ndarray] = {}
+        for axis in {0, 1, 2} - {query.view.axis}:
+            profile = np.zeros((len(query.values), labels.shape[axis]))
+            for index, plane in enumerate(np.moveaxis(labels, axis, 0)):
+                profile[:, index] = np.bincount(plane.ravel(), minlength=max(query.values) + 1)[query.values]
+            self._profiles[axis] = profile
+
+    def best(self, errors: np.ndarray) -> _Cut:
+        """The slice that cuts the segments with most errors (L, Z) beyond their painted slices."""
+        beyond = np.zeros(len(errors))
+        for segment in set(self._query.segments) - self.seen:
+            places = [s.index for s in self._query.own if segment in s.segments]
+            outside = np.ones(errors.shape[1], bool)
+            if places:
+                outside[min(places) : max(places) + 1] = False
+            beyond[segment - 1] = _MENDED_ENDS * errors[segment - 1, outside].sum()
+        found = _Cut(self._query.view.axis, 0, [], 0.0)
+        for axis, profile in sorted(self._profiles.items()):
+            widest = profile.max(axis=1, keepdims=True)
+            central = (profile >= _CENTRAL * widest) & (widest > 0)
+            gains = (beyond[:, None] * central).sum(axis=0)
+            # of those that cut the same segments, the one that shows most of them
+            index = int(np.argmax(gains + 1e-6 * (profile / np.maximum(widest, 1) * central).sum(axis=0)))
+            if gains[index] > found.gain:
+                order = np.argsort(-beyond * central[:, index])
+                segments = [int(n) + 1 for n in order if central[n, index] and beyond[n] > 0]
+                found = _Cut(axis, index, segments, float(gains[index]))
+        return found
 
 
 def in_bytes(confidence: np.ndarray) -> np.ndarray:
