@@ -172,7 +172,7 @@ def test_a_slice_painted_in_two_ways_through_two_copies_of_a_volume_is_refused(
     image, labels = scan
     copy = image.with_array(image.array.copy())
     twice = [painted(image, labels, 5), painted(copy, labels, 5, values=[DARK])]
-    with pytest.raises(ExampleError, match="slice 5 along k of 'two balls' is given twice with different masks"):
+    with pytest.raises(ExampleError, match=r"lice 5 along k of .* is given twice with different masks"):
         segmenter.segment(image, twice)
     query = image.with_array(image.array + 1)
     with pytest.raises(ExampleError, match="given twice"):
