@@ -115,7 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--quality", choices=QUALITIES, default=DEFAULT,
-        help="best tunes the network to painted slices of the volume and lets what it finds guide further looks, which "
+        help="best adapts the network to painted slices of the volume and lets what it finds guide further passes; it "
         "takes several times as long (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

@@ -132,7 +132,8 @@ def test_no_file_names_a_path_of_one_machine(repository: Path) -> None:
     pattern = re.compile(r"(?<![\w.])/(?:work|root|home)/\w")
     tops = [repository / name for name in ("Makefile", "pyproject.toml", "constraints.txt", "CITATION.cff")]
     pages = [*repository.glob("*.md"), *(repository / "Resources" / "Docs").glob("*.md")]
-    for file in [*tops, *pages, *(repository / ".github").rglob("*.yml"), *(file for folder in CODE for file in python_files(repository / folder))]:
+    code = [file for folder in CODE for file in python_files(repository / folder)]
+    for file in [*tops, *pages, *(repository / ".github").rglob("*.yml"), *code]:
         assert not pattern.search(file.read_text(encoding="utf-8")), file.relative_to(repository)
 
 
