@@ -5,7 +5,7 @@
 Networks are surer than they are right. One number, by which log-odds are divided, mends most of it (temperature
 scaling; Guo et al., ICML 2017, section 4.2). Stacks of the open volumes are segmented from a few painted slices of
 their own, as a user does, and the temperature that makes their confidence likeliest is told. `CONFIDENCE_TEMPERATURE`
-of `inference.layers` says what was made of it.
+of `inference.finish` says what was made of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.optimize import minimize_scalar
 
 from FewShotSegLib.evaluation.measures import calibration_error, region_around
 from FewShotSegLib.example import Example
-from FewShotSegLib.inference.layers import CONFIDENCE_TEMPERATURE
+from FewShotSegLib.inference.finish import CONFIDENCE_TEMPERATURE
 from FewShotSegLib.quality import BEST
 from FewShotSegLib.segmenter import Segmenter
 from FewShotSegLib.training.sources import TrainingVolume, load_volumes

@@ -138,6 +138,9 @@ class ShapeInterpolation:
         self._groups = _groups(positions, known)
         radius = self._shapes.radius.amax(dim=0) if positions else torch.ones(segments)
         self._corrections = [_Correction(c, step, radius) for c in crossing]
+        grouped = {segment for group in self._groups for segment in group.segments}
+        across = {int(segment) for c in crossing for segment in np.flatnonzero(c.complete)}
+        self._only_across = sorted(across - grouped)
 
     def __call__(self, queries: list[int]) -> Tensor:
         """Q slice numbers -> (Q, L, 4, h, w), see :mod:`FewShotSegLib.evidence`; 0 of what is nowhere complete."""
@@ -146,6 +149,11 @@ class ShapeInterpolation:
         result = torch.zeros(len(queries), self._segments, 4, *self._plane)
         for group in self._groups:
             result[:, group.segments] = self._of(group, queries)
+        if self._only_across:
+            nothing = torch.zeros(len(queries), len(self._only_across), *self._plane)
+            outside = nothing - 2 * _SOFTNESS
+            channels = self._corrected(outside, nothing, nothing, 0.5 + nothing, queries, self._only_across)
+            result[:, self._only_across] = channels
         return result
 
     def _of(self, group: _Group, queries: list[int]) -> Tensor:
@@ -162,17 +170,15 @@ class ShapeInterpolation:
         )
         mixed = torch.lerp(shape_a, shape_b, _column(weight))
         apart, nearness = (shape_a - shape_b).abs(), _column(near).expand_as(mixed)
+        return self._corrected(mixed, apart, nearness, _column(between).expand_as(mixed), queries, group.segments)
+
+    def _corrected(
+        self, mixed: Tensor, apart: Tensor, near: Tensor, between: Tensor, queries: list[int], segments: list[int]
+    ) -> Tensor:
+        """Channels (Q, L', 4, h, w) of some segments, with what slices across the stack say."""
         for correction in self._corrections:
-            mixed, apart, nearness = correction(mixed, apart, nearness, queries, group.segments)
-        return torch.stack(
-            [
-                torch.tanh(mixed / _SOFTNESS),
-                torch.tanh(apart / (2 * _SOFTNESS)),
-                nearness,
-                _column(between).expand_as(mixed),
-            ],
-            dim=2,
-        )
+            mixed, apart, near = correction(mixed, apart, near, queries, segments)
+        return torch.stack([torch.tanh(mixed / _SOFTNESS), torch.tanh(apart / (2 * _SOFTNESS)), near, between], dim=2)
 
 
 @dataclass(frozen=True)
