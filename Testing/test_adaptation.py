@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional as F
 
 from FewShotSegLib import Volume
-from FewShotSegLib.evidence import Knowledge
 from FewShotSegLib.inference.adaptation import STEPS, adapted
 from FewShotSegLib.inference.encodings import Encodings
 from FewShotSegLib.inference.labelled_slices import LabelledSlices
@@ -19,6 +18,7 @@ from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.plan import Tick, no_tick
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.preprocessing.views import SliceView
+from FewShotSegLib.priors import Knowledge
 from FewShotSegLib.weights import load_network
 
 SIZE = 64

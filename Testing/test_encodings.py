@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from kept_memory import kept_bytes
 
-from FewShotSegLib.evidence import Motion
 from FewShotSegLib.inference.encodings import Encodings
 from FewShotSegLib.network.encoding_decoding import Features
 from FewShotSegLib.preprocessing.intensity import Window
+from FewShotSegLib.priors import Motion
 
 A_SLICE = 5 * 2 * 4 * 4 * 2
 """Bytes of a slice's features, as the encoder below gives them: five maps of two channels, in half precision."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from training_volumes import a_training_volume, drawn
 
-from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
+from FewShotSegLib.priors import GEODESIC, POSITION, PRIOR_CHANNELS, SHAPE
 from FewShotSegLib.training import episodes
 from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup
@@ -51,7 +51,7 @@ def test_both_kinds_of_groups_are_drawn_each_with_its_evidence(groups: list[Epis
             assert not group.within
             continue
         queries = len(group.images) - group.supports
-        assert group.evidence.shape == (queries, group.segments, EVIDENCE_CHANNELS, CROP // 2, CROP // 2)
+        assert group.evidence.shape == (queries, group.segments, PRIOR_CHANNELS, CROP // 2, CROP // 2)
         assert group.evidence.isfinite().all()
         assert group.evidence.abs().max() <= 1
         own = group.evidence[:, :, SHAPE.start : GEODESIC.stop]
@@ -197,7 +197,7 @@ def mean_over_draws(way: str, chosen: list[int], draws: int = 60) -> Tensor:
             evidence = positions.relative(Known(plane, planes, painted), plane, [1, 2], grid)[None].expand(
                 len(chosen), -1, -1, -1, -1
             )
-        assert evidence.shape == (len(chosen), 2, EVIDENCE_CHANNELS, 32, 32)
+        assert evidence.shape == (len(chosen), 2, PRIOR_CHANNELS, 32, 32)
         assert not evidence[:, :, : POSITION.start].any()
         assert (evidence[:, :, POSITION.start + 1] == 1).all()
         values = evidence[:, :, POSITION.start]

@@ -59,7 +59,7 @@ def test_a_module_that_is_off_changes_the_networks_answer():
     assert not without.network.config.use_interaction
 
 
-@pytest.mark.parametrize(("switch", "step"), [("smooth", "smooth_through_slices"), ("carry", "carried_positions")])
+@pytest.mark.parametrize(("switch", "step"), [("smooth", "smooth_through_slices"), ("carry", "propagated_positions")])
 def test_a_step_that_is_off_is_not_done(switch, step, a_volume_with_two_spheres, monkeypatch):
     done = []
     monkeypatch.setattr(pipeline, step, lambda *_: done.append(step))

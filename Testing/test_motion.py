@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from FewShotSegLib.evidence.geodesic import geodesic_channels, geodesic_distances
-from FewShotSegLib.evidence.motion import Motion, moved, optical_flow
+from FewShotSegLib.priors.geodesic import geodesic_channels, geodesic_distances
+from FewShotSegLib.priors.motion import Motion, moved, optical_flow
 
 
 def drifting_stack(slices: int, step: tuple[float, float], size: int = 64) -> tuple[np.ndarray, np.ndarray]:

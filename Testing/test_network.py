@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from FewShotSegLib.evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.encoder import LiteEncoder
 from FewShotSegLib.network.encoding_decoding import Features
 from FewShotSegLib.network.matching import MATCH_CHANNELS, Match, SupportSet
 from FewShotSegLib.network.model import FewShotNetwork, class_fractions
+from FewShotSegLib.priors import GEODESIC, POSITION, PRIOR_CHANNELS, SHAPE
 
 SWITCHES = [name for name in NetworkConfig.__dataclass_fields__ if name.startswith("use_")]
 SEGMENTS = 3
@@ -57,7 +57,7 @@ def labels() -> Tensor:
 
 @pytest.fixture(scope="module")
 def evidence() -> Tensor:
-    return torch.rand(3, SEGMENTS, EVIDENCE_CHANNELS, 32, 48, generator=torch.Generator().manual_seed(2))
+    return torch.rand(3, SEGMENTS, PRIOR_CHANNELS, 32, 48, generator=torch.Generator().manual_seed(2))
 
 
 def matched(network: FewShotNetwork, images: Tensor, labels: Tensor) -> tuple[Features, SupportSet, Match]:

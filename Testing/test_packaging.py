@@ -116,7 +116,7 @@ def test_the_network_knows_neither_files_nor_volumes(library: Path) -> None:
         for module in imported_modules(file):
             if module.startswith("FewShotSegLib"):
                 # Evidence is arrays only; the network takes its channels as input.
-                allowed = ("FewShotSegLib.network", "FewShotSegLib.evidence")
+                allowed = ("FewShotSegLib.network", "FewShotSegLib.priors")
                 assert module.startswith(allowed), f"{file.name} imports {module}"
             assert not module.startswith("SimpleITK"), f"{file.name} imports {module}"
 

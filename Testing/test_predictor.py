@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from FewShotSegLib import Volume
-from FewShotSegLib.evidence import SHAPE, Knowledge
 from FewShotSegLib.inference.encodings import Encodings
 from FewShotSegLib.inference.labelled_slices import LabelledSlices
 from FewShotSegLib.inference.predictor import Predictor
@@ -19,6 +18,7 @@ from FewShotSegLib.network.model import FewShotNetwork
 from FewShotSegLib.network.stack_context import StackContext
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.preprocessing.views import SliceView
+from FewShotSegLib.priors import SHAPE, Knowledge
 from FewShotSegLib.weights import load_network
 
 SIDE = 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from FewShotSegLib.evidence import Knowledge
 from FewShotSegLib.inference.labelled_slices import LabelledSlices
 from FewShotSegLib.inference.pseudo_labels import (
     certain_pixels,
@@ -14,6 +13,7 @@ from FewShotSegLib.inference.pseudo_labels import (
     with_slices,
     with_sure_slices,
 )
+from FewShotSegLib.priors import Knowledge
 
 
 def a_disc(size: int, row: float, column: float, radius: float) -> np.ndarray:

@@ -16,11 +16,11 @@ from FewShotSegLib import Example, Segmenter, Volume
 from FewShotSegLib.errors import Cancelled
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.preprocessing.views import SliceView, matching_axis, turn_between
-from FewShotSegLib.registration.carried_shapes import carried_positions, coarse_grid
 from FewShotSegLib.registration.described_stack import DescribedStack
 from FewShotSegLib.registration.feature_registration import displacements
 from FewShotSegLib.registration.painted_stack import PaintedStack
 from FewShotSegLib.registration.patient_registration import PatientRegistration
+from FewShotSegLib.registration.propagated_shapes import coarse_grid, propagated_positions
 from FewShotSegLib.registration.slice_alignment import lay_over
 from FewShotSegLib.stages import Stage
 from FewShotSegLib.weights import load_network
@@ -195,12 +195,12 @@ def test_a_coarse_grid_covers_its_volume_and_can_keep_an_axis() -> None:
     np.testing.assert_allclose(np.asarray(grid.GetOrigin()) - (4, 4, 2), np.asarray(volume.origin) - (1, 1, 2))
 
 
-def test_carried_shapes_lie_on_the_structures_of_another_patient() -> None:
+def test_propagated_shapes_lie_on_the_structures_of_another_patient() -> None:
     query, truth = a_patient((20, 8, -10))
     image, labels = a_patient(spacing=(1.6, 1.6, 5.0), count=45)
     view, painted = seen_from(query, image, labels, [12, 14, 16, 18, 20])
     ticks: list[int] = []
-    carried = carried_positions(view, [painted], 2, register(view), ticks.append)
+    carried = propagated_positions(view, [painted], 2, register(view), ticks.append)
     assert ticks == [1]
     assert carried.shape[:2] == (2, query.shape[0])
     assert (carried >= 0).all()
@@ -217,7 +217,7 @@ def test_shapes_painted_along_other_axes_are_carried_too(axis: int) -> None:
     slices = {1: [33, 37, 41], 2: [29, 33, 65]}[axis]
     view, painted = seen_from(query, image, labels, slices, axis)
     assert view.axis == axis
-    carried = carried_positions(view, [painted], 2, register(view))
+    carried = propagated_positions(view, [painted], 2, register(view))
     assert carried.shape[1] == query.shape[axis]
     wanted = np.moveaxis(truth.array == 1, axis, 0)
     assert np.abs(center_of(carried[0], carried[0].shape) - center_of(wanted, wanted.shape)).max() < 0.1

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from FewShotSegLib.evidence.shape import signed_distance
+from FewShotSegLib.priors.shape import signed_distance
 
 
 def complete_slices(masks: np.ndarray, positions: Sequence[int], depth: int) -> np.ndarray:

@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F
 
-from ..evidence import CARRIED_BLUR, EVIDENCE_CHANNELS, POSITION
 from ..network.encoding_decoding import Features
 from ..network.matching import Match
 from ..network.model import Box, FewShotNetwork
 from ..plan import Tick
+from ..priors import POSITION, PRIOR_CHANNELS, PROPAGATED_BLUR
 from .labelled_slices import LabelledSlices
 from .predictor import OUTSIDE, Predictor
 from .support import SupportImage
@@ -37,14 +37,14 @@ _MOST_SLICES = 5
 # Segments of one step, which bound its memory.
 MOST_SEGMENTS = 6
 _IGNORED = -100
-# How far a lesson's position is off, as part of the body's size, and by which part of a turn its direction changes with
-# every step: what a registration will bring is not exact either.
+# How far an episode's position is off, as part of the body's size, and by which part of a turn its direction changes
+# with every step: what a registration will bring is not exact either.
 _OFF = 0.02
 _TURN = 0.618
 
 
 @dataclass(frozen=True)
-class _Lesson:
+class _Episode:
     """A painted slice to be found from the others.
 
     Attributes:
@@ -77,7 +77,7 @@ def adapted(
     Args:
         predictor: through the frame to adapt in; its network is left as it is.
         labelled: painted slices of the query.
-        shown: painted slices of other volumes; they support all of the query, or are the lessons where it has none.
+        shown: painted slices of other volumes; they support all of the query, or are the episodes where it has none.
         body: size of the body in mm.
         tick: called with the number of steps done since the last call, `STEPS` in all; may raise to cancel.
         guides: the painted slices of the query with pseudo-labels between them; then painted slices are found from
@@ -87,10 +87,11 @@ def adapted(
         a copy, or the same network where there are fewer than two slices to learn from. The same for the same input.
     """
     if labelled.positions:
-        lessons = _lessons(predictor, labelled, guides or labelled, shown, tick) if len(labelled.positions) > 1 else []
+        several = len(labelled.positions) > 1
+        episodes = _episodes(predictor, labelled, guides or labelled, shown, tick) if several else []
     else:
-        lessons = _lessons_of_others(predictor, labelled, shown, body / predictor.half_pixel, tick)
-    if not lessons:
+        episodes = _episodes_of_others(predictor, labelled, shown, body / predictor.half_pixel, tick)
+    if not episodes:
         tick(STEPS)
         return predictor.network
     # What was made in inference mode can't be learned from: copies can.
@@ -98,11 +99,11 @@ def adapted(
         network = copy.deepcopy(predictor.network).requires_grad_(False)
         network.head.requires_grad_(True)
         descent = _Adam(list(network.head.parameters()))
-        lessons = [_cloned(lesson) for lesson in lessons]
+        episodes = [_cloned(episode) for episode in episodes]
         for step in range(STEPS):
-            lesson = _moved(lessons[step % len(lessons)], step)
-            turn = step // len(lessons) * MOST_SEGMENTS
-            loss = _loss(network, lesson, _some(lesson.segments, turn))
+            episode = _moved(episodes[step % len(episodes)], step)
+            turn = step // len(episodes) * MOST_SEGMENTS
+            loss = _loss(network, episode, _some(episode.segments, turn))
             if loss.requires_grad:  # else nothing of these segments was likely anywhere
                 loss.backward()
                 descent.step()
@@ -135,16 +136,16 @@ class _Adam:
             parameter.grad = None
 
 
-def _lessons(
+def _episodes(
     predictor: Predictor, labelled: LabelledSlices, guides: LabelledSlices, shown: list[SupportImage], tick: Tick
-) -> list[_Lesson]:
-    """Lessons of painted slices, each to be found from the other guides."""
+) -> list[_Episode]:
+    """Episodes of painted slices, each to be found from the other guides."""
     segments = labelled.known.complete.shape[1]
     own = predictor.encode_labelled(guides, segments, tick)
     others = predictor.encode_shown(shown, segments, tick)
     count = len(labelled.positions)
     everything = list(range(1, segments + 1))
-    lessons = []
+    episodes = []
     for chosen in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
         position = labelled.positions[chosen]
         left_out = guides.positions.index(position)
@@ -159,8 +160,8 @@ def _lessons(
         around = replace(around, known=replace(around.known, reach=np.full(segments, np.nan)))
         within = _around(around, position, sorted(taught))
         evidence = predictor.evidence(around, everything, within=within, tick=lambda _: tick(0))([position])
-        lessons.append(
-            _Lesson(
+        episodes.append(
+            _Episode(
                 features=own[left_out][0],
                 match=match,
                 evidence=evidence.to(predictor.device),
@@ -171,7 +172,7 @@ def _lessons(
                 boxes=tuple(predictor.boxes(match, evidence, everything)),
             )
         )
-    return lessons
+    return episodes
 
 
 def _around(guides: LabelledSlices, position: int, segments: list[int]) -> range:
@@ -184,10 +185,10 @@ def _around(guides: LabelledSlices, position: int, segments: list[int]) -> range
     return range(first, last + 1)
 
 
-def _lessons_of_others(
+def _episodes_of_others(
     predictor: Predictor, nothing: LabelledSlices, shown: list[SupportImage], body: float, tick: Tick
-) -> list[_Lesson]:
-    """Lessons of other volumes' slices, each to be found from further volumes, or else from its own volume's others.
+) -> list[_Episode]:
+    """Episodes of other volumes' slices, each to be found from further volumes, or else from its own volume's others.
 
     Args:
         predictor, shown, tick: see `adapted`.
@@ -196,9 +197,9 @@ def _lessons_of_others(
     """
     segments = nothing.known.complete.shape[1]
     encoded = predictor.encode_shown(shown, segments, tick)
-    blurred = torch.stack([_blurred_shapes(s.labels, segments, CARRIED_BLUR * body) for s in shown])
+    blurred = torch.stack([_blurred_shapes(s.labels, segments, PROPAGATED_BLUR * body) for s in shown])
     peak = blurred.amax(dim=(0, 2, 3)).clamp(min=1e-3)
-    lessons = []
+    episodes = []
     for left_out in sorted({int((i + 0.5) * len(shown) / _MOST_SLICES) for i in range(_MOST_SLICES)}):
         rest = [i for i, s in enumerate(shown) if s.volume != shown[left_out].volume]
         rest = rest or [i for i in range(len(shown)) if i != left_out]
@@ -206,12 +207,12 @@ def _lessons_of_others(
         if not taught:
             continue
         features = encoded[left_out][0]
-        evidence = torch.zeros(1, segments, EVIDENCE_CHANNELS, *blurred.shape[-2:])
+        evidence = torch.zeros(1, segments, PRIOR_CHANNELS, *blurred.shape[-2:])
         expected = (blurred[left_out] / peak[:, None, None]).sqrt()
         evidence[0, :, POSITION] = torch.stack([expected, torch.ones_like(expected)], dim=1)
         match = predictor.network.match(features, predictor.support([], [encoded[i] for i in rest]))
-        lessons.append(
-            _Lesson(
+        episodes.append(
+            _Episode(
                 features=features,
                 match=match,
                 evidence=evidence.to(predictor.device),
@@ -221,7 +222,7 @@ def _lessons_of_others(
                 off=_OFF * body,
             )
         )
-    return lessons
+    return episodes
 
 
 def _blurred_shapes(labels: Tensor, segments: int, sigma: float) -> Tensor:
@@ -235,13 +236,13 @@ def _halved(labels: Tensor) -> Tensor:
     return labels[1::2, 1::2]
 
 
-def _moved(lesson: _Lesson, step: int) -> _Lesson:
-    """A lesson with its evidence off in a direction of the step's own."""
-    if not lesson.off:
-        return lesson
+def _moved(episode: _Episode, step: int) -> _Episode:
+    """A episode with its evidence off in a direction of the step's own."""
+    if not episode.off:
+        return episode
     angle = 2 * math.pi * _TURN * step
-    shift = round(lesson.off * math.sin(angle)), round(lesson.off * math.cos(angle))
-    return replace(lesson, evidence=torch.roll(lesson.evidence, shift, dims=(-2, -1)))
+    shift = round(episode.off * math.sin(angle)), round(episode.off * math.cos(angle))
+    return replace(episode, evidence=torch.roll(episode.evidence, shift, dims=(-2, -1)))
 
 
 def _near(left_out: int, rest: list[int], most: int = 5) -> list[int]:
@@ -255,11 +256,11 @@ def _some(segments: list[int], turn: int) -> list[int]:
     return sorted(segments[(turn + i) % len(segments)] for i in range(MOST_SEGMENTS))
 
 
-def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tensor:
+def _loss(network: FewShotNetwork, episode: _Episode, segments: list[int]) -> Tensor:
     """Cross entropy and Dice loss of some segments, where something is known."""
-    logits = torch.cat([_decoded(network, lesson, segment) for segment in segments], dim=1)
-    known = (lesson.labels >= 0)[:, None]
-    truth = torch.stack([lesson.labels == segment for segment in segments], dim=1).float()
+    logits = torch.cat([_decoded(network, episode, segment) for segment in segments], dim=1)
+    known = (episode.labels >= 0)[:, None]
+    truth = torch.stack([episode.labels == segment for segment in segments], dim=1).float()
     target = (truth * torch.arange(1, len(segments) + 1, device=truth.device)[:, None, None]).sum(dim=1).long()
     full = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
     found = full.softmax(dim=1)[:, 1:] * known
@@ -269,14 +270,14 @@ def _loss(network: FewShotNetwork, lesson: _Lesson, segments: list[int]) -> Tens
     return loss + (1 - dice[present]).mean() if present.any() else loss
 
 
-def _decoded(network: FewShotNetwork, lesson: _Lesson, segment: int) -> Tensor:
+def _decoded(network: FewShotNetwork, episode: _Episode, segment: int) -> Tensor:
     """(1, 1, h / 2, w / 2) logits of a segment."""
-    height, width = lesson.labels.shape[-2:]
-    box = lesson.boxes[segment - 1]
+    height, width = episode.labels.shape[-2:]
+    box = episode.boxes[segment - 1]
     if box is None:
-        return torch.full((1, 1, height, width), OUTSIDE, device=lesson.labels.device)
-    shown = lesson.evidence[:, segment - 1 : segment]
-    inside = network.decode(lesson.features, lesson.match, shown, segment - 1, box).logits
+        return torch.full((1, 1, height, width), OUTSIDE, device=episode.labels.device)
+    shown = episode.evidence[:, segment - 1 : segment]
+    inside = network.decode(episode.features, episode.match, shown, segment - 1, box).logits
     top, bottom, left, right = (4 * b for b in box)
     return F.pad(inside, (left, width - right, top, height - bottom), value=OUTSIDE)
 

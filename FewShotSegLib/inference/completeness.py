@@ -20,9 +20,9 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import Knowledge
 from ..plan import Tick, no_tick
-from .beyond import lost_beyond
+from ..priors import Knowledge
+from .extent import extent_penalty
 from .labelled_slices import LabelledSlices, reach_of
 from .predictor import Predictor
 from .query import UNKNOWN, Query, Support, line_of
@@ -280,7 +280,7 @@ class Completeness:
         check: Tick = lambda _: self._tick(0)  # noqa: E731
         evidence = predictor.evidence(given, targets, coarseness=_COARSENESS, tick=check)
         logits = predictor.logits(given, self._shown, targets, evidence, places, False, check)
-        logits -= lost_beyond(given, targets, query.view)[:, :, None, None].half()
+        logits -= extent_penalty(given, targets, query.view)[:, :, None, None].half()
         result = []
         half = predictor.frame.half
         seen = predictor.frame.cut_labels(labels[rows], half)

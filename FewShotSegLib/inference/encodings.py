@@ -10,20 +10,20 @@ from threading import Lock
 import numpy as np
 import torch
 
-from ..evidence import Motion
 from ..network.encoding_decoding import Features
 from ..preprocessing.intensity import Window
+from ..priors import Motion
 
 # A volume of 512 x 512 x 300 with three segments must stay below 1.5 GB in all; smaller ones leave more room.
 _LEAST, _MOST = 60 * 2**20, 320 * 2**20
 _LESS_FOR_A_VOXEL = 3.5
-# Part of the limit that the motion of one look may take: of tall stacks features are worth more.
+# Part of the limit that the motion of one view may take: of tall stacks features are worth more.
 _MOST_FOR_MOTION = 0.25
 
 
 @dataclass
-class _Look:
-    """What is kept of one look: features by slice, with their bytes; the motion; the last run that asked for any."""
+class _Seen:
+    """What is kept of one view: features by slice, with their bytes; the motion; the last run that asked for any."""
 
     slices: dict[int, tuple[Features, int]] = field(default_factory=dict)
     motion: Motion | None = None
@@ -40,7 +40,7 @@ class Encodings:
     What is kept belongs to one query. Features are rounded alike whether they are new or kept, so that a result does
     not depend on what was kept.
 
-    A run goes from one look to the next and comes back to none: room is made by forgetting, first, looks that only
+    A run goes from one view to the next and comes back to none: room is made by forgetting, first, views that only
     earlier runs had, then this run's latest but the present one, since the next run begins as this one did.
 
     Args:
@@ -55,7 +55,7 @@ class Encodings:
         self._stack: np.ndarray | None = None
         self._run = 0
         self._used = 0
-        self._looks: dict[Hashable, _Look] = {}
+        self._views: dict[Hashable, _Seen] = {}
         self._windows: dict[Hashable, Window] = {}
 
     def begin(self, stack: np.ndarray) -> None:
@@ -71,7 +71,7 @@ class Encodings:
         query = _digest(stack)
         if query != self._query:
             self._query, self._used = query, 0
-            self._looks.clear()
+            self._views.clear()
             self._windows.clear()
             if self._given_limit is None:
                 self._limit = max(int(_MOST - _LESS_FOR_A_VOXEL * stack.size), _LEAST)
@@ -82,16 +82,16 @@ class Encodings:
             self._windows[frame] = measure()
         return self._windows[frame]
 
-    def features(self, look: Hashable, slices: list[int], encode: Callable[[list[int]], Features]) -> Features:
-        """Features of some slices through one look (frame and window), encoded together where they are not kept.
+    def features(self, view: Hashable, slices: list[int], encode: Callable[[list[int]], Features]) -> Features:
+        """Features of some slices through one view (frame and window), encoded together where they are not kept.
 
         Args:
-            look: what else decides the features.
+            view: what else decides the features.
             slices: slice numbers.
             encode: maps slice numbers to their features.
         """
         with self._lock:
-            present = self._present(look)
+            present = self._present(view)
             found = {z: present.slices[z][0] for z in slices if z in present.slices}
         missing = [z for z in slices if z not in found]
         if missing:
@@ -103,14 +103,14 @@ class Encodings:
                     self._keep(present, z, found[z])
         return Features.concatenate([found[z] for z in slices]).to(torch.float32)
 
-    def motion(self, look: Hashable, measure: Callable[[], Motion]) -> Motion:
-        """The motion between the slices as a look shows them.
+    def motion(self, view: Hashable, measure: Callable[[], Motion]) -> Motion:
+        """The motion between the slices as a view shows them.
 
         Args:
-            look: as for `features`.
+            view: as for `features`.
             measure: finds it where it is not kept.
         """
-        present = self._present(look)
+        present = self._present(view)
         if present.motion is not None:
             return present.motion
         motion = measure()
@@ -118,32 +118,32 @@ class Encodings:
             present.motion = motion
         return motion
 
-    def _present(self, look: Hashable) -> _Look:
-        present = self._looks.pop(look, _Look())
-        self._looks[look] = present  # the latest stands last
+    def _present(self, view: Hashable) -> _Seen:
+        present = self._views.pop(view, _Seen())
+        self._views[view] = present  # the latest stands last
         present.run = self._run
         return present
 
-    def _keep(self, present: _Look, z: int, features: Features) -> None:
+    def _keep(self, present: _Seen, z: int, features: Features) -> None:
         size = features.nbytes
         if z not in present.slices and self._take_room(present, size):
             # a copy, because a slice of a batch would keep the whole batch alive
             present.slices[z] = features.clone(), size
 
-    def _take_room(self, present: _Look, size: int) -> bool:
+    def _take_room(self, present: _Seen, size: int) -> bool:
         """Takes room for so many bytes; False where none can be made."""
-        while self._used + size > self._limit and len(self._looks) > 1:
+        while self._used + size > self._limit and len(self._views) > 1:
             self._forget(present)
         if self._used + size > self._limit:
             return False
         self._used += size
         return True
 
-    def _forget(self, present: _Look) -> None:
-        """Forgets one look other than the present one."""
-        others = [key for key, look in self._looks.items() if look is not present]
-        earlier = [key for key in others if self._looks[key].run < self._run]
-        forgotten = self._looks.pop((earlier or others)[-1])
+    def _forget(self, present: _Seen) -> None:
+        """Forgets one view other than the present one."""
+        others = [key for key, view in self._views.items() if view is not present]
+        earlier = [key for key in others if self._views[key].run < self._run]
+        forgotten = self._views.pop((earlier or others)[-1])
         self._used -= forgotten.nbytes
 
 

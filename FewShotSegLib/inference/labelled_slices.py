@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ..evidence import Knowledge, usual_reach
 from ..preprocessing.frame import bounds_of
 from ..preprocessing.views import SliceView
+from ..priors import Knowledge, usual_reach
 
 # Part of the structures' extent in the plane that painted slices span if they are spread over the structures.
 _SPREAD = 0.3

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..evidence import Knowledge
 from ..example import Example
 from ..network.model import FewShotNetwork
+from ..priors import Knowledge
 from .encodings import Encodings
 from .finish import CONFIDENCE_TEMPERATURE, Layer, merge
 from .labelled_slices import LabelledSlices

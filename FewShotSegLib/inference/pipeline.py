@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evidence import evidence_of_carried_shapes, position_map
 from ..network.model import FewShotNetwork
 from ..plan import Leg, Plan
 from ..preprocessing.frame import Bounds, Frame, body_size, bounds_of, frame_around, is_whole, union, widen
 from ..preprocessing.views import SliceView
-from ..registration.carried_shapes import carried_positions, counted
+from ..priors import position_map, prior_of_propagated_shapes
 from ..registration.painted_stack import PaintedStack
 from ..registration.patient_registration import PatientRegistration
+from ..registration.propagated_shapes import counted, propagated_positions
 from ..stages import Stage
 from .adaptation import STEPS, adapted
-from .beyond import lost_beyond
 from .completeness import Completeness, Painting
 from .encodings import Encodings
+from .extent import extent_penalty
 from .finish import Layer, merge
 from .labelled_slices import LabelledSlices
 from .predictor import Evidence, Predictor
@@ -33,6 +33,8 @@ from .support import support_images
 SIDE = 256
 # Where a painted structure is small, of qualities "fast" and "best".
 FINE_SIDES = (288, 384)
+# Segments that are looked for together, at most: their evidence takes memory.
+_TOGETHER = 24
 _SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 _MARGIN = 0.25  # of a structure's extent, on each side
 _LEAST_MARGIN_MM = 10.0
@@ -133,9 +135,20 @@ class _Volume:
 
     def _guided(
         self, predictor: Predictor, labelled: LabelledSlices, crossing: Sequence[Support], by_user: bool
+    ) -> list[Layer]:
+        """A pass that is guided by labelled slices of the query; many segments go by groups, which bounds memory."""
+        everything = sorted(labelled.all_segments | {s for c in crossing for s in c.segments})
+        groups = np.array_split(everything, -(-len(everything) // _TOGETHER))
+        return [self._guided_to(group.tolist(), predictor, labelled, crossing, by_user) for group in groups]
+
+    def _guided_to(
+        self,
+        targets: list[int],
+        predictor: Predictor,
+        labelled: LabelledSlices,
+        crossing: Sequence[Support],
+        by_user: bool,
     ) -> Layer:
-        """A pass that is guided by labelled slices of the query."""
-        targets = sorted(labelled.all_segments | {s for c in crossing for s in c.segments})
         shown = support_images(self._query, predictor.frame, predictor.window, targets)
         tick = self._plan.begin(Stage.MEASURING, 1)
         evidence = predictor.evidence(labelled, targets, crossing, tick=lambda _: tick(0))
@@ -146,7 +159,7 @@ class _Volume:
             evidence = lambda slices: own(slices) + expected(slices)  # noqa: E731
         tick = self._plan.begin(Stage.SEGMENTING, predictor.count)
         logits = predictor.logits(labelled, shown, targets, evidence, tick=tick)
-        logits -= lost_beyond(labelled, targets, self._query.view, by_user)[:, :, None, None].half()
+        logits -= extent_penalty(labelled, targets, self._query.view, by_user)[:, :, None, None].half()
         return Layer(predictor.frame, targets, logits)
 
     def _expected(self, predictor: Predictor, targets: list[int]) -> Evidence:
@@ -156,7 +169,7 @@ class _Volume:
         rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
         columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
         grid = torch.meshgrid(rows / shape[1], columns / shape[2], indexing="ij")
-        evidence = evidence_of_carried_shapes(self._carried[np.asarray(targets) - 1], *grid)
+        evidence = prior_of_propagated_shapes(self._carried[np.asarray(targets) - 1], *grid)
         return evidence
 
     @cached_property
@@ -165,7 +178,7 @@ class _Volume:
         stacks = counted(_painted_stacks(self._query.foreign))
         tick = self._plan.begin(Stage.REGISTERING, len(stacks))
         register = PatientRegistration(self._network, self._device, self._query.view, lambda: tick(0))
-        return carried_positions(self._query.view, stacks, len(self._query.values), register, tick)
+        return propagated_positions(self._query.view, stacks, len(self._query.values), register, tick)
 
     def _search_region(self) -> Bounds:
         """Where to look first: around where the examples had the structures, if bodies can be compared."""
@@ -221,7 +234,7 @@ class _Within(_Volume):
         if adapt:
             self._adapt(frame, labelled)
         layers = self._of_other_volumes(labelled, crossing)
-        layers.append(self._guided(self._predictor(frame), labelled, crossing, True))
+        layers += self._guided(self._predictor(frame), labelled, crossing, True)
         painted = labelled.all_segments
         for number, further in enumerate(rounds):
             labels, confidence = self._seen(layers, further)
@@ -234,8 +247,7 @@ class _Within(_Volume):
                 guides = with_slices(labelled, further, labels, certain)
             if adapt and not together and number == 0:  # once more for the next round brings no more
                 self._adapt(frame, labelled, guides)
-            layer = self._guided(self._predictor(frame), guides, crossing, True)
-            layers.append(replace(layer, share=_GUIDED_SHARE))
+            layers += _half_believed(self._guided(self._predictor(frame), guides, crossing, True))
         return Passes(layers, frame, painting)
 
     def _expect(self, rounds: int, adapt: bool) -> None:
@@ -296,8 +308,12 @@ class _Across(_Volume):
                 around = [bounds_of((sure.labels == s).any(axis=0)) for s in query.segments]
                 bounds = union([with_margin(b, query.view) for b in around if b is not None])
                 predictor = self._predictor(frame_around(bounds, query.view.pixel, SIDE))
-                layers.append(replace(self._guided(predictor, sure, [], False), share=_GUIDED_SHARE))
+                layers += _half_believed(self._guided(predictor, sure, [], False))
         return Passes(layers, frame, None)
+
+
+def _half_believed(layers: list[Layer]) -> list[Layer]:
+    return [replace(layer, share=_GUIDED_SHARE) for layer in layers]
 
 
 def frame_of(query: Query, thorough: bool) -> Frame:

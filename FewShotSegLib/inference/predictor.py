@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import EVIDENCE_CHANNELS, CrossingSlice, Knowledge, Motion, evidence_of_painted_slices
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
 from ..network.model import Box, FewShotNetwork, class_fractions
@@ -20,6 +19,7 @@ from ..plan import Tick, no_tick
 from ..preprocessing.frame import Frame, union
 from ..preprocessing.intensity import window_of
 from ..preprocessing.views import SliceView
+from ..priors import PRIOR_CHANNELS, CrossingSlice, Knowledge, Motion, priors_of_painted_slices
 from .encodings import Encodings
 from .labelled_slices import LabelledSlices
 from .query import Support
@@ -47,7 +47,7 @@ _FARTHER = 0.5
 
 
 Evidence = Callable[[Sequence[int]], Tensor]
-"""Maps Q slice numbers to evidence of T segments, (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2)."""
+"""Maps Q slice numbers to evidence of T segments, (Q, T, PRIOR_CHANNELS, h / 2, w / 2)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Matched:
 
     Attributes:
         features, match: of the slices.
-        hint: (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2) evidence of the targets, or None.
+        hint: (Q, T, PRIOR_CHANNELS, h / 2, w / 2) evidence of the targets, or None.
         boxes: where the head runs for each target.
     """
 
@@ -66,7 +66,7 @@ class _Matched:
     boxes: list[Box | None]
 
     def given(self, row: int, device: torch.device) -> Tensor | None:
-        """Evidence of one target, (Q, 1, EVIDENCE_CHANNELS, h / 2, w / 2)."""
+        """Evidence of one target, (Q, 1, PRIOR_CHANNELS, h / 2, w / 2)."""
         return None if self.hint is None else self.hint[:, row : row + 1].to(device)
 
 
@@ -94,7 +94,7 @@ class Predictor:
         self.window = encodings.window(frame, lambda: window_of(frame.inside(view.array)))
         self.half_pixel = 2 * frame.pixel(view.pixel)
         self.step = view.gap / self.half_pixel
-        self._look = (frame, self.window)
+        self._seen_through = (frame, self.window)
 
     def with_network(self, network: FewShotNetwork) -> Predictor:
         """The same with another network, whose features are the same."""
@@ -249,7 +249,7 @@ class Predictor:
 
     def features(self, slices: list[int]) -> Features:
         """Features of some slices of the stack."""
-        return self.encodings.features(self._look, slices, lambda z: self.encode(self._images(z)))
+        return self.encodings.features(self._seen_through, slices, lambda z: self.encode(self._images(z)))
 
     def _images(self, slices: list[int]) -> Tensor:
         return self.frame.cut(self.window(self.view.array[slices]))
@@ -316,10 +316,10 @@ class Predictor:
         known = Knowledge(
             labelled.known.complete[:, chosen], labelled.known.reach[chosen], labelled.known.ends[chosen] - part.start
         )
-        motion = self.encodings.motion(self._look, lambda: Motion.of(self._reduced(range(self.count), 1), tick))
+        motion = self.encodings.motion(self._seen_through, lambda: Motion.of(self._reduced(range(self.count), 1), tick))
         motion = motion.part(part.start, part.stop)
         across = [self._crossing(s, targets, table, part, (height, width)) for s in crossing]
-        measured = evidence_of_painted_slices(
+        measured = priors_of_painted_slices(
             self._reduced(part, coarseness),
             labels,
             [p - part.start for p in labelled.positions],
@@ -336,7 +336,7 @@ class Predictor:
             found = measured([z - part.start for z in slices])
             if coarseness > 1:
                 maps = F.interpolate(found.flatten(1, 2), size=self.frame.half, mode="bilinear")
-                found = maps.unflatten(1, (-1, EVIDENCE_CHANNELS))
+                found = maps.unflatten(1, (-1, PRIOR_CHANNELS))
             return found
 
         return evidence
@@ -383,7 +383,7 @@ class Predictor:
 
         Args:
             match: of Q slices.
-            evidence: (Q, T, EVIDENCE_CHANNELS, h / 2, w / 2) of painted slices of the query, None if there are none.
+            evidence: (Q, T, PRIOR_CHANNELS, h / 2, w / 2) of painted slices of the query, None if there are none.
             targets: T segments.
 
         Returns:

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..evidence import Knowledge
+from ..priors import Knowledge
 from .labelled_slices import LabelledSlices
 
 _PER_SEGMENT = 3

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..evidence import EVIDENCE_CHANNELS
+from ..priors import PRIOR_CHANNELS
 from .config import NetworkConfig
 from .encoding_decoding import ContextBlock, upsample
 from .matching import AGAIN_CHANNELS, FINE_CHANNELS, MATCH_CHANNELS
@@ -26,18 +26,18 @@ class SegmentHead(nn.Module):
         super().__init__()
         h8, h4, h2 = config.head_channels
         low4, low2 = config.low_channels
-        self.join8 = Pointwise(MATCH_CHANNELS + EVIDENCE_CHANNELS, h8)
+        self.join8 = Pointwise(MATCH_CHANNELS + PRIOR_CHANNELS, h8)
         self.conv8 = nn.Conv2d(h8, h8, 3, padding=1)
         self.block8 = ContextBlock(h8, 7)
         self.stack = StackContext(h8, config.stack_channels)
         self.logit8 = Pointwise(h8, 1)
         self.narrow8 = Pointwise(h8, h4)
         self.condition = nn.Linear(config.mid_channels + config.high_channels, low4)
-        self.join4 = Pointwise(h4 + 1 + low4 + EVIDENCE_CHANNELS + AGAIN_CHANNELS + FINE_CHANNELS, h4)
+        self.join4 = Pointwise(h4 + 1 + low4 + PRIOR_CHANNELS + AGAIN_CHANNELS + FINE_CHANNELS, h4)
         self.conv4 = nn.Conv2d(h4, h4, 3, padding=1)
         self.block4 = ContextBlock(h4, 5)
         self.narrow4 = Pointwise(h4, h2)
-        self.join2 = Pointwise(h2 + low2 + EVIDENCE_CHANNELS, h2)
+        self.join2 = Pointwise(h2 + low2 + PRIOR_CHANNELS, h2)
         self.conv2 = nn.Conv2d(h2, h2, 3, padding=1)
         self.logit2 = Pointwise(h2, 1)
         nn.init.zeros_(self.condition.weight)
@@ -48,7 +48,7 @@ class SegmentHead(nn.Module):
 
         Args:
             maps: (N, MATCH_CHANNELS, h, w) at stride 8.
-            evidence: (N, EVIDENCE_CHANNELS, 4h, 4w) at stride 2, zeros where there is none.
+            evidence: (N, PRIOR_CHANNELS, 4h, 4w) at stride 2, zeros where there is none.
 
         Returns:
             state (N, H8, h, w), which the stack's context may be added to; `logit8` of it is positive inside.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..evidence import EVIDENCE_CHANNELS, GEODESIC, POSITION, SHAPE
+from ..priors import GEODESIC, POSITION, PRIOR_CHANNELS, SHAPE
 from .config import NetworkConfig
 from .encoding_decoding import EncodingDecodingModule, Features
 from .head import SegmentHead
@@ -96,7 +96,7 @@ class FewShotNetwork(nn.Module):
         Args:
             features: of the Q queries.
             match: their match.
-            evidence: (Q, L', EVIDENCE_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
+            evidence: (Q, L', PRIOR_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
             segment: which segments, 0..L - 1.
             box: where; the queries' own prototypes are pooled inside it only.
             context: (Q, L', K, H / 8, W / 8) of :meth:`context`, None for slices by themselves.
@@ -156,7 +156,7 @@ class FewShotNetwork(nn.Module):
         maps = match.maps[:, which, :, top:bottom, left:right]
         queries, segments, _, height, width = maps.shape
         if evidence is None:
-            shown = maps.new_zeros(queries, segments, EVIDENCE_CHANNELS, 4 * height, 4 * width)
+            shown = maps.new_zeros(queries, segments, PRIOR_CHANNELS, 4 * height, 4 * width)
         else:
             shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
         shown = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -179,7 +179,7 @@ class FewShotNetwork(nn.Module):
         Args:
             features: of the queries.
             support: support set with L segments.
-            evidence: (Q, L, EVIDENCE_CHANNELS, H / 2, W / 2) or None.
+            evidence: (Q, L, PRIOR_CHANNELS, H / 2, W / 2) or None.
             stack: whether the queries are neighbouring slices, in their order.
         """
         match = self.match(features, support)

@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import Knowledge, evidence_of_painted_slices, usual_reach
+from ..priors import Knowledge, priors_of_painted_slices, usual_reach
 from .augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from .plane import Plane, choose_axis
 from .positions import Known, SimulatedPositions
@@ -68,7 +68,7 @@ class EpisodeGroup:
         labels: (S + Q, CROP, CROP) integers 0..L.
         supports: S.
         segments: L.
-        evidence: (Q, L, EVIDENCE_CHANNELS, CROP / 2, CROP / 2), or None where nothing is known.
+        evidence: (Q, L, PRIOR_CHANNELS, CROP / 2, CROP / 2), or None where nothing is known.
         within: whether the support slices belong to the queries' own volume and say where.
         stack: whether the queries are neighbouring slices, in their order.
     """
@@ -213,7 +213,7 @@ class EpisodeSampler:
         reach = None if reach is None else reach_factor * reach
         sources = None if certain is None else certain[:, 1::2, 1::2]
         known = Knowledge.everything(len(painted), segments, reach)
-        evidence = evidence_of_painted_slices(small, masks, painted, segments, step, known, sources)(queries)
+        evidence = priors_of_painted_slices(small, masks, painted, segments, step, known, sources)(queries)
         if seen and rng.random() < _EXPECTED:
             wanted = [int(stack[q]) for q in queries]
             shown = labels[: len(painted), 1::4, 1::4]

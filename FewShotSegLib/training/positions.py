@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import CARRIED_BLUR, POSITION, evidence_of_other_volumes, position_map
 from ..preprocessing.frame import body_bounds, body_size
+from ..priors import POSITION, PROPAGATED_BLUR, position_map, prior_of_other_volumes
 from .augment import sample
 from .plane import Plane
 
@@ -80,7 +80,7 @@ class SimulatedPositions:
             cell: mm between c points of a row.
 
         Returns:
-            (Q, L, EVIDENCE_CHANNELS, 2 c, 2 c)
+            (Q, L, PRIOR_CHANNELS, 2 c, 2 c)
         """
         if self.rng.random() < _REGISTERED:
             return self.carried(known.painted, query, labeling, kept, chosen, grid, cell)
@@ -88,7 +88,7 @@ class SimulatedPositions:
         return evidence[None].expand(len(chosen), *evidence.shape)
 
     def relative(self, known: Known, query: Plane, kept: list[int], grid: Tensor) -> Tensor:
-        """(L, EVIDENCE_CHANNELS, 2 c, 2 c): position in the body; arguments as of `draw`."""
+        """(L, PRIOR_CHANNELS, 2 c, 2 c): position in the body; arguments as of `draw`."""
         rng = self.rng
         index = np.zeros(int(known.labels.max()) + 1, np.int32)
         for new, old in enumerate(kept, start=1):
@@ -104,7 +104,7 @@ class SimulatedPositions:
             (points - 0.5) * math.exp(rng.normal(0, _BODY_SCALE)) + 0.5 + rng.normal(0, _BODY_SHIFT)
             for points in (rows, columns)
         )
-        return evidence_of_other_volumes(position, rows, columns)
+        return prior_of_other_volumes(position, rows, columns)
 
     def carried(
         self,
@@ -124,7 +124,7 @@ class SimulatedPositions:
         """
         rng = self.rng
         size = body_size(self._body(query), query.spacing)
-        blur = CARRIED_BLUR * size
+        blur = PROPAGATED_BLUR * size
         spread = size * (_LOST if rng.random() < _CHANCE_LOST else math.exp(rng.normal(0, 0.4)))
         millimetres = (0.5 * np.asarray(query.spacing) * (np.asarray(query.shape) - 1))[::-1].copy()
         shift = rng.normal(0, _IN_PLANE * spread, 2)

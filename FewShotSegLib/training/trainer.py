@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..evidence import GEODESIC, SHAPE
 from ..network.config import NetworkConfig
 from ..network.model import FewShotNetwork, Prediction
+from ..priors import GEODESIC, SHAPE
 from ..weights import load_network
 from .episodes import EpisodeGroup, EpisodeSampler
 from .losses import group_dice, group_losses

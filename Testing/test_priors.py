@@ -12,22 +12,22 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from FewShotSegLib.evidence import (
-    EVIDENCE_CHANNELS,
+from FewShotSegLib.priors import (
     GEODESIC,
     POSITION,
+    PRIOR_CHANNELS,
     SHAPE,
     CrossingSlice,
     Knowledge,
     beyond_reach,
-    evidence_of_other_volumes,
-    evidence_of_painted_slices,
     position_map,
+    prior_of_other_volumes,
+    priors_of_painted_slices,
     usual_reach,
 )
-from FewShotSegLib.evidence.geodesic import denoised_slices, geodesic_channels, geodesic_distances
-from FewShotSegLib.evidence.motion import Motion
-from FewShotSegLib.evidence.shape import ShapeInterpolation, signed_distance
+from FewShotSegLib.priors.geodesic import denoised_slices, geodesic_channels, geodesic_distances
+from FewShotSegLib.priors.motion import Motion
+from FewShotSegLib.priors.shape import ShapeInterpolation, signed_distance
 
 STEP_PRICE = 0.0005
 WHOLE = Knowledge.everything(2, 1)
@@ -99,7 +99,7 @@ def test_a_tube_that_bends_is_followed_through_its_image() -> None:
     rows = [20 + 12 * np.sin(np.pi * z / 10) for z in range(11)]
     truth = np.stack([disc(row, 20 + 2 * z, 5) for z, row in enumerate(rows)])
     image = torch.from_numpy(gaussian_filter(0.2 + 0.6 * truth, (0, 1, 1))).float()
-    evidence = evidence_of_painted_slices(image, painted(truth[0], truth[10]), [0, 10], 1, 2.0, WHOLE)(range(11))
+    evidence = priors_of_painted_slices(image, painted(truth[0], truth[10]), [0, 10], 1, 2.0, WHOLE)(range(11))
     found = evidence[:, 0, 0].numpy() > 0
     assert all(dice(f, t) > 0.75 for f, t in zip(found, truth, strict=True))
     # Painted shapes by themselves do not know of the bend.
@@ -215,7 +215,7 @@ def test_a_slice_across_the_stack_that_is_not_complete_corrects_nothing_but_dist
     image = torch.from_numpy(np.where(ball, 0.8, 0.2)).float()
     known = Knowledge.everything(1, 1)
     alone, across = (
-        evidence_of_painted_slices(image, painted(ball[8]), [8], 1, 2.0, known, crossing=crossing)(range(17))
+        priors_of_painted_slices(image, painted(ball[8]), [8], 1, 2.0, known, crossing=crossing)(range(17))
         for crossing in ((), [part])
     )
     torch.testing.assert_close(across[:, :, SHAPE], alone[:, :, SHAPE])
@@ -327,8 +327,8 @@ def test_preference_and_closeness_stay_in_their_ranges() -> None:
 
 def test_painted_slices_give_shape_and_geodesic_evidence_only() -> None:
     masks = painted(disc(20, 20, 9, 40), disc(22, 22, 6, 40))
-    evidence = evidence_of_painted_slices(torch.rand(6, 40, 40), masks, [1, 4], 1, 2.0, WHOLE)([0, 2, 3])
-    assert evidence.shape == (3, 1, EVIDENCE_CHANNELS, 40, 40)
+    evidence = priors_of_painted_slices(torch.rand(6, 40, 40), masks, [1, 4], 1, 2.0, WHOLE)([0, 2, 3])
+    assert evidence.shape == (3, 1, PRIOR_CHANNELS, 40, 40)
     assert evidence.dtype == torch.float32
     assert evidence[:, :, SHAPE].any()
     assert (evidence[:, :, GEODESIC.stop - 1] == 1).all()
@@ -340,9 +340,9 @@ def test_distances_start_only_where_painted_slices_are_certain_but_shapes_do_eve
     masks = painted(disc(20, 20, 9, 40), disc(20, 20, 9, 40))
     certain = torch.ones_like(masks, dtype=torch.bool)
     certain[1] = False
-    everywhere = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0, WHOLE)([3])
-    evidence = evidence_of_painted_slices(image, masks, [1, 3], 1, 2.0, WHOLE, certain)([3])
-    alone = evidence_of_painted_slices(image, masks[:1], [1], 1, 2.0, Knowledge.everything(1, 1))([3])
+    everywhere = priors_of_painted_slices(image, masks, [1, 3], 1, 2.0, WHOLE)([3])
+    evidence = priors_of_painted_slices(image, masks, [1, 3], 1, 2.0, WHOLE, certain)([3])
+    alone = priors_of_painted_slices(image, masks[:1], [1], 1, 2.0, Knowledge.everything(1, 1))([3])
     torch.testing.assert_close(evidence[:, :, GEODESIC], alone[:, :, GEODESIC])
     torch.testing.assert_close(evidence[:, :, SHAPE], everywhere[:, :, SHAPE])
     assert not torch.equal(evidence, everywhere)
@@ -354,13 +354,13 @@ def test_distances_start_only_where_painted_slices_are_certain_but_shapes_do_eve
 def sampled(position: np.ndarray, size: int = 40) -> Tensor:
     at = (torch.arange(size) + 0.5) / size
     rows, columns = torch.meshgrid(at, at, indexing="ij")
-    return evidence_of_other_volumes(position, rows, columns)
+    return prior_of_other_volumes(position, rows, columns)
 
 
 def test_the_position_map_peaks_where_the_mask_was() -> None:
     mask = disc(30, 50, 6, 80).astype(int)
     evidence = sampled(position_map([mask], [(0, 80, 0, 80)], 1))
-    assert evidence.shape == (1, EVIDENCE_CHANNELS, 40, 40)
+    assert evidence.shape == (1, PRIOR_CHANNELS, 40, 40)
     peak = np.unravel_index(int(evidence[0, POSITION.start].argmax()), (40, 40))
     assert np.abs(np.subtract(peak, (15, 25))).max() <= 1
     assert evidence[0, POSITION.start].max() == pytest.approx(1, abs=0.02)
@@ -390,6 +390,6 @@ def test_slices_without_a_segment_do_not_count_for_its_position() -> None:
 
 def test_points_outside_the_body_have_no_position_evidence_but_say_it_is_there() -> None:
     position = position_map([np.ones((20, 20), int)], [(0, 20, 0, 20)], 1)
-    outside = evidence_of_other_volumes(position, torch.full((2, 2), 1.5), torch.full((2, 2), 0.5))
+    outside = prior_of_other_volumes(position, torch.full((2, 2), 1.5), torch.full((2, 2), 0.5))
     assert not outside[0, POSITION.start].any()
     assert (outside[0, POSITION.start + 1] == 1).all()

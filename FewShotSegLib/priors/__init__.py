@@ -1,6 +1,6 @@
 """Evidence of the painted slices: where a structure can be, before any network looks.
 
-Channels of an evidence tensor (..., EVIDENCE_CHANNELS, h, w), zero where a kind of evidence is absent. Channels 0 to 6
+Channels of an evidence tensor (..., PRIOR_CHANNELS, h, w), zero where a kind of evidence is absent. Channels 0 to 6
 come from painted slices of the query volume itself, the others from painted slices of other volumes.
 
 0. signed distance of the interpolated shape, tanh, positive inside
@@ -29,16 +29,16 @@ from .motion import Motion
 from .position import position_channels, position_map
 from .shape import CrossingSlice, Knowledge, ShapeInterpolation, beyond_reach, usual_reach
 
-EVIDENCE_CHANNELS = 9
+PRIOR_CHANNELS = 9
 SHAPE = slice(0, 4)
 GEODESIC = slice(4, 7)
 POSITION = slice(7, 9)
 
-CARRIED_BLUR = 0.045
+PROPAGATED_BLUR = 0.045
 """Blur of shapes carried over from other volumes, as part of the body's size: registered patients differ so."""
 
 
-def evidence_of_painted_slices(
+def priors_of_painted_slices(
     image: Tensor,
     painted: Tensor,
     positions: list[int],
@@ -65,7 +65,7 @@ def evidence_of_painted_slices(
         crossing: painted slices across the stack.
 
     Returns:
-        function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
+        function that maps Q slice numbers to their evidence, (Q, L, PRIOR_CHANNELS, h, w) float32.
     """
     motion = motion or Motion.of(image, tick)
     interpolation = ShapeInterpolation(painted, positions, segments, step, motion, known, crossing)
@@ -77,12 +77,12 @@ def evidence_of_painted_slices(
     def evidence(queries: Sequence[int]) -> Tensor:
         chosen = list(queries)
         own = torch.cat([interpolation(chosen), geodesic_channels(distances[:, chosen])], dim=2)
-        return F.pad(own, (0, 0, 0, 0, 0, EVIDENCE_CHANNELS - own.shape[2]))
+        return F.pad(own, (0, 0, 0, 0, 0, PRIOR_CHANNELS - own.shape[2]))
 
     return evidence
 
 
-def evidence_of_other_volumes(position: np.ndarray, rows: Tensor, columns: Tensor) -> Tensor:
+def prior_of_other_volumes(position: np.ndarray, rows: Tensor, columns: Tensor) -> Tensor:
     """Evidence for any slice of a query from painted slices of other volumes.
 
     Args:
@@ -90,13 +90,13 @@ def evidence_of_other_volumes(position: np.ndarray, rows: Tensor, columns: Tenso
         rows, columns: (h, w) points of the query's plane relative to its body, 0..1 inside.
 
     Returns:
-        (L, EVIDENCE_CHANNELS, h, w) float32.
+        (L, PRIOR_CHANNELS, h, w) float32.
     """
     channels = position_channels(position, position.max((1, 2)), rows, columns)
     return F.pad(channels, (0, 0, 0, 0, POSITION.start, 0))
 
 
-def evidence_of_carried_shapes(carried: np.ndarray, rows: Tensor, columns: Tensor) -> Callable[[Sequence[int]], Tensor]:
+def prior_of_propagated_shapes(carried: np.ndarray, rows: Tensor, columns: Tensor) -> Callable[[Sequence[int]], Tensor]:
     """Evidence for the slices of a query from shapes that were carried over from other volumes.
 
     Args:
@@ -104,7 +104,7 @@ def evidence_of_carried_shapes(carried: np.ndarray, rows: Tensor, columns: Tenso
         rows, columns: (h, w) points of the query's plane, 0..1 over whole slices.
 
     Returns:
-        function that maps Q slice numbers to their evidence, (Q, L, EVIDENCE_CHANNELS, h, w) float32.
+        function that maps Q slice numbers to their evidence, (Q, L, PRIOR_CHANNELS, h, w) float32.
     """
     peak = carried.max((1, 2, 3))
 
@@ -116,18 +116,18 @@ def evidence_of_carried_shapes(carried: np.ndarray, rows: Tensor, columns: Tenso
 
 
 __all__ = [
-    "CARRIED_BLUR",
-    "EVIDENCE_CHANNELS",
     "GEODESIC",
     "POSITION",
+    "PRIOR_CHANNELS",
+    "PROPAGATED_BLUR",
     "SHAPE",
     "CrossingSlice",
     "Knowledge",
     "Motion",
     "beyond_reach",
-    "evidence_of_carried_shapes",
-    "evidence_of_other_volumes",
-    "evidence_of_painted_slices",
     "position_map",
+    "prior_of_other_volumes",
+    "prior_of_propagated_shapes",
+    "priors_of_painted_slices",
     "usual_reach",
 ]

@@ -10,10 +10,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from ..evidence import CARRIED_BLUR
 from ..plan import Tick, no_tick
 from ..preprocessing.frame import body_bounds, body_size
 from ..preprocessing.views import SliceView
+from ..priors import PROPAGATED_BLUR
 from ..volume import Volume
 from .painted_stack import PaintedStack
 
@@ -24,7 +24,7 @@ _LEAST_CELLS = 8
 _MOST_VOLUMES = 6
 
 
-def carried_positions(
+def propagated_positions(
     view: SliceView,
     stacks: list[PaintedStack],
     segments: int,
@@ -74,7 +74,7 @@ def _completed(painted: PaintedStack, segments: int, size: float) -> list[sitk.I
     fade = _FADE * size / volume.spacing_kji[axis]
     weights = _weights(painted.positions, volume.shape[axis], depth, fade)
     shapes = np.moveaxis(np.einsum("zp,plrc->lzrc", weights, small), 1, 1 + axis)
-    sigma = [CARRIED_BLUR * size / s for s in grid.GetSpacing()[::-1]]
+    sigma = [PROPAGATED_BLUR * size / s for s in grid.GetSpacing()[::-1]]
     images = []
     for shape in shapes:
         image = sitk.GetImageFromArray(gaussian_filter(shape, sigma).astype(np.float32))

@@ -143,7 +143,7 @@ class ShapeInterpolation:
         self._only_across = sorted(across - grouped)
 
     def __call__(self, queries: list[int]) -> Tensor:
-        """Q slice numbers -> (Q, L, 4, h, w), see :mod:`FewShotSegLib.evidence`; 0 of what is nowhere complete."""
+        """Q slice numbers -> (Q, L, 4, h, w), see :mod:`FewShotSegLib.priors`; 0 of what is nowhere complete."""
         if len(self._groups) == 1 and len(self._groups[0].segments) == self._segments and not self._corrections:
             return self._of(self._groups[0], queries)
         result = torch.zeros(len(queries), self._segments, 4, *self._plane)

@@ -131,7 +131,7 @@ def geodesic_channels(distances: Tensor) -> Tensor:
         distances: (L + 1, Q, h, w), class 0 is background.
 
     Returns:
-        (Q, L, 3, h, w), see :mod:`FewShotSegLib.evidence`.
+        (Q, L, 3, h, w), see :mod:`FewShotSegLib.priors`.
     """
     best, index = distances.min(dim=0, keepdim=True)
     second = distances.scatter(0, index, torch.inf).amin(dim=0, keepdim=True)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from FewShotSegLib import Volume
-from FewShotSegLib.evidence import Knowledge
-from FewShotSegLib.inference.beyond import lost_beyond
+from FewShotSegLib.inference.extent import extent_penalty
 from FewShotSegLib.inference.labelled_slices import LabelledSlices, reach_of
 from FewShotSegLib.preprocessing.views import SliceView
+from FewShotSegLib.priors import Knowledge
 
 
 def a_view(count: int, gap: float = 2.0) -> SliceView:
@@ -25,7 +25,7 @@ def painted_on(
 
 
 def lost(labelled: LabelledSlices, count: int, by_user: bool = True) -> np.ndarray:
-    return np.asarray(lost_beyond(labelled, [1], a_view(count), by_user)[0])
+    return np.asarray(extent_penalty(labelled, [1], a_view(count), by_user)[0])
 
 
 def test_less_is_believed_beyond_the_painted_slices_and_the_sooner_the_fewer_slices_a_gap_has() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evidence import beyond_reach
 from ..preprocessing.views import SliceView
+from ..priors import beyond_reach
 from .labelled_slices import LabelledSlices
 
 # What logits lose for every `reach` further beyond the painted slices than this.
@@ -20,7 +20,7 @@ _ENDS = 2.0
 _KNOWN_END = 0.5
 
 
-def lost_beyond(
+def extent_penalty(
     labelled: LabelledSlices, targets: list[int], view: SliceView, by_user: bool = True
 ) -> Tensor:
     """What the logits of each slice lose (this project).
