@@ -35,7 +35,7 @@ SIDE = 256
 FINE_SIDES = (288, 384)
 _SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 # Segments that are looked for together, at most: their evidence takes memory.
-_TOGETHER = 24
+_TOGETHER = 48
 _MARGIN = 0.25  # of a structure's extent, on each side
 _LEAST_MARGIN_MM = 10.0
 # A frame's sides lie on a grid of so many lines at least along its longer side.
