@@ -31,7 +31,9 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c "$(SUITABLE)" >/dev/null 2>&1; then echo $$p; break; fi; done)
 
-BIN := $(VENV)/bin
+# Windows names the folder and its programs otherwise; make and bash come with Git for Windows and its like.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+VENV_PYTHON := $(BIN)/python$(if $(filter Windows_NT,$(OS)),.exe)
 INSTALLED_DEMO := $(VENV)/.installed-demo
 INSTALLED_TEST := $(VENV)/.installed-test
 # A slow or busy package index is waited for rather than given up on.
@@ -74,19 +76,19 @@ Setting up $(VENV) failed; pip's own message is above.
 endef
 export PIP_HELP
 
-$(BIN)/python:
+$(VENV_PYTHON):
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "No Python 3.11 or newer with the venv module was found. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
 		exit 1; fi
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED_DEMO): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+$(INSTALLED_DEMO): pyproject.toml $(CONSTRAINTS) | $(VENV_PYTHON)
 	@echo "Installing what the demo needs into $(VENV) (the first time some minutes: torch alone is 200 MB)"
 	@$(PIP_INSTALL) -e '.[evaluation]' || { echo "$$PIP_HELP"; exit 1; }
 	@touch $@
 
-$(INSTALLED_TEST): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+$(INSTALLED_TEST): pyproject.toml $(CONSTRAINTS) | $(VENV_PYTHON)
 	@echo "Installing what the checks and tests need into $(VENV) (the first time some minutes: torch alone is 200 MB)"
 	@$(PIP_INSTALL) -e '.[test]' || { echo "$$PIP_HELP"; exit 1; }
 	@touch $@

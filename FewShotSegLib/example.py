@@ -90,7 +90,7 @@ class Example:
                 (background) to 32768. A cropped, larger or flipped labelmap is laid into the image's grid if its voxels
                 lie where the image's do.
             slices: Which slices, indices along the axis from 0; None takes all that hold a label. A slice listed
-                although nothing is painted on it is a negative example.
+                although nothing is painted on it shows what the structures are not, if `complete` says so.
             axis: Array axis across the slices: 0 (k), 1 (j) or 2 (i).
             names: Names by label value; where given they replace those of the labelmap.
             complete: Which structures are painted completely on the slices; see the class.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from FewShotSegLib.errors import SettingError
 
 FAST = "fast"
-"""One look at everything, and a closer one at small structures. Only where no slice of the volume is painted is the
-network tuned before, to those of other volumes: there much depends on it, and it takes less of the time."""
+"""One pass over all slices. Only where no slice of the volume is painted is the network adapted before, to those of
+other volumes: there much depends on it, and it takes less of the time."""
 BEST = "best"
-"""The network is tuned to the painted slices too, and what is found guides further looks: several times the work."""
+"""The network is adapted to the painted slices too, and what is found guides further passes: several times the work."""
 QUALITIES = (FAST, BEST)
 DEFAULT = FAST
 

@@ -27,9 +27,9 @@ from FewShotSegLib.volume import AXIS_NAMES, Volume
 _DESCRIPTION = """\
 Segments a whole volume from a few painted slices.
 
-An example is an image and a labelmap on the same grid. Each slice taken from it counts as completely painted: what is
-not labelled is background, and a slice listed in --slices without any label shows what the structures are not. Examples
-may come from the query itself, from other volumes, or both. Painted slices of the query are kept as painted.
+An example is an image and a labelmap on the same grid. Each slice taken from it shows what is painted: a structure that
+is painted on other slices only is looked for there, and taken as absent where nothing like it is found. Examples may
+come from the query itself, from other volumes, or both, and strokes will do. What is painted is kept as painted.
 """
 
 _EPILOG = f"""\

@@ -14,7 +14,7 @@ from .inference.finish import finished
 from .inference.near import near_changes
 from .inference.pipeline import Pipeline
 from .inference.query import Query, lay_out
-from .inference.suggest import Suggestion, suggestions
+from .inference.suggest import Suggestion, in_bytes, suggestions
 from .network.model import FewShotNetwork
 from .plan import Plan
 from .preprocessing.mending import MendedImages
@@ -56,7 +56,7 @@ class Session:
         self._encodings = Encodings()
         self._examples: dict[int, Example] = {}
         self._next_key = 0
-        self._last: tuple[Query, Result] | None = None
+        self._last: tuple[Query, np.ndarray, np.ndarray] | None = None
         self._changed: list[int] = []
 
     @property
@@ -164,7 +164,8 @@ class Session:
             self.query.with_array(confidence, name="confidence"),
             notes,
         )
-        self._last, self._changed = (query, result), []
+        # The confidence in few bits: of a large volume it takes as much memory as all else together.
+        self._last, self._changed = (query, labels, in_bytes(confidence)), []
         return result
 
     def suggest(self, count: int = 3) -> list[Suggestion]:
@@ -178,5 +179,4 @@ class Session:
         """
         if self._last is None:
             raise ExampleError("Nothing was predicted yet, expected a prediction to judge; call predict first.")
-        query, result = self._last
-        return suggestions(query, result.labelmap.array, result.confidence.array, count)
+        return suggestions(*self._last, count)

@@ -8,7 +8,7 @@ from enum import StrEnum
 class Stage(StrEnum):
     """What a run is at; applications translate these names for their users.
 
-    No run has all of them, and some come again: a closer look, for one, is taken at each small structure.
+    No run has all of them, and some come again: with every further pass over the slices, for one.
     """
 
     LOADING = "loading"

@@ -56,7 +56,7 @@ def test_no_more_than_fifteen_slices_are_painted():
     query = Volume(np.zeros(label.shape, np.int16))
 
     class Blind(Repeated):
-        def predict(self):
+        def predict(self, near=None):
             return np.zeros(label.shape, np.int32), None
 
     done = list(
@@ -96,7 +96,7 @@ class Suggesting:
     def add(self, example):
         self.seen.append(example)
 
-    def predict(self):
+    def predict(self, near=None):
         return np.zeros(self._shape, np.int32), None
 
 
@@ -154,7 +154,7 @@ class NewSegmenter:
         self.calls.append(("add", example.index))
         return len(self.calls)
 
-    def predict(self, progress=None, quality="best"):
+    def predict(self, progress=None, quality="best", near=None):
         self.calls.append(("predict", quality))
         zeros = np.zeros(self.query.shape)
         return SimpleNamespace(labelmap=SimpleNamespace(array=zeros), confidence=SimpleNamespace(array=zeros + 0.5))

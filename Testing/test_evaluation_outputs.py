@@ -11,6 +11,7 @@ from FewShotSegLib import Volume
 from FewShotSegLib.evaluation import comparison, manifests, plots, publish, run_info, sheets
 from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.datasets import open_dataset
+from FewShotSegLib.evaluation.results import ResultsFile
 
 PNG = b"\x89PNG"
 
@@ -116,21 +117,28 @@ def test_runs_of_an_engine_with_other_code_are_known(tmp_path):
 def test_runs_are_gathered_into_one_folder_that_is_kept(a_finished_run, tmp_path, capsys):
     kept = tmp_path / "kept"
     assert publish.main([str(a_finished_run), "--output", str(kept)]) == 0
-    made = {file.name for file in kept.iterdir()}
-    assert {"README.md", "results.jsonl", "runs.jsonl", "dice_against_slices.png", "dice_against_time.png"} <= made
-    assert "sheet_CHAOS_T2_W-1_worst.png" in made
+    made = {file.relative_to(kept).as_posix() for file in kept.rglob("*")}
+    plots = {"pictures/dice_against_slices.png", "pictures/dice_against_time.png"}
+    assert {"README.md", "results.jsonl.xz", "runs.jsonl", "pictures/sheet_CHAOS_T2_W-1_worst.png"} | plots <= made
     text = (kept / "README.md").read_text()
-    assert "(sheet_CHAOS_T2_W-1_worst.png)" in text
     assert "| CHAOS_T2 | W-3 | nearest | 4 |" in text
     (run_id,) = (json.loads(line)["run"] for line in (kept / "runs.jsonl").read_text().splitlines())
     assert f"`{run_id}`" in text
-    before = (kept / "results.jsonl").read_text()
-    assert len(before.splitlines()) == len((a_finished_run / "results.jsonl").read_text().splitlines())
+    before = (kept / "results.jsonl.xz").read_bytes()
+    assert ResultsFile(kept).finished().keys() == ResultsFile(a_finished_run).finished().keys()
     # From what is kept alone, everything is made again as it was.
     assert publish.main(["--output", str(kept)]) == 0
     assert publish.main([str(kept), "--output", str(kept)]) == 0, "the folder itself may be named as a run"
-    assert (kept / "results.jsonl").read_text() == before
+    assert (kept / "results.jsonl.xz").read_bytes() == before
     assert (kept / "README.md").read_text() == text
+
+
+def test_results_kept_before_they_were_packed_are_packed_with_the_next(tmp_path):
+    write_records(tmp_path, [a_record("grow", "x", 0.3)])
+    assert publish.main(["--output", str(tmp_path)]) == 0
+    assert {file.name for file in tmp_path.glob("results.jsonl*")} == {"results.jsonl.xz"}
+    write_records(tmp_path, [a_record("grow", "y", 0.4)])
+    assert [record["episode"] for record in ResultsFile(tmp_path).finished().values()] == ["x", "y"]
 
 
 def test_gathering_without_results_or_folder_is_refused(tmp_path, capsys):
@@ -173,7 +181,7 @@ def test_the_ablation_compares_on_the_same_episodes(tmp_path):
     assert comparison.matrix_section(model, "model", "Parts") == ""
     write_records(tmp_path / "run", [*model, *variant])
     assert publish.main([str(tmp_path / "run"), "--output", str(tmp_path / "kept")]) == 0
-    assert {"ablation.md", "ablation.jsonl"} <= {file.name for file in (tmp_path / "kept").iterdir()}
+    assert {"ablation.md", "ablation.jsonl.xz"} <= {file.name for file in (tmp_path / "kept").iterdir()}
     assert "| model-without-zoom w | -0.150 |" in (tmp_path / "kept" / "ablation.md").read_text()
     assert "without-zoom" not in (tmp_path / "kept" / "README.md").read_text()
 

@@ -59,7 +59,7 @@ def test_ratios_are_taken_in_each_repeat_and_their_median_is_told():
     assert speed.ratio(ours, [], "first_s") is None
     assert speed.middle(ours, "peak_mib") == 200.0
     text = speed.to_markdown([*ours, *theirs])
-    assert "| c | – | 3 | 2.00 | – | 2.00 | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
+    assert "| c | – | 3 | 2.00 | – | 2.00 | – | – | – | – | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
     assert "| Case | first: model / grow | first: model / fill | first: model-fast / grow |" in text
     assert "| c | 1.00 | – | – | – | 0.50 | – | – | – |" in text
 
@@ -78,7 +78,7 @@ def test_all_measurements_that_a_folder_holds_stand_in_its_published_table(tmp_p
     assert "| slices 40 | new | 1 | 2.00 |" in text
     assert "| slices 20 | new | 3 | 3.00 |" in text
     assert text.index("a real case") < text.index("slices 40")
-    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "pictures" / "growth.png").read_bytes().startswith(b"\x89PNG")
     publish.write_speed(tmp_path / "nothing here")
     assert not (tmp_path / "nothing here" / "speed.md").exists()
 

@@ -153,3 +153,15 @@ def test_one_slice_can_not_be_painted_in_two_ways(an_image: Volume, labels: np.n
     assert check_examples([painted, Example(an_image, 0, 2, labels[2])]) == [1]
     with pytest.raises(ExampleError, match="given twice with different masks"):
         check_examples([painted, Example(an_image, 0, 2, labels[3])])
+
+
+def test_what_is_complete_and_which_label_is_background_go_to_every_slice(an_image: Volume, labels: np.ndarray) -> None:
+    plain = Example.from_labelmap(an_image, labels)
+    assert [(e.complete, e.background) for e in plain] == [(None, None)] * 2
+    told = Example.from_labelmap(an_image, labels, complete=[1, 1], background=3)
+    assert [(e.complete, e.background) for e in told] == [({1}, 3)] * 2
+    assert [e.values for e in told] == [[1], []]
+    assert check_examples(told) == [1]
+    assert Example.from_labelmap(an_image, labels, complete="all")[0].complete == "all"
+    with pytest.raises(ExampleError, match="No example has a label"):
+        check_examples(told[1:])

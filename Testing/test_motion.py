@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from FewShotSegLib.evidence.geodesic import geodesic_channels, geodesic_distances
-from FewShotSegLib.evidence.motion import Motion, _blur, moved, optical_flow
+from FewShotSegLib.evidence.motion import Motion, moved, optical_flow
 
 
 def drifting_stack(slices: int, step: tuple[float, float], size: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -35,12 +35,6 @@ def test_flow_says_where_everything_went(step: tuple[int, int]) -> None:
     assert (inside - torch.tensor(step)[:, None, None]).abs().mean() < 0.3
     change = (there - here)[:, 12:-12, 12:-12].abs().mean()
     assert (moved(there[:, None], flow)[:, 0] - here)[:, 12:-12, 12:-12].abs().mean() < 0.2 * change
-
-
-def test_blurring_takes_no_subnormal_numbers_which_are_slow() -> None:
-    weight = _blur(256, torch.zeros(()))
-    assert weight[weight > 0].min() > torch.finfo(weight.dtype).tiny
-    assert torch.allclose(weight.sum(dim=1), torch.ones(256))
 
 
 def test_motion_leads_up_and_down_again() -> None:

@@ -67,8 +67,13 @@ def library(repository: Path) -> Path:
     return repository / "FewShotSegLib"
 
 
-def test_the_package_and_its_metadata_state_the_same_version(project: dict[str, Any]) -> None:
-    assert FewShotSegLib.__version__ == project["version"]
+def test_the_package_its_metadata_and_its_citation_state_the_same_version_and_the_changelog_tells_of_it(
+    project: dict[str, Any], repository: Path
+) -> None:
+    version = project["version"]
+    assert FewShotSegLib.__version__ == version
+    assert f"\nversion: {version}\n" in (repository / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version} - " in (repository / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_shell_command_leads_to_a_function(project: dict[str, Any]) -> None:
@@ -125,16 +130,10 @@ def test_no_file_is_longer_than_a_person_reads(repository: Path) -> None:
 
 def test_no_file_names_a_path_of_one_machine(repository: Path) -> None:
     pattern = re.compile(r"(?<![\w.])/(?:work|root|home)/\w")
-    tops = [repository / name for name in ("README.md", "Makefile", "pyproject.toml", "constraints.txt")]
-    for file in [*tops, *(file for folder in CODE for file in python_files(repository / folder))]:
+    tops = [repository / name for name in ("Makefile", "pyproject.toml", "constraints.txt", "CITATION.cff")]
+    pages = [*repository.glob("*.md"), *(repository / "Resources" / "Docs").glob("*.md")]
+    for file in [*tops, *pages, *(repository / ".github").rglob("*.yml"), *(file for folder in CODE for file in python_files(repository / folder))]:
         assert not pattern.search(file.read_text(encoding="utf-8")), file.relative_to(repository)
-
-
-def test_every_local_link_of_the_readme_leads_somewhere(repository: Path) -> None:
-    text = re.sub(r"<!--.*?-->", "", (repository / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        if "://" not in target:
-            assert (repository / target).exists(), target
 
 
 def test_the_wheel_holds_every_module_and_the_weights(repository: Path, library: Path, tmp_path: Path) -> None:

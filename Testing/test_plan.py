@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
-import torch
 
-from FewShotSegLib.evidence.geodesic import geodesic_distances, sweep_steps
 from FewShotSegLib.plan import Leg, Plan
 from FewShotSegLib.stages import Stage
 
@@ -63,10 +60,3 @@ def test_a_tick_without_a_step_only_gives_a_chance_to_cancel() -> None:
     assert run.parts == [0, 0, 1, 1]
     assert [done for _, done, _ in run.told] == [0, 0, 8, 8]
     run.plan.begin(Stage.LOOKING_CLOSER, 0)(0)  # nothing to look at
-
-
-def test_measuring_ticks_as_often_as_was_said() -> None:
-    ticks: list[int] = []
-    painted = torch.from_numpy(np.eye(12, 10, dtype=np.int64)[None])
-    geodesic_distances(torch.rand(5, 12, 10), painted, [2], 2, 1.5, tick=ticks.append)
-    assert sum(ticks) == sweep_steps((5, 12, 10))

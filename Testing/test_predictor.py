@@ -161,11 +161,8 @@ def test_coarse_evidence_looks_like_fine_one(bundled: FewShotNetwork) -> None:
     assert (coarse - fine).abs()[:, :, SHAPE].mean() < 0.1
 
 
-def test_evidence_takes_as_many_steps_as_was_said_and_can_be_cancelled_at_each(bundled: FewShotNetwork) -> None:
+def test_measuring_evidence_can_be_cancelled(bundled: FewShotNetwork) -> None:
     predictor, given = a_predictor(bundled, 5), painted(5, 1, 3)
-    ticks: list[int] = []
-    predictor.evidence(given, [1], tick=ticks.append)
-    assert sum(ticks) == predictor.evidence_steps
 
     def cancel(_: int) -> None:
         raise InterruptedError

@@ -274,6 +274,21 @@ def test_nothing_is_near_a_slice_of_another_volume_and_a_copy_of_the_query_is_no
     assert [slices for slices, _, _ in noted(session)] == [[5, 6, 7, 8]]
 
 
+def test_what_the_receiver_of_near_slices_raises_stops_the_prediction_and_they_stay_new(
+    segmenter: Segmenter, scan: tuple[Volume, Volume]
+) -> None:
+    session = started(segmenter, scan, 5, 8)
+    session.predict()
+    session.add(painted(*scan, 6))
+
+    def stop(*_: object) -> None:
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled, match="enough"):
+        session.predict(near=stop)
+    assert [slices for slices, _, _ in noted(session)] == [[5, 6, 7, 8]]
+
+
 def test_a_replaced_slice_is_a_change_and_a_removed_one_has_nothing_near(
     segmenter: Segmenter, scan: tuple[Volume, Volume]
 ) -> None:
@@ -295,11 +310,22 @@ def test_a_gap_on_whose_slices_no_segment_is_painted_is_not_shown(
     session.predict()
     session.add(painted(*scan, 0), next(iter(session.examples)))
     assert [slices[0] for slices, _, _ in noted(session)] == [0]
-    empty = segmenter.session(scan[0])
-    empty.add(painted(*two_balls((12, 32, 32), seed=1), 5))
-    empty.predict()
-    empty.add(painted(*scan, 0))
-    assert noted(empty) == []
+
+
+def test_where_no_slice_of_the_query_shows_a_segment_there_is_no_gap_to_show_and_painting_one_is_suggested(
+    segmenter: Segmenter, scan: tuple[Volume, Volume]
+) -> None:
+    session = segmenter.session(scan[0])
+    session.add(painted(*two_balls((12, 32, 32), seed=1), 5))
+    session.predict()
+    (suggestion,) = session.suggest(count=1)
+    assert "is painted on no slice here" in suggestion.reason
+    assert scan[1].array[suggestion.index].any()
+    session.add(painted(*scan, 0))
+    calls: list[Near] = []
+    with pytest.raises(Cancelled):  # once nothing was shown
+        session.predict(Stop(2), near=lambda *call: calls.append(call))
+    assert calls == []
 
 
 # Suggestions
@@ -334,17 +360,6 @@ def test_a_structure_that_is_painted_on_one_slice_is_suggested_at_its_ends(
     session = started(segmenter, scan, 6)
     session.predict()
     assert "ends of" in session.suggest(count=1)[0].reason
-
-
-def test_what_only_other_volumes_show_is_suggested_to_be_painted_here(
-    segmenter: Segmenter, scan: tuple[Volume, Volume]
-) -> None:
-    session = segmenter.session(scan[0])
-    session.add(painted(*two_balls((12, 32, 32), seed=1), 5))
-    session.predict()
-    (suggestion,) = session.suggest(count=1)
-    assert "is painted on no slice here" in suggestion.reason
-    assert scan[1].array[suggestion.index].any()
 
 
 def test_suggestions_follow_the_axis_that_is_painted_along(segmenter: Segmenter, scan: tuple[Volume, Volume]) -> None:

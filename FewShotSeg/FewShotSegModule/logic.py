@@ -92,7 +92,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Segments a volume from painted slices.
 
         Slices are counted along the axes of `slicer.util.arrayFromVolume`: an array of shape (K, J, I) has K slices
-        along axis 0, J along axis 1, I along axis 2. A painted slice counts as completely painted.
+        along axis 0, J along axis 1, I along axis 2. What is not painted on a painted slice is looked for there.
 
         While it waits, the application goes on: events are handled, so whoever closes the scene or removes the volume
         ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.

@@ -39,6 +39,13 @@ def _variant(switch: str) -> str:
 
 VARIANTS: dict[str, str] = {_variant(switch): switch for switch in (*NETWORK_SWITCHES, *SEGMENT_SWITCHES)}
 """Method name, as ``model-without-interaction`` or ``model-without-refine``, to the switch that is off."""
+
+
+def is_variant(method: str) -> bool:
+    """Whether a method is the engine with a part off; also a part that earlier engines had."""
+    return method.startswith(_WITHOUT)
+
+
 ACROSS_ONLY = frozenset([_variant("use_position")])
 """Variants that differ from the engine only with examples of other volumes."""
 COMPLETE = "complete"

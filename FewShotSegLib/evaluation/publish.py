@@ -1,7 +1,8 @@
 """Gathers finished runs into a folder to keep: ``python -m FewShotSegLib.evaluation.publish RUN ... --output DIR``.
 
 Needs neither data nor weights. What the folder holds already is kept where no run has newer figures of the same
-episode, so that a part can be measured again alone.
+episode, so that a part can be measured again alone. Raw results are packed (``results.jsonl.xz``, JSON lines); pictures
+go into a folder of their own, which stays out of git since this command draws them again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from FewShotSegLib.evaluation import engine, plots, registry, run_info, speed, speed_busy
 from FewShotSegLib.evaluation.baselines import method as baselines
 from FewShotSegLib.evaluation.requirements import MissingPackageError
-from FewShotSegLib.evaluation.results import Record, ResultsFile
+from FewShotSegLib.evaluation.results import PACKED, Record, ResultsFile, pack
 from FewShotSegLib.evaluation.tables import all_tables
 
 DIGITS = 5
@@ -32,6 +33,8 @@ FAMILIES = {
 README = "README.md"
 TIMED = "W-3"
 """Protocol of the plot of accuracy against time."""
+PICTURES = "pictures"
+"""Folder of plots and sheets beside the tables."""
 TAKEN_OVER = "sheet_*.png"
 """What is taken over from the runs' folders as it is; of several the last one's."""
 
@@ -58,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     for folder in (run for run in args.runs if not run.samefile(args.output)):
         for file in sorted(folder.glob(TAKEN_OVER)):
-            shutil.copyfile(file, args.output / file.name)
+            (args.output / PICTURES).mkdir(exist_ok=True)
+            shutil.copyfile(file, args.output / PICTURES / file.name)
     gather_speed(args.runs, args.output)
     write_speed(args.output)
     write(records, runs, args.output)
@@ -88,9 +92,9 @@ def gather(folders: Iterable[Path]) -> tuple[list[Record], dict[str, dict[str, A
             entry = json.loads(line)
             runs[entry["run"]] = entry
     # The ablation's variants share the model's weights: those of other weights are of another model.
-    for (method, *where), last in list(weights.items()):
-        if method == engine.MODEL:
-            weights |= {(variant, *where): last for variant in engine.VARIANTS}
+    for method, *where in weights:
+        if engine.is_variant(method) and (engine.MODEL, *where) in weights:
+            weights[method, *where] = weights[engine.MODEL, *where]
     kept = [rounded(record) for record in found.values() if record["weights"] == weights[row_of(record)]]
     kept.sort(key=lambda r: (r["dataset"], r["protocol"], registry_order(r["method"]), r["episode"]))
     named = {record["run"] for record in kept}
@@ -128,7 +132,9 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
     for family, members in by_family.items():
         if not members:
             continue
-        _replace(folder / f"{family}.jsonl", _lines(members))
+        plain = folder / f"{family}.jsonl"
+        _replace(plain.with_name(plain.name + PACKED), pack(_lines(members)))
+        plain.unlink(missing_ok=True)  # of a folder of before results were packed
         reference = baselines.METHOD_NAMES[0] if family == "baselines" else engine.MODEL
         shown = [*_same_episodes(by_family["results"], members), *members] if family == "ablation" else members
         page = f"{all_tables(shown, reference, FAMILIES[family])}\n{conditions_section(shown, runs)}"
@@ -138,10 +144,11 @@ def write(records: Sequence[Record], runs: Mapping[str, Mapping[str, Any]], fold
             _replace(folder / f"{family}.md", page)
     _replace(folder / run_info.FILE, _lines(sorted(runs.values(), key=lambda entry: str(entry["began"]))))
     try:
-        plots.draw_against_slices(by_family["results"], folder / "dice_against_slices.png")
+        pictures = folder / PICTURES
+        plots.draw_against_slices(by_family["results"], pictures / "dice_against_slices.png")
         timed = [record for record in by_family["results"] if record["protocol"] == TIMED]
-        plots.draw_against_time(timed, folder / "dice_against_time.png")
-        plots.draw_corrections(by_family["results"], folder / plots.CORRECTIONS)
+        plots.draw_against_time(timed, pictures / "dice_against_time.png")
+        plots.draw_corrections(by_family["results"], pictures / plots.CORRECTIONS)
     except MissingPackageError as error:
         print(f"no plots: {error}", file=sys.stderr)
     _replace(folder / README, f"{contents(folder)}\n{main_page}")
@@ -170,7 +177,7 @@ def write_speed(folder: Path) -> None:
     beside = ResultsFile(folder, speed_busy.FILE).finished().values()
     _replace(folder / speed.TABLES, speed.to_markdown(measured) + speed_busy.to_markdown(beside))
     try:
-        plots.draw_growth(measured, folder / "growth.png")
+        plots.draw_growth(measured, folder / PICTURES / "growth.png")
     except MissingPackageError as error:
         print(f"no plot of growth: {error}", file=sys.stderr)
 
@@ -187,22 +194,20 @@ def _lines(entries: Iterable[Mapping[str, Any]]) -> str:
 
 
 def contents(folder: Path) -> str:
-    """Markdown of what lies in a folder beside its README: links, and the curves as pictures."""
+    """Markdown of what lies in a folder beside its README, and of how its pictures are made."""
     pages = [file.name for file in sorted(folder.glob("*.md")) if file.name != README]
-    sheets = [file.name for file in sorted(folder.glob("sheet_*.png"))]
     lines = ["Further tables: " + ", ".join(f"[{name}]({name})" for name in pages)] if pages else []
-    if sheets:
-        links = (f"[{name[6:-4].replace('_', ' ')}]({name})" for name in sheets)
-        lines.append(f"Worst and median cases: {', '.join(links)}")
-    for name in ("dice_against_slices.png", "dice_against_time.png", plots.CORRECTIONS, "growth.png"):
-        if (folder / name).is_file():
-            lines.append(f"![{name[:-4].replace('_', ' ').capitalize()}]({name})")
+    lines.append(
+        f"Raw figures: `*.jsonl{PACKED}`, JSON lines, one an episode. Plots and picture sheets are not kept in git: "
+        f"`python -m FewShotSegLib.evaluation.publish --output` with this folder draws the plots into `{PICTURES}/`; "
+        "sheets of worst and median cases come from `fewshotseg benchmark --pictures`."
+    )
     return "\n\n".join(["# Results", *lines]) + "\n"
 
 
 def family_of(method: str) -> str:
     """Key of `FAMILIES`."""
-    if method in engine.VARIANTS:
+    if engine.is_variant(method):
         return "ablation"
     return "baselines" if method in baselines.METHOD_NAMES else "results"
 
@@ -224,9 +229,9 @@ def conditions_section(records: Iterable[Record], runs: Mapping[str, Mapping[str
     return "## Runs\n\n" + "\n".join(lines) + "\n"
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: str | bytes) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(part, path)
 
 

@@ -22,9 +22,9 @@ def all_tables(records: Sequence[Record], reference: str, title: str = "Benchmar
         title: Heading.
     """
     once = [record for record in records if not is_correction(record)]
-    variants = [record for record in once if record["method"] in (engine.MODEL, *engine.VARIANTS)]
+    variants = [record for record in once if record["method"] == engine.MODEL or engine.is_variant(record["method"])]
     networks = [record for record in once if record["method"] in baselines.METHOD_NAMES]
-    rest = [record for record in once if record["method"] not in engine.VARIANTS]
+    rest = [record for record in once if not engine.is_variant(record["method"])]
     sections = [
         comparison.painting_section(rest),
         corrections_section(records),

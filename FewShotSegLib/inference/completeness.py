@@ -112,7 +112,7 @@ class Completeness:
         labels = np.where(self._labels == UNKNOWN, 0, self._labels)
         labels[strokes] = self._labels[strokes]
         for row in strokes:
-            labels[row] = _with_background(labels[row], self._own[row].complete is None)
+            labels[row] = _with_background(labels[row])
         if strokes:
             labels, certain = self._completed(labels, state, strokes)
         p = self._probabilities(labels, state)
@@ -349,11 +349,17 @@ def looks_like_strokes(support: Support) -> bool:
     return float(np.mean(contrasts)) < 1
 
 
-def _with_background(labels: np.ndarray, may_assume: bool) -> np.ndarray:
-    """Labels of a slice with strokes, with background far from them if none was painted."""
-    if (labels == 0).any() or not (labels > 0).any() or not may_assume:
+def _with_background(labels: np.ndarray) -> np.ndarray:
+    """Labels of a slice with strokes, with background far from all of them if none was painted.
+
+    Without any, everything would be more like some segment than like nothing. Far is farther than the stroke is long.
+    """
+    segments = [label for label in np.unique(labels).tolist() if label > 0]
+    if (labels == 0).any() or not segments:
         return labels
-    rows, columns = np.nonzero(labels > 0)
-    extent = max(np.ptp(rows), np.ptp(columns)) + 1
-    far = distance_transform_edt(labels == UNKNOWN) > extent
+    far = np.ones(labels.shape, bool)
+    for segment in segments:
+        rows, columns = np.nonzero(labels == segment)
+        extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        far &= distance_transform_edt(labels != segment) > extent
     return np.where(far, 0, labels)

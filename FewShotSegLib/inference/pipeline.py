@@ -31,8 +31,8 @@ from .query import Query, Support
 from .support import support_images
 
 SIDE = 256
-# Sides of the frame around painted structures, of qualities "fast" and "best", and where a structure is small.
-SIDES, FINE_SIDES = (256, 320), (288, 384)
+# Where a painted structure is small, of qualities "fast" and "best".
+FINE_SIDES = (288, 384)
 _SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 _MARGIN = 0.25  # of a structure's extent, on each side
 _LEAST_MARGIN_MM = 10.0
@@ -315,8 +315,7 @@ def frame_of(query: Query, thorough: bool) -> Frame:
     supports = [*query.own, *query.crossing]
     areas = [max(int((s.labels == segment).sum()) for s in supports) for segment in query.segments]
     painted = [np.sqrt(area * np.prod(query.view.pixel)) / frame.pixel(query.view.pixel) for area in areas if area]
-    side = FINE_SIDES[thorough] if min(painted) < _SMALL else SIDES[thorough]
-    return frame if side == SIDE else frame_around(around, query.view.pixel, side)
+    return frame_around(around, query.view.pixel, FINE_SIDES[thorough]) if min(painted) < _SMALL else frame
 
 
 def _snapped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:

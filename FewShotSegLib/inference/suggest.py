@@ -1,8 +1,8 @@
 """Next slice: which slice's painting would help most.
 
-What is wrong grows with the distance to what is painted, and a painted slice mends its neighbours too. So the errors
-that the confidence lets one expect on each slice count by the part of their distance to the nearest painted slice that
-painting a slice would take away (this project).
+Errors are where the confidence is low, and, since it is surer than it should be far from what is painted, where painted
+slices are far. A painted slice mends its neighbours too: expected errors of each slice count by the part of its
+distance to the nearest painted slice that painting another one would take away (this project).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from .query import Query
 
 # Neighbouring suggestions lie at least this part of the stack apart.
 _APART = 0.05
+# Part of a cross-section that is wrong very far from all painted slices, and the part of the stack at which half of it
+# is.
+_FAR_ERRORS, _FAR = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,13 @@ def suggestions(query: Query, labels: np.ndarray, confidence: np.ndarray, count:
     Args:
         query: with its painted slices.
         labels: (k, j, i) label values of a prediction.
-        confidence: the same shape, 0..1.
+        confidence: of the same shape, by `in_bytes`.
         count: how many at most.
     """
     axis = query.view.axis
     stacks = np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0)
-    errors = expected_errors(*stacks, query.values)
     painted = [s.index for s in query.own]
+    errors = expected_errors(*stacks, query.values, painted)
     apart = max(round(_APART * len(stacks[0])), 1)
     result: list[Suggestion] = []
     for _ in range(count):
@@ -71,13 +74,31 @@ def suggestions(query: Query, labels: np.ndarray, confidence: np.ndarray, count:
     return result
 
 
-def expected_errors(labels: np.ndarray, confidence: np.ndarray, values: list[int]) -> np.ndarray:
-    """(L, Z) expected wrong voxels of each segment on each slice of a stack, as parts of the segment's voxels."""
+def in_bytes(confidence: np.ndarray) -> np.ndarray:
+    """Confidences of 0 to 1 as whole numbers of 0 to 255, slice by slice."""
+    result = np.empty(confidence.shape, np.uint8)
+    for here, plane in zip(result, confidence, strict=True):
+        here[:] = np.rint(255 * plane)
+    return result
+
+
+def expected_errors(
+    labels: np.ndarray, confidence: np.ndarray, values: list[int], painted: list[int]
+) -> np.ndarray:
+    """(L, Z) expected wrong voxels of each segment on each slice of a stack, as parts of the segment's voxels.
+
+    Args:
+        labels: (Z, rows, columns) label values.
+        confidence: of the same shape, by `in_bytes`.
+        values: label values of segments 1..L.
+        painted: slice numbers.
+    """
+    distance = _distance(len(labels), painted)
     result = np.zeros((len(values), len(labels)))
     largest = max(values) + 1
     volumes = np.zeros(largest)
     for z, (plane, sureness) in enumerate(zip(labels, confidence, strict=True)):
-        doubt = 1 - sureness.ravel().astype(np.float64)
+        doubt = 1 - sureness.ravel() / 255
         by_value = np.bincount(plane.ravel(), doubt, largest)
         here = np.bincount(plane.ravel(), minlength=largest)
         volumes += here
@@ -85,14 +106,22 @@ def expected_errors(labels: np.ndarray, confidence: np.ndarray, values: list[int
         # doubtful background is shared out by what is segmented beside it
         areas = here[values] + 1.0
         result[:, z] += by_value[0] * areas / areas.sum()
+        # and far from what is painted some of the area is wrong, however sure
+        result[:, z] += _FAR_ERRORS * here[values] * distance[z] / (distance[z] + _FAR * len(labels))
     return result / np.maximum(volumes[values], 1.0)[:, None]
+
+
+def _distance(count: int, painted: list[int]) -> np.ndarray:
+    """(count,) how many slices away the nearest painted one is; the whole stack where none is."""
+    slices = np.arange(count)
+    return np.abs(slices[:, None] - painted).min(axis=1) if painted else np.full(count, count)
 
 
 def _gains(errors: np.ndarray, painted: list[int]) -> np.ndarray:
     """(Z,) how many of the expected errors (Z,) painting each slice would mend."""
     slices = np.arange(len(errors))
     apart = np.abs(slices[:, None] - slices).astype(float)
-    distance = apart[:, painted].min(axis=1) if painted else np.full(len(errors), float(len(errors)))
+    distance = _distance(len(errors), painted)
     left = np.minimum(apart, distance[None]) / np.maximum(distance, 1)[None]
     gains = ((1 - left) * np.where(distance > 0, errors, 0)[None]).sum(axis=1)
     gains[painted] = 0

@@ -42,7 +42,7 @@ class Application:
         self.host: Any = WorkerHost()
         self.logic = FewShotSegLogic(self.host)
         self.volume = nodes.add_volume(self.slicer, "CT", IMAGE)
-        masks = {name: np.equal(PAINTED, value) for value, name in ((1, "liver"), (2, "kidney"))}
+        masks: dict[str, Any] = {name: value == PAINTED for value, name in ((1, "liver"), (2, "kidney"))}
         self.painted = nodes.add_segmentation(self.slicer, self.volume, masks)
         self.messages: list[str] = []
         self.folders: list[Path] = []

@@ -22,7 +22,7 @@ WINDOW = (-160.0, 240.0)
 #: Height of the panel beside the slice views.
 HEIGHT = 950
 #: Bytes beyond which a picture makes do with 256 colours.
-LARGEST = 300_000
+LARGEST = 150_000
 #: Height of each drawn slice view.
 VIEW_HEIGHT = 290
 

@@ -121,7 +121,7 @@ class ExampleSection:
         add = _("Use the slice that the chosen view shows as an example.")
         if self._addShortcut:
             add = f"{add} ({self._addShortcut})"
-        add += "\n" + _("It counts as completely painted: what has no segment on it is background.")
+        add += "\n" + _("Segments that are not painted on it are looked for there.")
         for button, tip in (
             (self._ui.addSliceButton, add),
             (self._ui.addAllButton, _("Use every slice as an example that has something painted on it.")),

@@ -17,12 +17,12 @@ class DependencyError(RuntimeError):
 
 
 #: Installed by the PyTorch extension, which finds the build that fits the computer's graphics card and driver.
-TORCH = Requirement("torch", "torch", minimum="2.3", below="3")
+TORCH = Requirement("torch", "torch", ">=2.3,<3")
 #: Installed from the Python Package Index. Lower bounds only, so that other extensions keep the versions they need.
 #: Slicer brings a scipy along that does; it is named for builds of Slicer without it.
 OTHERS = (
-    Requirement("scipy", "scipy", minimum="1.11"),
-    Requirement("safetensors", "safetensors", minimum="0.4"),
+    Requirement("scipy", "scipy", ">=1.11"),
+    Requirement("safetensors", "safetensors", ">=0.4"),
 )
 #: In the order in which they are installed.
 REQUIREMENTS = (TORCH, *OTHERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import re
 from dataclasses import dataclass
 
 
@@ -16,25 +15,18 @@ class Requirement:
     Importing would take seconds (torch), and on Windows would lock files that an installation has to replace.
 
     Example:
-        >>> Requirement("torch", "torch", minimum="2.3", below="3").specifier
-        '>=2.3,<3'
+        >>> Requirement("torch", "torch", ">=2.3,<3").accepts("2.10.0+cpu")
+        True
 
     Attributes:
         distribution: Name for pip.
         module: Name for import.
-        minimum: Oldest version that does.
-        below: First version that no longer does, or "" for none.
+        specifier: The versions that do, as pip understands them.
     """
 
     distribution: str
     module: str
-    minimum: str
-    below: str = ""
-
-    @property
-    def specifier(self) -> str:
-        """The versions, as pip understands them."""
-        return f">={self.minimum}" + (f",<{self.below}" if self.below else "")
+    specifier: str
 
     def __str__(self) -> str:
         return self.distribution + self.specifier
@@ -49,20 +41,16 @@ class Requirement:
             return None
 
     def accepts(self, version: str) -> bool:
-        """Whether a version is one of those that do."""
-        release = _release(version)
-        return _release(self.minimum) <= release and (not self.below or release < _release(self.below))
+        """Whether a version is one of those that do; what is no version is none."""
+        from packaging.specifiers import SpecifierSet  # comes with Slicer
+        from packaging.version import InvalidVersion
+
+        try:
+            return SpecifierSet(self.specifier).contains(version, prereleases=True)
+        except InvalidVersion:
+            return False
 
     def isSatisfied(self) -> bool:
         """Whether a suitable version is installed and its module can be found."""
         version = self.installedVersion()
         return version is not None and self.accepts(version) and importlib.util.find_spec(self.module) is not None
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """The numbers of a version without trailing zeros: "2.10.0+cpu" is (2, 10)."""
-    numbers = re.match(r"\d+(?:\.\d+)*", version)
-    parts = [int(part) for part in numbers.group().split(".")] if numbers else []
-    while parts and parts[-1] == 0:
-        parts.pop()
-    return tuple(parts)
