@@ -59,7 +59,7 @@ def test_ratios_are_taken_in_each_repeat_and_their_median_is_told():
     assert speed.ratio(ours, [], "first_s") is None
     assert speed.middle(ours, "peak_mib") == 200.0
     text = speed.to_markdown([*ours, *theirs])
-    assert "| c | – | 3 | 2.00 | – | 2.00 | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
+    assert "| c | – | 3 | 2.00 | – | 2.00 | – | – | – | – | – | 1.00 | – | 2.00 | – | 200 | – | 200 | – |" in text
     assert "| Case | first: model / grow | first: model / fill | first: model-fast / grow |" in text
     assert "| c | 1.00 | – | – | – | 0.50 | – | – | – |" in text
 

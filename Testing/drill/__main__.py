@@ -60,7 +60,7 @@ def main() -> int:
 
 def _cell(text: str) -> str:
     """A text as a cell of a table: short, and without what differs from run to run."""
-    plain = re.sub(r"(/\S*?)?drill-\w+/?", "", " ".join(text.split())).replace("|", r"\|")
+    plain = re.sub(r"(/\S*?)?(?:drill|FewShotSeg)-\w+/?", "", " ".join(text.split())).replace("|", r"\|")
     return plain if len(plain) <= 180 else plain[:177] + "..."
 
 
