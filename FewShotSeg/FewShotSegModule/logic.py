@@ -15,7 +15,7 @@ from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.quality import DEFAULT
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
-from FewShotSegModule.runs.request import RunSettings
+from FewShotSegModule.runs.run_input import RunSettings
 from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.runs.segmentation_run import SegmentationRun
 from FewShotSegModule.runs.worker_host import WorkerHost
@@ -53,6 +53,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._run: SegmentationRun | None = None
         #: The volume of each run that may still be asked for its result.
         self._queries: dict[SegmentationRun, Any] = {}
+        #: Labels of structures in runs, by name.
+        self._values: dict[str, int] = {}
         self._accepting: Accepting | None = None
         #: Takes the latest acceptance back.
         self._undo: Callable[[], Any] | None = None
@@ -191,12 +193,12 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> SegmentationRun:
         """Starts a run, which its caller then polls.
 
-        :param callbacks: onProgress, onFinished, onFailed, onCancelled; see `SegmentationRun`.
+        :param callbacks: onProgress, onFinished, onFailed, onCancelled, onNear; see `SegmentationRun`.
         :raises FewShotSegError: It can't be started.
         """
         if self._run is not None and self._run.state == "running":
             raise RunError(_("A run is going on; wait for it or cancel it first."))
-        runInput = gather(queryVolume, examples, settings)
+        runInput = gather(queryVolume, examples, settings, self._values)
         run = SegmentationRun(self._host, runInput, **callbacks)
         self._run, self._queries = run, {run: queryVolume}
         return run
@@ -312,7 +314,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         if self._run is not None:
             self._run.abandon(_("The scene was closed; the run was stopped."))
-        self._run, self._queries, self._accepting, self._undo = None, {}, None, None
+        self._run, self._queries, self._values, self._accepting, self._undo = None, {}, {}, None, None
+        self._host.forgetScene()
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         run = self._run

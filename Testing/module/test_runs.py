@@ -352,7 +352,7 @@ def test_the_worker_ends_with_its_application(repository: Path, tmp_path: Path) 
 
 
 def gathered(rows: list[Any], volume: Any, **settings: Any) -> Any:
-    from FewShotSegModule.runs.request import RunSettings
+    from FewShotSegModule.runs.run_input import RunSettings
     from FewShotSegModule.scene.gather import gather
 
     return gather(volume, rows, RunSettings(**settings))

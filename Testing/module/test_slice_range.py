@@ -52,7 +52,7 @@ def test_transforms_count(slicer: Any) -> None:
 
 
 def test_a_run_takes_the_range_along_the_same_axis(slicer: Any) -> None:
-    from FewShotSegModule.runs.request import RunSettings
+    from FewShotSegModule.runs.run_input import RunSettings
     from FewShotSegModule.scene.gather import gather
 
     query, other = add_volume(slicer), add_volume(slicer, "coronal")
