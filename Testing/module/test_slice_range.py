@@ -58,7 +58,7 @@ def test_a_run_takes_the_range_along_the_same_axis(slicer: Any) -> None:
     query, other = add_volume(slicer), add_volume(slicer, "coronal")
     rows = rows_on(slicer, other, [(1, 4), (1, 12)])
     # No range along k, which has 8 slices.
-    taken = gather(query, rows, RunSettings(sliceRange=(10, 20)))
+    taken = gather(query, rows, RunSettings(sliceRange=(10, 20)), {})
     assert taken.allowed == ((0, 10, 0), (SHAPE[0], 21, SHAPE[2]))
 
 
