@@ -35,8 +35,8 @@ def volume(slicer: Any) -> Any:
 
 
 def result_of(allowed: Any = WHOLE) -> Any:
-    from FewShotSegModule.runs.run_result import RunResult
     from FewShotSegModule.runs.run_input import Structure
+    from FewShotSegModule.runs.run_result import RunResult
 
     labels = (1 * LIVER + 2 * SPLEEN).astype(np.uint8)[tuple(slice(a, b) for a, b in zip(*allowed, strict=True))]
     structures = [Structure(1, "liver", (0.8, 0.4, 0.2), TAG), Structure(2, "spleen", (0.2, 0.4, 0.8))]

@@ -229,12 +229,15 @@ def test_a_worker_does_not_work_in_the_folder_that_goes_with_it(slicer: Any) -> 
     """Windows would refuse to remove it."""
     from FewShotSegModule.runs.worker_client import WorkerClient
 
+    from FewShotSegLib.worker.protocol import Failed
+
     code = (
         "import os; from FewShotSegLib.worker.protocol import Failed, encode\n"
         "print(encode(Failed(run=1, request='', kind='', message=os.getcwd())).decode(), flush=True)\n"
     )
     client = WorkerClient([sys.executable, "-c", code])
     (answer,) = client.receive(seconds=30.0)
+    assert isinstance(answer, Failed)
     client.close()
     assert Path(answer.message) != client.folder
     assert not client.folder.exists()

@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nodes import add_segmentation, add_volume, mask_of, names_of
+from run_case import PAINTED, Case, dice, poll_until, start
 
 from FewShotSegLib.demo.sample_scan import SampleScan
 
-PAINTED = (1, 4)
 LONGEST_S = 600.0
 
 
@@ -43,49 +43,9 @@ def logic(slicer: Any, host: Any) -> Iterator[Any]:
         made._run.cancel()
 
 
-class Case:
-    """Six slices of the sample scan, two of them painted."""
-
-    def __init__(self, slicer: Any, scan: SampleScan) -> None:
-        part = (slice(72, 84, 2), slice(0, None, 2), slice(0, None, 2))
-        values = {name: value for value, name in scan.labels.names.items()}
-        self.array = scan.image.array[part]
-        self.truth = {name: scan.labels.array[part] == values[name] for name in ("liver", "left kidney")}
-        to_ras = np.diag([-2, -2, 2, 1]) @ np.diag([*scan.image.spacing, 1.0])
-        self.volume = add_volume(slicer, "CT", self.array, to_ras)
-        self.painted = np.zeros(self.array.shape, bool)
-        self.painted[list(PAINTED)] = True
-        masks = {name: mask & self.painted for name, mask in self.truth.items()}
-        self.segmentation = add_segmentation(slicer, self.volume, masks)
-
-
 @pytest.fixture
 def case(slicer: Any, sample_scan: SampleScan) -> Case:
     return Case(slicer, sample_scan)
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * int((a & b).sum()) / max(int(a.sum()) + int(b.sum()), 1)
-
-
-def poll_until(run: Any, condition: Callable[[], object]) -> None:
-    end = time.monotonic() + LONGEST_S
-    while not condition():
-        assert time.monotonic() < end, "the run took too long"
-        run.poll()
-        time.sleep(0.01)
-
-
-def start(logic: Any, case: Case, stages: list[str], **more: Any) -> Any:
-    return logic.segmentFromExamples(
-        case.volume,
-        case.segmentation,
-        device="cpu",
-        wait=False,
-        onProgress=lambda stage, done, total, left: stages.append(stage),
-        quality="best",
-        **more,
-    )
 
 
 def node_ids(slicer: Any) -> list[str]:
