@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from FewShotSegLib.inference.layers import CONFIDENCE_TEMPERATURE, Layer, merge
 
 from FewShotSegLib import segmenter
 from FewShotSegLib.evaluation import calibration
 from FewShotSegLib.evaluation.calibration import fitted_temperature, tempered
 from FewShotSegLib.evaluation.measures import calibration_error
+from FewShotSegLib.inference.layers import CONFIDENCE_TEMPERATURE, Layer, merge
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.training.sources import REAL_LABELS, TrainingVolume, save_volume
 from FewShotSegLib.training.stack_episodes import StackEpisode, choose_volume, draw_stack

@@ -100,8 +100,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.
 
         With `wait=False` it returns at once, and a timer of the application looks after the run (without Qt, its owner
-        has to call `run.poll()` now and then). What was given is copied before, and may be changed; only the query has
-        to stay. Callbacks come in the main thread; one of `onFinished`, `onFailed` and `onCancelled` ends a run.
+        has to call `run.poll()` now and then). What was given is copied as soon as the worker takes it, mostly before
+        this returns, and may be changed then; only the query has to stay. Callbacks come in the main thread; one of
+        `onFinished`, `onFailed` and `onCancelled` ends a run.
         `run.state` is "running", "finished", "failed" or "cancelled"; `run.part` is how much of it is done, 0 to 1;
         `run.cancel()` ends it at once::
 

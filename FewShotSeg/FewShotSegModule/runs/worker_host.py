@@ -96,10 +96,11 @@ class WorkerHost:
 
         :raises RunError: The one that waits can't be handed over. It waits on, until it is forgotten.
         """
-        if self._dismissed is not None:
-            if not self._dismissed.isOver():
+        dismissed = self._dismissed
+        if dismissed is not None:
+            if not dismissed.isOver():
                 return
-            self._removeFiles(self._dismissed.run)
+            self._removeFiles(dismissed.run)
             self._dismissed = None
             if self._waiting is None and not self.alive:
                 self.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,49 +57,37 @@ class WorkerMemory:
         :raises OSError: An array can't be written; what the worker holds is as before.
         """
         told = self._told
-        volumes = {id(volume): volume for volume in (runInput.query, *(e.image for e in runInput.examples))}
-        contents = {key: _contentOf(volume) for key, volume in volumes.items()}
-        target = (contents[id(runInput.query)], runInput.box, runInput.device)
+        contents = {v: _contentOf(v) for v in dict.fromkeys([runInput.query, *(e.image for e in runInput.examples)])}
+        target = (contents[runInput.query], runInput.box, runInput.device)
         requests: list[Request] = []
         if told.session is not None and told.target != target:
             requests.append(protocol.Close(run=run, session=told.session))
             told = _Told(told.volumes)
-        requests += [
-            protocol.Unload(run=run, volume=number)
-            for content, number in told.volumes.items()
-            if content not in contents.values()
-        ]
-        numbers = {c: number for c, number in told.volumes.items() if c in contents.values()}
-        for image, content in contents.items():
-            if content not in numbers:
-                numbers[content] = next(self._numbers)
-                requests.append(protocol.Load.of(run, numbers[content], volumes[image], folder))
+        numbers, ofVolumes = self._volumes(run, contents, folder)
+        requests += ofVolumes
+        of = {volume: numbers[content] for volume, content in contents.items()}
         session = told.session
         if session is None:
             session = next(self._numbers)
+            start, stop = runInput.box
             requests.append(
                 protocol.Open(
                     run=run,
                     session=session,
-                    volume=numbers[contents[id(runInput.query)]],
-                    start=runInput.box[0],
-                    stop=runInput.box[1],
+                    volume=of[runInput.query],
+                    start=start,
+                    stop=stop,
                     device=runInput.device,
                 )
             )
-        now: dict[str, Hashable] = {}
-        puts: list[Request] = []
-        for example in runInput.examples:
-            number = numbers[contents[id(example.image)]]
-            key = place = f"{number}-{example.axis}-{example.index}"
-            # One slice given twice, by two copies of a volume for instance: what to say of that, the engine knows.
-            while key in now:
-                key = f"{place}-{len(now)}"
-            now[key] = _contentOfExample(example)
-            if told.examples.get(key) != now[key]:
-                puts.append(protocol.Put.of(run, session, key, number, example, folder))
+        examples = _byKey(runInput.examples, of)
+        now = {key: _contentOfExample(example) for key, example in examples.items()}
         requests += [protocol.Remove(run=run, session=session, key=key) for key in told.examples if key not in now]
-        requests += puts
+        requests += [
+            protocol.Put.of(run, session, key, of[example.image], example, folder)
+            for key, example in examples.items()
+            if told.examples.get(key) != now[key]
+        ]
         requests.append(
             protocol.Predict(
                 run=run,
@@ -112,6 +100,33 @@ class WorkerMemory:
         )
         self._told = _Told(numbers, session, target, now)
         return requests
+
+    def _volumes(
+        self, run: int, contents: dict[Volume, Hashable], folder: ArrayFolder
+    ) -> tuple[dict[Hashable, int], list[Request]]:
+        """The numbers of volumes by what makes them up, and what makes them the worker's only ones."""
+        told, needed = self._told.volumes, set(contents.values())
+        requests: list[Request] = [
+            protocol.Unload(run=run, volume=number) for content, number in told.items() if content not in needed
+        ]
+        numbers = {content: number for content, number in told.items() if content in needed}
+        for volume, content in contents.items():
+            if content not in numbers:
+                numbers[content] = next(self._numbers)
+                requests.append(protocol.Load.of(run, numbers[content], volume, folder))
+        return numbers, requests
+
+
+def _byKey(examples: Iterable[Example], numbers: Mapping[Volume, int]) -> dict[str, Example]:
+    """Examples by what names their slices."""
+    named: dict[str, Example] = {}
+    for example in examples:
+        key = place = f"{numbers[example.image]}-{example.axis}-{example.index}"
+        # One slice given twice, by two copies of a volume for instance: what to say of that, the engine knows.
+        while key in named:
+            key = f"{place}-{len(named)}"
+        named[key] = example
+    return named
 
 
 def _contentOf(volume: Volume) -> Hashable:
