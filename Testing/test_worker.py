@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from worker_talk import PAINTED, Liver, Worker, predict
 
 from FewShotSegLib.demo.sample_scan import SampleScan
-from FewShotSegLib.errors import DeviceError, ExampleError
 from FewShotSegLib.example import Example
-from FewShotSegLib.result import Result
-from FewShotSegLib.session import Session
 from FewShotSegLib.stages import Stage
 from FewShotSegLib.volume import Volume
-from FewShotSegLib.worker.failures import explain
+from FewShotSegLib.worker.array_folder import ArrayFolder
 from FewShotSegLib.worker.protocol import (
-    Answer,
-    ArrayFolder,
     Cancel,
     Cancelled,
     Failed,
@@ -34,67 +27,18 @@ from FewShotSegLib.worker.protocol import (
     Load,
     Near,
     Open,
-    Predict,
     ProtocolError,
     Put,
     Ready,
     Remove,
-    Request,
     Suggest,
-    Suggested,
     VersionError,
     decode_answer,
     decode_request,
     encode,
 )
-from FewShotSegLib.worker.service import Service
 
-PART = (slice(72, 84, 2), slice(0, None, 2), slice(0, None, 2))
-PAINTED = (1, 4)
 LONGEST_S = 600.0
-
-
-class Worker:
-    """A worker process and its folder."""
-
-    def __init__(self, folder: Path, code: str | None = None) -> None:
-        folder.mkdir(exist_ok=True)
-        self.folder = ArrayFolder(folder)
-        start = ["-c", code] if code else ["-m", "FewShotSegLib.worker"]
-        self.process = subprocess.Popen(
-            [sys.executable, *start, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    def say(self, *requests: Request) -> None:
-        self.write(*map(encode, requests))
-
-    def write(self, *lines: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"".join(lines))
-        self.process.stdin.flush()
-
-    def hear(self) -> Answer:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the worker has ended"
-        return decode_answer(line)
-
-    def hear_end(self, run: int) -> tuple[Any, list[Any]]:
-        """The answer that ends a run, and those before."""
-        before: list[Any] = []
-        while True:
-            answer = self.hear()
-            if isinstance(answer, Finished | Failed | Cancelled | Suggested) and answer.run == run:
-                return answer, before
-            before.append(answer)
-
-    def files(self) -> list[str]:
-        return sorted(file.name for file in self.folder.path.iterdir())
-
-    def end(self) -> int:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        return self.process.wait(30)
 
 
 @pytest.fixture
@@ -117,39 +61,9 @@ def worker(start: Callable[..., Worker]) -> Worker:
     return start()
 
 
-class Liver:
-    """Six slices of the sample scan, on two of which the liver is painted."""
-
-    def __init__(self, scan: SampleScan) -> None:
-        spacing = [2 * s for s in scan.image.spacing]
-        self.volume = Volume.from_array(scan.image.array[PART], spacing, scan.image.origin, name="CT")
-        value = next(value for value, name in scan.labels.names.items() if name == "liver")
-        self.truth = scan.labels.array[PART] == value
-
-    def example(self, index: int, **changes: Any) -> Example:
-        return Example(self.volume, 0, index, self.truth[index], {1: "liver"}, **changes)
-
-    def put(self, folder: ArrayFolder, run: int, index: int, **changes: Any) -> Put:
-        return Put.of(run, 1, str(index), 1, self.example(index, **changes), folder)
-
-    def opening(self, folder: ArrayFolder, run: int, device: str = "cpu") -> list[Request]:
-        load = Load.of(run, 1, self.volume, folder)
-        whole = Open(run=run, session=1, volume=1, start=(0, 0, 0), stop=self.volume.shape, device=device)
-        return [load, whole, *(self.put(folder, run, index) for index in PAINTED)]
-
-    def dice(self, labels: np.ndarray, index: int) -> float:
-        found = labels[index] > 0
-        return float(2 * (found & self.truth[index]).sum() / (found.sum() + self.truth[index].sum()))
-
-
 @pytest.fixture(scope="module")
 def liver(sample_scan: SampleScan) -> Liver:
     return Liver(sample_scan)
-
-
-def predict(run: int, **changes: Any) -> Predict:
-    fields: dict[str, Any] = {"run": run, "session": 1, "quality": "fast"}
-    return Predict(**fields | changes)
 
 
 def test_a_session_takes_what_changes_and_answers_with_arrays_notes_and_suggestions(
@@ -362,65 +276,6 @@ def test_without_a_folder_it_says_how_it_is_used() -> None:
     assert "FOLDER" in done.stderr
 
 
-# Errors, told by kind
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "words"),
-    [
-        (ExampleError("no examples"), "input", "no examples"),
-        (DeviceError("no such device"), "input", "no such device"),
-        (MemoryError(), "memory", "computer has too little free memory"),
-        (OSError(errno.ENOSPC, "No space left on device"), "disk", "no room on the disk"),
-        (OSError("1000000 requested and 503 written"), "disk", "no room on the disk"),
-        (OSError(errno.EIO, "Input/output error"), "crash", "Input/output error"),
-        (ImportError("No module named 'skimage'"), "packages", "skimage"),
-        (ZeroDivisionError("division by zero"), "crash", "ZeroDivisionError: division by zero"),
-    ],
-)
-def test_errors_are_told_by_kind(error: Exception, kind: str, words: str) -> None:
-    told, message = explain(error)
-    assert told == kind
-    assert words in message
-
-
-@pytest.mark.parametrize("exhaust", [lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50)], ids=["torch", "numpy"])
-def test_what_libraries_really_raise_when_memory_runs_out_is_explained(exhaust: Callable[[], object]) -> None:
-    with pytest.raises((RuntimeError, MemoryError)) as caught:
-        exhaust()
-    kind, message = explain(caught.value)
-    assert kind == "memory"
-    assert "This computer has too little free memory" in message
-
-
-class OutOfMemoryError(RuntimeError):
-    """As torch's, which has another place in torch 2.3."""
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.79 GiB of which"
-        ),
-        RuntimeError(
-            "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API"
-        ),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-        RuntimeError("HIP out of memory. Tried to allocate 2.00 GiB."),
-    ],
-    ids=["allocator", "driver", "cublas", "rocm"],
-)
-def test_a_full_graphics_card_is_told_apart_from_a_full_computer(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(torch, "OutOfMemoryError", raising=False)
-    kind, message = explain(error)
-    assert kind == "memory"
-    assert "graphics card" in message
-    assert "CPU" in message
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux keeps to a limit on memory")
 def test_a_worker_that_runs_out_of_memory_says_so_and_serves_the_next_request(
     start: Callable[..., Worker], liver: Liver
@@ -442,66 +297,6 @@ def test_a_worker_that_runs_out_of_memory_says_so_and_serves_the_next_request(
     worker.say(predict(2, session=2))
     assert "no examples" in worker.hear_end(2)[0].message
     assert worker.end() == 0
-
-
-class Here:
-    """A service in this process, with what it answers."""
-
-    def __init__(self, folder: Path, liver: Liver) -> None:
-        self.folder, self.answers = ArrayFolder(folder), list[Any]()
-        self.service = Service(self.folder, self.answers.append, lambda run: False)
-        self.do(*liver.opening(self.folder, 1))
-        assert not any(isinstance(answer, Failed) for answer in self.answers), self.answers
-
-    def do(self, *requests: Request) -> Any:
-        for request in requests:
-            self.service.handle(request)
-        return self.answers[-1]
-
-
-@pytest.fixture
-def here(tmp_path: Path, liver: Liver) -> Here:
-    return Here(tmp_path, liver)
-
-
-def test_a_result_that_finds_no_room_leaves_no_part_of_it(
-    here: Here, liver: Liver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def save(file: Path, array: np.ndarray, **_named: Any) -> None:
-        file.write_bytes(b"part of it")
-        if "confidence" in file.name:
-            raise OSError("1000 requested and 10 written")
-
-    monkeypatch.setattr(Session, "predict", lambda *_, **__: Result(liver.volume, liver.volume))
-    monkeypatch.setattr(np, "save", save)
-    assert here.do(predict(2)).kind == "disk"
-    assert not list(here.folder.path.iterdir())
-
-
-def test_running_out_of_memory_in_the_engine_is_answered_and_the_session_stays(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhausted(self: Session, *_arguments: Any, **_named: Any) -> None:
-        raise MemoryError
-
-    with monkeypatch.context() as short:
-        short.setattr(Session, "predict", exhausted)
-        assert here.do(predict(2)).kind == "memory"
-    assert isinstance(here.do(predict(3)), Finished)
-
-
-def test_strength_of_refinement_and_quality_reach_the_engine(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Any] = []
-
-    def remember(self: Session, progress: Any, quality: str, near: Any, refine: float, overall: Any) -> None:
-        seen.append((refine, quality, near is not None))
-        raise ExampleError("enough")
-
-    monkeypatch.setattr(Session, "predict", remember)
-    asked = [(1.0, "best", False), (0.0, "fast", True), (0.3, "best", False)]
-    for run, (strength, quality, near) in enumerate(asked, start=2):
-        here.do(predict(run, refine=strength, quality=quality, near=near))
-    assert seen == asked
 
 
 def test_importing_the_client_side_of_the_engine_needs_no_torch() -> None:

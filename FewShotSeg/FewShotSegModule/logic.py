@@ -320,8 +320,10 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         run = self._run
-        if run is not None and run.state == "running" and not _inScene(self._queries[run]):
+        if run is not None and not _inScene(self._queries[run]):
             run.abandon(_("The volume was removed from the scene; the run was stopped."))
+            self._run = None
+            self._host.forgetScene()
 
     def _write(self, run: SegmentationRun, output: Any) -> Any:
         """The result of a run, in a segmentation."""

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from FewShotSegLib.worker.array_folder import ArrayFolder
 from FewShotSegLib.worker.channel import Channel
-from FewShotSegLib.worker.protocol import ArrayFolder, Ready
+from FewShotSegLib.worker.protocol import Ready
 from FewShotSegLib.worker.service import Service
 
 

@@ -34,7 +34,6 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -43,6 +42,7 @@ from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.example import Example
 from FewShotSegLib.result import Note
 from FewShotSegLib.volume import Volume
+from FewShotSegLib.worker.array_folder import ArrayFolder
 
 VERSION = 2
 
@@ -64,50 +64,6 @@ class ProtocolError(FewShotSegError, ValueError):
 
 class VersionError(ProtocolError):
     """A message of another version of the protocol."""
-
-
-class ArrayFolder:
-    """The folder through which arrays pass.
-
-    Args:
-        path: an existing folder.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def put(self, run: int, name: str, array: np.ndarray) -> str:
-        """Writes an array; returns the file's name in the folder.
-
-        Raises:
-            OSError: it can't be written; nothing of it remains.
-        """
-        file = self.path / f"{run}-{name}.npy"
-        try:
-            np.save(file, array, allow_pickle=False)
-        except OSError:
-            file.unlink(missing_ok=True)
-            raise
-        return file.name
-
-    def take(self, name: str) -> np.ndarray:
-        """Reads an array and removes its file.
-
-        Raises:
-            OSError, ValueError: there is none, or only a part of it.
-        """
-        file = self.path / Path(name).name
-        array = np.load(file, allow_pickle=False)
-        file.unlink()
-        return array
-
-    def discard(self, run: int) -> None:
-        """Removes a run's files, as far as the system lets them go: Windows keeps those that somebody has open."""
-        for file in self.path.glob(f"{run}-*"):
-            try:
-                file.unlink(missing_ok=True)
-            except OSError:
-                continue
 
 
 # Requests

@@ -17,8 +17,9 @@ from FewShotSegLib.memory import give_back
 from FewShotSegLib.stages import Stage
 from FewShotSegLib.volume import Volume
 from FewShotSegLib.worker import protocol
+from FewShotSegLib.worker.array_folder import ArrayFolder
 from FewShotSegLib.worker.failures import explain
-from FewShotSegLib.worker.protocol import Answer, ArrayFolder, ProtocolError, Request
+from FewShotSegLib.worker.protocol import Answer, ProtocolError, Request
 
 if TYPE_CHECKING:
     from FewShotSegLib.segmenter import Segmenter

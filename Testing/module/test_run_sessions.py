@@ -16,7 +16,8 @@ from run_case import Case, dice, poll_until, start
 from FewShotSegLib.demo.sample_scan import SampleScan
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
-from FewShotSegLib.worker.protocol import ArrayFolder
+from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.protocol import Put
 
 SHAPE = (4, 8, 6)
 
@@ -251,13 +252,23 @@ def test_what_is_next_to_a_change_comes_before_the_rest(slicer: Any, logic: Any,
     assert list(host.client.folder.glob("*.npy")) == []
 
 
-def test_a_closed_scene_is_forgotten_and_the_next_one_is_sent_to_the_same_worker(
-    slicer: Any, logic: Any, case: Case, host: Any, written: list[tuple[int, ...]], sample_scan: SampleScan
+@pytest.mark.parametrize("gone", ["the scene", "the volume"])
+def test_what_is_gone_from_the_scene_is_forgotten_and_the_same_worker_goes_on(
+    slicer: Any,
+    logic: Any,
+    case: Case,
+    host: Any,
+    written: list[tuple[int, ...]],
+    sample_scan: SampleScan,
+    gone: str,
 ) -> None:
     run_of(logic, case)
     worker = host.client
     written.clear()
-    slicer.mrmlScene.Clear(0)
+    if gone == "the scene":
+        slicer.mrmlScene.Clear(0)
+    else:
+        slicer.mrmlScene.RemoveNode(case.volume)
     run = run_of(logic, Case(slicer, sample_scan))
     assert run.state == "finished", run.error
     assert host.client is worker
@@ -321,9 +332,7 @@ def test_a_worker_of_another_version_is_told_and_ended(slicer: Any, case: Case) 
     assert not started[0].folder.exists()
 
 
-def test_labels_of_the_protocol_survive_in_any_type_of_mask(tmp_path: Path) -> None:
-    from FewShotSegLib.worker.protocol import Put
-
+def test_labels_survive_in_any_type_of_mask(tmp_path: Path) -> None:
     volume, folder = a_volume(), ArrayFolder(tmp_path)
     for value in (1, 255, 256, 32768):
         example = Example(volume, 0, 1, np.full(SHAPE[1:], value), {value: "x"})

@@ -15,9 +15,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from FewShotSegLib.worker.array_folder import ArrayFolder
 from FewShotSegLib.worker.protocol import (
     Answer,
-    ArrayFolder,
     ProtocolError,
     Request,
     VersionError,

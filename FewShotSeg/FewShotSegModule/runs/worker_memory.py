@@ -12,7 +12,8 @@ import numpy as np
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
 from FewShotSegLib.worker import protocol
-from FewShotSegLib.worker.protocol import ArrayFolder, Request
+from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.protocol import Request
 from FewShotSegModule.runs.run_input import RunInput
 
 #: How many slices to paint next are asked for.
