@@ -416,11 +416,11 @@ def test_what_was_found_on_a_slice_where_it_is_not_painted_is_said(finished_pane
     panel.widget.logic._queries = {run: panel.volume}
     panel.widget._onRunFinished(run)
     first, second = ui.resultLabel.toolTip.splitlines()
-    assert first.endswith(": found there and not painted yet: large, small.")
+    assert first.endswith(": large, small found, not painted there yet.")
     assert "mm" in first, "slices are called as in the list of examples"
     assert first in ui.resultLabel.text
     assert second not in ui.resultLabel.text
-    assert "1 more" in ui.resultLabel.text
+    assert "(and 1 more)" in ui.resultLabel.text
     panel.ui.acceptButton.click()
     assert ui.resultLabel.toolTip == ""
     panel.ui.undoButton.click()

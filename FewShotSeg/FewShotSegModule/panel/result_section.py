@@ -119,7 +119,7 @@ class ResultSection:
                 *notes[:1],
             ]
             if len(notes) > 1:
-                said.append(_("({count} more such notes in the tooltip)").format(count=len(notes) - 1))
+                said.append(_("(and {count} more)").format(count=len(notes) - 1))
             ui.resultLabel.text = " ".join(said)
         else:
             ui.resultLabel.text = self._said or _("No result yet.")
@@ -181,7 +181,7 @@ def _notesText(preview: Any) -> list[str]:
     for axis, index, name in notesOf(preview):
         found.setdefault((axis, index), []).append(name)
     return [
-        _("Slice {place}: found there and not painted yet: {segments}.").format(
+        _("Slice {place}: {segments} found, not painted there yet.").format(
             place=placeText(query, axis, index) if query is not None else index, segments=", ".join(names)
         )
         for (axis, index), names in found.items()
