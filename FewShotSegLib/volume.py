@@ -161,6 +161,30 @@ class Volume:
             )
         return replace(self, array=array, names=dict(names or {}), colors=dict(colors or {}), name=name)
 
+    def cropped(self, start: Sequence[int], stop: Sequence[int]) -> Volume:
+        """A box of this volume, at its place; voxels are not copied.
+
+        Args:
+            start: First voxel along (k, j, i).
+            stop: The voxel after the last one along (k, j, i).
+
+        Returns:
+            The box with this volume's names, colours and name; this volume itself if it is all of it.
+
+        Raises:
+            VolumeError: The box is empty or reaches beyond this volume.
+        """
+        if any(not 0 <= a < b <= n for a, b, n in zip(start, stop, self.shape, strict=True)):
+            raise VolumeError(
+                f"The box from voxel {tuple(start)} up to {tuple(stop)} (k, j, i) was asked for, expected one within "
+                f"the {self.shape} voxels of {self.title[0].lower()}{self.title[1:]}."
+            )
+        if not any(start) and tuple(stop) == self.shape:
+            return self
+        origin = self.voxel_to_patient @ [*start[::-1], 1.0]
+        box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        return replace(self, array=self.array[box], origin=tuple(origin[:3].tolist()))
+
     # Giving away
 
     def to_sitk(self) -> sitk.Image:

@@ -356,6 +356,17 @@ def test_another_array_on_the_same_grid_must_have_its_shape(an_image: Volume) ->
         an_image.with_array(an_image.array[1:])
 
 
+def test_a_box_of_a_volume_lies_where_it_lay(an_image: Volume) -> None:
+    box = an_image.cropped((1, 2, 3), an_image.shape)
+    assert np.array_equal(box.array, an_image.array[1:, 2:, 3:])
+    assert np.allclose(box.voxel_to_patient @ [0, 0, 0, 1], an_image.voxel_to_patient @ [3, 2, 1, 1])
+    assert (box.spacing, box.direction, box.name) == (an_image.spacing, an_image.direction, an_image.name)
+    assert an_image.cropped((0, 0, 0), an_image.shape) is an_image
+    for start, stop in (((1, 0, 0), (1, 2, 2)), ((-1, 0, 0), (2, 2, 2)), ((0, 0, 0), (99, 2, 2))):
+        with pytest.raises(VolumeError, match="expected one within the"):
+            an_image.cropped(start, stop)
+
+
 def test_a_result_shares_one_grid(an_image: Volume) -> None:
     Result(an_image.with_array(an_image.array > 0), an_image)
     with pytest.raises(GeometryError):

@@ -2,184 +2,268 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from worker_talk import PAINTED, Liver, Worker, predict
 
 from FewShotSegLib.demo.sample_scan import SampleScan
-from FewShotSegLib.errors import DeviceError, ExampleError
-from FewShotSegLib.result import Result
-from FewShotSegLib.segmenter import Segmenter
+from FewShotSegLib.example import Example
 from FewShotSegLib.stages import Stage
 from FewShotSegLib.volume import Volume
-from FewShotSegLib.worker.service import Service, explain
+from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.protocol import (
+    Cancel,
+    Cancelled,
+    Failed,
+    Finished,
+    Forget,
+    Load,
+    Near,
+    Open,
+    ProtocolError,
+    Put,
+    Ready,
+    Remove,
+    Suggest,
+    VersionError,
+    decode_answer,
+    decode_request,
+    encode,
+)
 
-PART = (slice(72, 84, 2), slice(0, None, 2), slice(0, None, 2))
-PAINTED = (1, 4)
 LONGEST_S = 600.0
 
 
-class Worker:
-    """A worker process and its folder."""
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts workers, which end with the test."""
+    started: list[Worker] = []
 
-    def __init__(self, folder: Path, code: str | None = None) -> None:
-        self.folder = folder
-        start = ["-c", code] if code else ["-m", "FewShotSegLib.worker"]
-        self.process = subprocess.Popen(
-            [sys.executable, *start, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    def one(code: str | None = None) -> Worker:
+        started.append(Worker(tmp_path / f"exchange{len(started)}", code))
+        return started[-1]
 
-    def say(self, **message: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def hear(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the worker has ended"
-        return json.loads(line)
-
-    def hear_end(self, run: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The answer that ends a run, and those before."""
-        before: list[dict[str, Any]] = []
-        while True:
-            answer = self.hear()
-            if answer.get("run") == run and answer["is"] != "progress":
-                return answer, before
-            before.append(answer)
-
-    def end(self) -> int:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        return self.process.wait(30)
+    yield one
+    for worker in started:
+        worker.process.kill()
+        worker.process.wait()
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
-    folder = tmp_path / "exchange"
-    folder.mkdir()
-    started = Worker(folder)
-    yield started
-    started.process.kill()
-    started.process.wait()
+def worker(start: Callable[..., Worker]) -> Worker:
+    return start()
 
 
-def request(folder: Path, scan: SampleScan, run: int, **changes: Any) -> dict[str, Any]:
-    """A request to find the liver on six slices of the sample scan; files are written."""
-    folder.mkdir(exist_ok=True)
-    value = next(value for value, name in scan.labels.names.items() if name == "liver")
-    np.save(folder / f"{run}.npy", scan.image.array[PART])
-    labels = (scan.labels.array[PART] == value).astype(np.int32)
-    examples = []
-    for index in PAINTED:
-        np.save(folder / f"{run}-{index}.npy", labels[index])
-        examples.append({"volume": 0, "axis": 0, "index": index, "mask": f"{run}-{index}.npy", "names": {"1": "liver"}})
-    volume = {
-        "array": f"{run}.npy",
-        "spacing": [2 * s for s in scan.image.spacing],
-        "origin": scan.image.origin,
-        "direction": scan.image.direction,
-        "name": "CT",
-    }
-    settings = {"device": "cpu", "refine": True, "quality": "fast"}
-    return {"do": "segment", "run": run, **settings, "volumes": [volume], "examples": examples, **changes}
+@pytest.fixture(scope="module")
+def liver(sample_scan: SampleScan) -> Liver:
+    return Liver(sample_scan)
 
 
-def test_a_request_is_answered_with_progress_and_arrays(worker: Worker, sample_scan: SampleScan) -> None:
-    assert worker.hear() == {"is": "ready"}
+def test_a_session_takes_what_changes_and_answers_with_arrays_notes_and_suggestions(
+    worker: Worker, liver: Liver
+) -> None:
+    folder = worker.folder
+    assert worker.hear() == Ready()
     began = time.monotonic()
-    worker.say(**request(worker.folder, sample_scan, 1))
+    worker.say(*liver.opening(folder, 1), predict(1))
     answer, before = worker.hear_end(1)
-    assert answer["is"] == "finished", answer
-    assert answer["device"] == "cpu"
-    labels = np.load(worker.folder / answer["labels"])
-    confidence = np.load(worker.folder / answer["confidence"])
-    assert labels.shape == confidence.shape == sample_scan.image.array[PART].shape
-    value = next(value for value, name in sample_scan.labels.names.items() if name == "liver")
-    truth = sample_scan.labels.array[PART] == value
-    assert np.array_equal(labels[1] > 0, truth[1])
-    found = labels[2] > 0
-    assert 2 * (found & truth[2]).sum() / (found.sum() + truth[2].sum()) > 0.8
-    stages = list(dict.fromkeys(answer["stage"] for answer in before))
+    assert isinstance(answer, Finished), answer
+    assert answer.device == "cpu"
+    assert answer.suggestions == ()
+    assert worker.files() == ["1-confidence.npy", "1-labels.npy"], "the worker removes what it has read"
+    labels, confidence = folder.take(answer.labels), folder.take(answer.confidence)
+    assert labels.shape == confidence.shape == liver.volume.shape
+    assert np.array_equal(labels[1] > 0, liver.truth[1])
+    assert liver.dice(labels, 2) > 0.8
+    stages = list(dict.fromkeys(answer.stage for answer in before))
     assert stages[0] == "loading"
     assert "segmenting" in stages
     assert set(stages) <= set(Stage)
-    assert before[-1]["stage"] == "cleaning"
-    parts = [answer["part"] for answer in before if answer["stage"] != "loading"]
+    assert before[-1].stage == "cleaning"
+    parts = [answer.part for answer in before if answer.stage != "loading"]
     assert parts == sorted(parts)
     assert 0 <= parts[0] < parts[-1] <= 1
     # At most ten a second, and one for each new stage.
     assert len(before) <= 10 * (time.monotonic() - began) + 3 * len(stages)
-    assert sorted(file.name for file in worker.folder.iterdir()) == ["1-confidence.npy", "1-labels.npy"]
-    # The same process answers a bad request after a good one, and ends with its input, folder and all.
-    worker.say(**request(worker.folder, sample_scan, 2, device="abacus"))
-    answer, _before = worker.hear_end(2)
-    assert (answer["is"], answer["kind"]) == ("failed", "input")
-    assert "'abacus', expected auto, cpu" in answer["message"]
+
+    # One more slice, and nothing else, crosses; slices beside it come first, and what would help next comes along.
+    worker.say(liver.put(folder, 2, 3), predict(2, near=True, suggest=2))
+    answer, before = worker.hear_end(2)
+    assert isinstance(answer, Finished), answer
+    (near,) = [other for other in before if isinstance(other, Near)]
+    assert near.axis == 0
+    assert near.slices == [1, 2, 3, 4]
+    first = folder.take(near.labels)
+    assert folder.take(near.confidence).shape == first.shape == (4, *liver.volume.shape[1:])
+    assert np.array_equal(first[2] > 0, liver.truth[3])
+    labels = folder.take(answer.labels)
+    assert np.array_equal(labels[3] > 0, liver.truth[3])
+    assert 1 <= len(answer.suggestions) <= 2
+    assert all(s.index not in (1, 3, 4) and s.segments == (1,) and "liver" in s.reason for s in answer.suggestions)
+    worker.say(Suggest(run=3, session=1, count=1))
+    assert worker.hear_end(3)[0].suggestions == answer.suggestions[:1]
+
+    # Painted otherwise, and emptied, a slice is another one; taken out, it is none.
+    empty = Example(liver.volume, 0, 3, np.zeros(liver.volume.shape[1:], np.uint8))
+    worker.say(Put.of(4, 1, "3", 1, empty, folder), predict(4))
+    answer, _before = worker.hear_end(4)
+    assert [(note.axis, note.index, note.name) for note in answer.notes] == [(0, 3, "liver")]
+    worker.say(Put.of(5, 1, "3", 1, liver.example(3, complete={1}), folder), Remove(run=5, session=1, key="3"))
+    worker.say(Remove(run=5, session=1, key="no such key"), predict(5))
+    answer, _before = worker.hear_end(5)
+    assert isinstance(answer, Finished), answer
     assert worker.end() == 0
-    assert not worker.folder.exists()
+    assert not worker.folder.path.exists()
 
 
-def test_a_cancelled_run_ends_at_its_next_step_and_the_next_one_is_not_affected(
-    worker: Worker, sample_scan: SampleScan
-) -> None:
-    worker.say(**request(worker.folder, sample_scan, 1))
-    worker.say(do="cancel", run=1)
-    worker.say(**request(worker.folder, sample_scan, 2, examples=[]))
+def test_what_is_known_of_a_slice_crosses_with_it(worker: Worker, liver: Liver) -> None:
+    """Nothing is painted on a slice that is said to be complete: the liver is not there."""
+    folder = worker.folder
+    none = Example(liver.volume, 0, 3, np.zeros(liver.volume.shape[1:], np.uint8), complete={1}, background=7)
+    put = Put.of(1, 1, "3", 1, none, folder)
+    assert (put.complete, put.background) == ([1], 7)
+    worker.say(*liver.opening(folder, 1), put, predict(1))
     answer, _before = worker.hear_end(1)
-    assert answer == {"is": "cancelled", "run": 1}
+    assert answer.notes == ()
+    assert not folder.take(answer.labels)[3].any()
+
+
+def test_a_cancelled_or_failed_prediction_leaves_the_session_usable(worker: Worker, liver: Liver) -> None:
+    folder = worker.folder
+    worker.say(*liver.opening(folder, 1), predict(1), Cancel(run=1))
+    assert worker.hear_end(1)[0] == Cancelled(run=1)
+    worker.say(predict(2, quality="good"))
     answer, _before = worker.hear_end(2)
-    assert answer["kind"] == "input"
-    assert "no examples" in answer["message"]
+    assert (answer.kind, answer.request) == ("input", "predict")
+    assert "'good', expected fast or best" in answer.message
+    worker.say(predict(3))
+    while "segmenting" not in getattr(worker.hear(), "stage", ""):
+        pass
+    worker.say(Cancel(run=3))
+    assert worker.hear_end(3)[0] == Cancelled(run=3)
+    worker.say(*(Remove(run=4, session=1, key=str(index)) for index in PAINTED), predict(4))
+    answer, _before = worker.hear_end(4)
+    assert "no examples" in answer.message
+    worker.say(*(liver.put(folder, 5, index) for index in PAINTED), predict(5))
+    answer, _before = worker.hear_end(5)
+    assert isinstance(answer, Finished), answer
+    assert liver.dice(folder.take(answer.labels), 2) > 0.8
 
 
-def test_what_is_no_request_is_ignored_and_a_missing_file_is_told(worker: Worker, sample_scan: SampleScan) -> None:
-    assert worker.process.stdin is not None
-    nested = b"[" * 100_000 + b"]" * 100_000  # more than Python's reader can take
-    for line in (
-        b"nonsense",
-        b'{"a": 1}',
-        b"[]",
-        nested,
-        b"\xff\xfe",
-        b'{"do": "segment"}',
-        b'{"do": "dance", "run": 7}',
-    ):
-        worker.process.stdin.write(line + b"\n")
-    wanted = request(worker.folder, sample_scan, 1)
-    (worker.folder / "1.npy").unlink()
-    worker.say(**wanted)
+def test_a_region_is_segmented_with_the_slices_around_it_and_counted_as_the_volume(
+    worker: Worker, liver: Liver
+) -> None:
+    """Slices that pass by the region serve as those of another volume."""
+    folder = worker.folder
+    load, whole, *puts = liver.opening(folder, 1)
+    assert isinstance(whole, Open)
+    region = Open(run=1, session=1, volume=1, start=(2, 20, 0), stop=(6, *liver.volume.shape[1:]), device="cpu")
+    worker.say(load, region, *puts, predict(1, suggest=1))
     answer, _before = worker.hear_end(1)
-    assert (answer["is"], answer["kind"]) == ("failed", "crash")
-    assert "1.npy" in answer["message"]
+    assert isinstance(answer, Finished), answer
+    labels = folder.take(answer.labels)
+    assert labels.shape == (4, liver.volume.shape[1] - 20, liver.volume.shape[2])
+    assert np.array_equal(labels[2] > 0, liver.truth[4, 20:])
+    assert all(2 <= s.index < 6 for s in answer.suggestions if s.axis == 0)
+    # Another region of the volume needs no voxels.
+    puts = [liver.put(folder, 2, index) for index in PAINTED]
+    worker.say(Open(run=2, session=1, volume=1, start=(0, 0, 0), stop=(9, 9, 9), device="cpu"), *puts, predict(2))
+    answer, _before = worker.hear_end(2)
+    assert (answer.request, answer.kind) == ("open", "input")
+    assert "expected one within the" in answer.message
 
 
-def test_nothing_but_answers_reaches_standard_output(tmp_path: Path) -> None:
+def test_what_is_no_request_is_ignored_or_told_and_a_missing_file_is_told(worker: Worker, liver: Liver) -> None:
+    nested = b"[" * 100_000 + b"]" * 100_000  # more than Python's reader can take
+    worker.write(*(line + b"\n" for line in (b"nonsense", b'{"a": 1}', b"[]", nested, b"\xff\xfe")))
+    version = b'{"version": 2, "run": 7, '
+    worker.write(version + b'"is": "dance"}\n', version.replace(b"7", b"8") + b'"is": "predict", "pace": 3}\n')
+    for run, words in ((7, "of the kind 'dance', expected load, "), (8, "fields of a message predict are wrong")):
+        answer, _before = worker.hear_end(run)
+        assert answer.kind == "protocol"
+        assert words in answer.message
+    load, *others = liver.opening(worker.folder, 1)
+    (worker.folder.path / "1-volume1.npy").unlink()
+    worker.say(load, *others, predict(1), predict(2))
+    answer, _before = worker.hear_end(1)
+    assert (answer.request, answer.kind) == ("load", "crash")
+    assert "1-volume1.npy" in answer.message
+    answer, before = worker.hear_end(2)
+    assert before == [], "the rest of a run of which something failed is skipped"
+    assert (answer.kind, answer.message) == ("protocol", "There is no session 1; open it first.")
+    worker.say(*liver.opening(worker.folder, 3, device="abacus"), predict(3))
+    answer, _before = worker.hear_end(3)
+    assert (answer.request, answer.kind) == ("open", "input")
+    assert "'abacus', expected auto, cpu" in answer.message
+
+
+def test_another_version_is_refused_with_what_to_do_about_it(worker: Worker) -> None:
+    assert worker.hear() == Ready()
+    worker.write(encode(predict(3)).replace(b'"version": 2', b'"version": 3'))
+    worker.write(b'{"do": "segment", "run": 4, "volumes": []}\n')
+    for run, version in ((3, 3), (4, 1)):
+        answer, _before = worker.hear_end(run)
+        assert answer.kind == "protocol"
+        assert f"version {version} of their protocol and by version 2; restart" in answer.message
+    with pytest.raises(VersionError, match="by version 1 of their protocol"):
+        decode_answer(b'{"is": "ready"}')
+
+
+def test_messages_come_out_of_a_line_as_they_went_in(tmp_path: Path, liver: Liver) -> None:
+    folder = ArrayFolder(tmp_path)
+    put = decode_request(encode(liver.put(folder, 1, 1, complete={1}, background=9)))
+    assert isinstance(put, Put)
+    example = put.read(liver.volume, folder)
+    assert (example.axis, example.index, example.names) == (0, 1, {1: "liver"})
+    assert (example.complete, example.background) == ({1}, 9)
+    assert np.array_equal(example.mask, liver.truth[1])
+    with pytest.raises(ProtocolError, match="kind 'ready', expected load"):
+        decode_request(encode(Ready()))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how much memory is used so easily")
+def test_forgetting_gives_the_memory_back(worker: Worker) -> None:
+    worker.hear()
+
+    def used() -> int:
+        return int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1]) * 4096
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, used() - before
+            time.sleep(0.01)
+
+    before, size = used(), 64 * 2**20
+    for number in range(2):
+        volume = Volume.from_array(np.ones((16, 1024, size // 2**14), np.uint8))
+        worker.say(Load.of(1, number, volume, worker.folder))
+    wait_for(lambda: used() - before > 1.8 * size)
+    worker.say(Forget())
+    wait_for(lambda: used() - before < 0.3 * size)
+
+
+def test_nothing_but_answers_reaches_standard_output(start: Callable[..., Worker]) -> None:
     code = (
         "import os, sys\n"
-        "from FewShotSegLib.worker import process\n"
-        "def segment(self, message):\n"
+        "from FewShotSegLib.worker import process, protocol\n"
+        "def handle(self, request):\n"
         "    print('printed'); os.write(1, b'written')\n"
-        "    self._send({'is': 'done'})\n"
-        "process.Service.segment = segment\n"
+        "    self._send(protocol.Cancelled(run=request.run))\n"
+        "process.Service.handle = handle\n"
         "process.main(sys.argv[1:])\n"
     )
-    worker = Worker(tmp_path / "exchange", code)
-    worker.folder.mkdir()
-    worker.say(do="segment", run=1)
-    assert worker.hear() == {"is": "ready"}
-    assert worker.hear() == {"is": "done"}
+    worker = start(code)
+    worker.say(predict(1))
+    assert worker.hear() == Ready()
+    assert worker.hear() == Cancelled(run=1)
     assert worker.process.stderr is not None
     assert worker.end() == 0
     assert b"written" in worker.process.stderr.read()
@@ -192,68 +276,9 @@ def test_without_a_folder_it_says_how_it_is_used() -> None:
     assert "FOLDER" in done.stderr
 
 
-# Errors, told by kind
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "words"),
-    [
-        (ExampleError("no examples"), "input", "no examples"),
-        (DeviceError("no such device"), "input", "no such device"),
-        (MemoryError(), "memory", "computer has too little free memory"),
-        (OSError(errno.ENOSPC, "No space left on device"), "disk", "no room on the disk"),
-        (OSError("1000000 requested and 503 written"), "disk", "no room on the disk"),
-        (OSError(errno.EIO, "Input/output error"), "crash", "Input/output error"),
-        (ImportError("No module named 'skimage'"), "packages", "skimage"),
-        (ZeroDivisionError("division by zero"), "crash", "ZeroDivisionError: division by zero"),
-    ],
-)
-def test_errors_are_told_by_kind(error: Exception, kind: str, words: str) -> None:
-    told, message = explain(error)
-    assert told == kind
-    assert words in message
-
-
-@pytest.mark.parametrize("exhaust", [lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50)], ids=["torch", "numpy"])
-def test_what_libraries_really_raise_when_memory_runs_out_is_explained(exhaust: Callable[[], object]) -> None:
-    with pytest.raises((RuntimeError, MemoryError)) as caught:
-        exhaust()
-    kind, message = explain(caught.value)
-    assert kind == "memory"
-    assert "This computer has too little free memory" in message
-
-
-class OutOfMemoryError(RuntimeError):
-    """As torch's, which has another place in torch 2.3."""
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.79 GiB of which"
-        ),
-        RuntimeError(
-            "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API"
-        ),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-        RuntimeError("HIP out of memory. Tried to allocate 2.00 GiB."),
-    ],
-    ids=["allocator", "driver", "cublas", "rocm"],
-)
-def test_a_full_graphics_card_is_told_apart_from_a_full_computer(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(torch, "OutOfMemoryError", raising=False)
-    kind, message = explain(error)
-    assert kind == "memory"
-    assert "graphics card" in message
-    assert "CPU" in message
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux keeps to a limit on memory")
 def test_a_worker_that_runs_out_of_memory_says_so_and_serves_the_next_request(
-    sample_scan: SampleScan, tmp_path: Path
+    start: Callable[..., Worker], liver: Liver
 ) -> None:
     code = (
         "import resource, sys, FewShotSegLib.segmenter\n"
@@ -263,70 +288,19 @@ def test_a_worker_that_runs_out_of_memory_says_so_and_serves_the_next_request(
         "resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2)\n"
         "main(sys.argv[1:])\n"
     )
-    worker = Worker(tmp_path / "exchange", code)
-    worker.say(**request(worker.folder, sample_scan, 1))
+    worker = start(code)
+    worker.say(*liver.opening(worker.folder, 1), predict(1))
     answer, _before = worker.hear_end(1)
-    assert (answer["is"], answer.get("kind")) == ("failed", "memory"), answer
-    worker.say(**request(worker.folder, sample_scan, 2, examples=[]))
-    assert worker.hear_end(2)[0]["kind"] == "input"
+    assert (type(answer), answer.kind) == (Failed, "memory"), answer
+    worker.say(Forget(), Load.of(2, 2, liver.volume, worker.folder))
+    worker.say(Open(run=2, session=2, volume=2, start=(0, 0, 0), stop=liver.volume.shape, device="cpu"))
+    worker.say(predict(2, session=2))
+    assert "no examples" in worker.hear_end(2)[0].message
     assert worker.end() == 0
 
 
-def test_a_result_that_finds_no_room_leaves_no_part_of_it(
-    sample_scan: SampleScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    query = Volume.from_array(sample_scan.image.array[PART])
-
-    def found(self: Segmenter, *_arguments: Any, **_named: Any) -> Result:
-        return Result(query, query)
-
-    def save(file: Path, array: np.ndarray, **_named: Any) -> None:
-        file.write_bytes(b"part of it")
-        if "confidence" in file.name:
-            raise OSError("1000 requested and 10 written")
-
-    answers: list[dict[str, Any]] = []
-    message = request(tmp_path, sample_scan, 1)
-    monkeypatch.setattr(Segmenter, "segment", found)
-    monkeypatch.setattr(np, "save", save)
-    Service(tmp_path, answers.append, lambda run: False).segment(message)
-    assert (answers[-1]["is"], answers[-1]["kind"]) == ("failed", "disk")
-    assert not list(tmp_path.iterdir())
-
-
-def test_running_out_of_memory_in_the_engine_is_answered_and_the_service_goes_on(
-    sample_scan: SampleScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhausted(self: Segmenter, *_arguments: Any, **_named: Any) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(Segmenter, "segment", exhausted)
-    answers: list[dict[str, Any]] = []
-    service = Service(tmp_path, answers.append, lambda run: False)
-    for run in (1, 2):
-        service.segment(request(tmp_path, sample_scan, run))
-        assert answers[-1]["kind"] == "memory"
-    assert len(service._segmenters) == 1, "the network is loaded once"
-
-
-def test_strength_of_refinement_and_quality_reach_the_engine(
-    sample_scan: SampleScan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[Any] = []
-
-    def remember(self: Segmenter, *_arguments: Any, refine: Any, quality: Any, **_named: Any) -> None:
-        seen.append((refine, quality))
-        raise ExampleError("enough")
-
-    monkeypatch.setattr(Segmenter, "segment", remember)
-    service = Service(tmp_path, lambda answer: None, lambda run: False)
-    asked = [(True, "best"), (False, "fast"), (0.3, "best")]
-    for run, (strength, quality) in enumerate(asked):
-        service.segment(request(tmp_path, sample_scan, run, refine=strength, quality=quality))
-    assert seen == asked
-
-
 def test_importing_the_client_side_of_the_engine_needs_no_torch() -> None:
-    code = "import sys, FewShotSegLib.worker, FewShotSegLib.worker.process; sys.exit('torch' in sys.modules)"
+    names = ", ".join(f"FewShotSegLib.worker.{name}" for name in ("protocol", "process", "service"))
+    code = f"import sys, {names}; sys.exit(bool({{'torch', 'SimpleITK', 'scipy'}} & set(sys.modules)))"
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=LONGEST_S).returncode == 0

@@ -15,7 +15,7 @@ from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.quality import DEFAULT
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
-from FewShotSegModule.runs.request import RunSettings
+from FewShotSegModule.runs.run_input import RunSettings
 from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.runs.segmentation_run import SegmentationRun
 from FewShotSegModule.runs.worker_host import WorkerHost
@@ -53,6 +53,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._run: SegmentationRun | None = None
         #: The volume of each run that may still be asked for its result.
         self._queries: dict[SegmentationRun, Any] = {}
+        #: Labels of structures in runs, by name.
+        self._values: dict[str, int] = {}
         self._accepting: Accepting | None = None
         #: Takes the latest acceptance back.
         self._undo: Callable[[], Any] | None = None
@@ -98,8 +100,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.
 
         With `wait=False` it returns at once, and a timer of the application looks after the run (without Qt, its owner
-        has to call `run.poll()` now and then). What was given is copied before, and may be changed; only the query has
-        to stay. Callbacks come in the main thread; one of `onFinished`, `onFailed` and `onCancelled` ends a run.
+        has to call `run.poll()` now and then). What was given is copied as soon as the worker takes it, mostly before
+        this returns, and may be changed then; only the query has to stay. Callbacks come in the main thread; one of
+        `onFinished`, `onFailed` and `onCancelled` ends a run.
         `run.state` is "running", "finished", "failed" or "cancelled"; `run.part` is how much of it is done, 0 to 1;
         `run.cancel()` ends it at once::
 
@@ -191,12 +194,12 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> SegmentationRun:
         """Starts a run, which its caller then polls.
 
-        :param callbacks: onProgress, onFinished, onFailed, onCancelled; see `SegmentationRun`.
+        :param callbacks: onProgress, onFinished, onFailed, onCancelled, onNear; see `SegmentationRun`.
         :raises FewShotSegError: It can't be started.
         """
         if self._run is not None and self._run.state == "running":
             raise RunError(_("A run is going on; wait for it or cancel it first."))
-        runInput = gather(queryVolume, examples, settings)
+        runInput = gather(queryVolume, examples, settings, self._values)
         run = SegmentationRun(self._host, runInput, **callbacks)
         self._run, self._queries = run, {run: queryVolume}
         return run
@@ -312,12 +315,15 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         if self._run is not None:
             self._run.abandon(_("The scene was closed; the run was stopped."))
-        self._run, self._queries, self._accepting, self._undo = None, {}, None, None
+        self._run, self._queries, self._values, self._accepting, self._undo = None, {}, {}, None, None
+        self._host.forgetScene()
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         run = self._run
-        if run is not None and run.state == "running" and not _inScene(self._queries[run]):
+        if run is not None and not _inScene(self._queries[run]):
             run.abandon(_("The volume was removed from the scene; the run was stopped."))
+            self._run = None
+            self._host.forgetScene()
 
     def _write(self, run: SegmentationRun, output: Any) -> Any:
         """The result of a run, in a segmentation."""

@@ -14,8 +14,8 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.runs.run_input import Structure
 from FewShotSegModule.runs.run_result import RunResult
-from FewShotSegModule.runs.structure import Structure
 from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.errors import ObliqueViewError
 from FewShotSegModule.scene.preview import makePreview

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
 from collections.abc import Callable
-from io import TextIOWrapper
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-Message = dict[str, Any]
+from FewShotSegLib.worker.protocol import Answer, Cancel, ProtocolError, Request, decode_request, encode
 
 
 class Channel:
@@ -25,9 +23,8 @@ class Channel:
     """
 
     def __init__(self, source: BinaryIO, sink: BinaryIO, on_end: Callable[[], None]) -> None:
-        self._source, self._on_end = source, on_end
-        self._sink = TextIOWrapper(sink, encoding="utf-8", newline="\n")
-        self._requests: SimpleQueue[Message] = SimpleQueue()
+        self._source, self._sink, self._on_end = source, sink, on_end
+        self._requests: SimpleQueue[Request | ProtocolError] = SimpleQueue()
         self._cancelled: set[int] = set()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -42,31 +39,31 @@ class Channel:
         sys.stdout = sys.stderr
         return cls(sys.stdin.buffer, sink, on_end)
 
-    def next_request(self) -> Message:
-        """Waits for the next request other than a cancellation."""
+    def next_request(self) -> Request | ProtocolError:
+        """Waits for the next request other than a cancellation, or for one of some run that can't be understood."""
         return self._requests.get()
 
     def is_cancelled(self, run: int) -> bool:
         """Whether a run is to end."""
         return run in self._cancelled
 
-    def send(self, message: Message) -> None:
+    def send(self, answer: Answer) -> None:
         """Sends an answer."""
-        self._sink.write(json.dumps(message) + "\n")
+        self._sink.write(encode(answer))
         self._sink.flush()
 
     def _read(self) -> None:
         for line in self._source:
             try:
-                message = json.loads(line)
-                what, run = message["do"], int(message["run"])
-                if what == "cancel":
-                    self._cancelled.add(run)
-                elif what == "segment":
-                    self._requests.put(message)
-                else:
-                    raise ValueError(f"nothing is called {what!r} here")
-            except Exception as error:  # whatever is said, what is said next is listened to
+                request = decode_request(line)
+            except ProtocolError as error:  # whatever is said, what is said next is listened to
+                if error.run is not None:
+                    self._requests.put(error)
                 with contextlib.suppress(OSError, ValueError):
-                    print(f"not understood ({type(error).__name__}: {error}): {line[:200]!r}", file=sys.stderr)
+                    print(error, file=sys.stderr)
+            else:
+                if isinstance(request, Cancel):
+                    self._cancelled.add(request.run)
+                else:
+                    self._requests.put(request)
         self._on_end()

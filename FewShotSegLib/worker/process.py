@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from FewShotSegLib.worker.array_folder import ArrayFolder
 from FewShotSegLib.worker.channel import Channel
+from FewShotSegLib.worker.protocol import Ready
 from FewShotSegLib.worker.service import Service
 
 
@@ -31,11 +33,11 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
     _be_considerate()
     channel = Channel.of_process(end)
-    service = Service(folder, channel.send, channel.is_cancelled)
+    service = Service(ArrayFolder(folder), channel.send, channel.is_cancelled)
     try:
-        channel.send({"is": "ready"})
+        channel.send(Ready())
         while True:
-            service.segment(channel.next_request())
+            service.handle(channel.next_request())
     except OSError:  # nobody listens any more; Windows has no type of its own for a broken pipe
         end()
 

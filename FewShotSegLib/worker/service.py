@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import gc
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from FewShotSegLib.errors import Cancelled, FewShotSegError
-from FewShotSegLib.memory import give_back, is_out_of_memory
+from FewShotSegLib import errors
+from FewShotSegLib.memory import give_back
 from FewShotSegLib.stages import Stage
-from FewShotSegLib.worker.request import SegmentRequest
+from FewShotSegLib.volume import Volume
+from FewShotSegLib.worker import protocol
+from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.failures import explain
+from FewShotSegLib.worker.protocol import Answer, ProtocolError, Request
 
 if TYPE_CHECKING:
     from FewShotSegLib.segmenter import Segmenter
+    from FewShotSegLib.worker.open_session import OpenSession
 
-Send = Callable[[dict[str, Any]], None]
+Send = Callable[[Answer], None]
 
 _PROGRESS_INTERVAL = 0.1
 
-_NO_ROOM = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT")} - {None}
-
-# How errors of a graphics card name what they come from.
-_CARDS = ("cuda", "cudnn", "cublas", "cusolver", "cusparse", "hip ", "mps backend")
-_ON_CARD = (
-    "The graphics card has too little free memory for this volume. Close what else uses it, choose the CPU, or"
-    " restrict the slices or the region."
-)
-_IN_COMPUTER = (
-    "This computer has too little free memory for this volume. Close other programs, restrict the slices or the"
-    " region, or crop the volume."
-)
-
 
 class Service:
-    """Does one request after the other; keeps one segmenter for each device.
+    """Does one request after the other; keeps volumes, sessions, and one segmenter for each device.
 
     Args:
         folder: where arrays are exchanged.
@@ -49,18 +39,27 @@ class Service:
         is_cancelled: whether a run is to end.
     """
 
-    def __init__(self, folder: Path, send: Send, is_cancelled: Callable[[int], bool]) -> None:
+    def __init__(self, folder: ArrayFolder, send: Send, is_cancelled: Callable[[int], bool]) -> None:
         self._folder, self._send, self._is_cancelled = folder, send, is_cancelled
         self._segmenters: dict[str, Segmenter] = {}
+        self._volumes: dict[int, Volume] = {}
+        self._sessions: dict[int, OpenSession] = {}
+        #: The run of the request that failed last: what it asks for else is not done.
+        self._failed: int | None = None
 
-    def segment(self, message: dict[str, Any]) -> None:
-        """Carries out a request to segment; whatever goes wrong is answered, too."""
-        run = message["run"]
+    def handle(self, request: Request | ProtocolError) -> None:
+        """Carries out a request; whatever goes wrong is answered, too."""
+        if isinstance(request, protocol.Forget):
+            self._forget()
+            return
+        run = request.run
+        if run is None or run == self._failed:
+            return
         kind = text = ""
         try:
-            self._send(self._finished(run, message))
-        except Cancelled:
-            self._send({"is": "cancelled", "run": run})
+            self._do(request)
+        except errors.Cancelled:
+            self._send(protocol.Cancelled(run=run))
         except Exception as error:
             kind, text = explain(error)
             if isinstance(error, OSError) and not self._folder.is_dir():
@@ -73,34 +72,91 @@ class Service:
                     traceback.print_exc(file=sys.stderr)
         # Not before the error is gone, whose traceback keeps what filled the memory.
         if kind:
-            self._free()
-            self._send({"is": "failed", "run": run, "kind": kind, "message": text})
+            self._failed = run
+            _free()
+            name = "" if isinstance(request, ProtocolError) else protocol.kind_of(request)
+            self._send(protocol.Failed(run=run, request=name, kind=kind, message=text))
 
-    def _finished(self, run: int, message: dict[str, Any]) -> dict[str, Any]:
-        report = _Progress(run, self._send, self._is_cancelled)
-        report(Stage.LOADING, 0, 0)
-        request = SegmentRequest.read(message, self._folder)
+    def _do(self, request: Request | ProtocolError) -> None:
+        match request:
+            case protocol.Load():
+                self._volumes[request.volume] = request.read(self._folder)
+            case protocol.Unload():
+                self._volumes.pop(request.volume, None)
+            case protocol.Open():
+                self._open(request)
+            case protocol.Put():
+                session = self._session(request.session)
+                session.put(request.key, request.read(self._volume(request.volume), self._folder))
+            case protocol.Remove():
+                self._session(request.session).remove(request.key)
+            case protocol.Predict():
+                self._predict(request, self._session(request.session))
+            case protocol.Suggest():
+                found = self._session(request.session).suggestions(request.count)
+                self._send(protocol.Suggested(run=request.run, suggestions=found))
+            case protocol.Close():
+                self._sessions.pop(request.session, None)
+            case ProtocolError():
+                raise request
+
+    def _open(self, request: protocol.Open) -> None:
+        from FewShotSegLib.worker.open_session import OpenSession
+
+        self._send(protocol.Progress(run=request.run, stage=Stage.LOADING, done=0, total=0))
         segmenter = self._segmenter(request.device)
-        report(Stage.LOADING, 1, 1)
-        result = segmenter.segment(
-            request.query,
-            request.examples,
-            progress=report,
-            refine=request.refine,
-            quality=request.quality,
-            overall=report.overall,
-        )
+        first, last = ((int(k), int(j), int(i)) for k, j, i in (request.start, request.stop))
+        volume = self._volume(request.volume)
+        self._sessions[request.session] = OpenSession(segmenter.session, volume, first, last, str(segmenter.device))
+
+    def _predict(self, request: protocol.Predict, session: OpenSession) -> None:
+        run, folder = request.run, self._folder
+        report = _Report(run, self._send, self._is_cancelled)
         report.check()
-        answer: dict[str, Any] = {"is": "finished", "run": run, "device": str(segmenter.device)}
+
+        def near(axis: int, slices: list[int], labels: np.ndarray, confidence: np.ndarray) -> None:
+            self._send(
+                protocol.Near(
+                    run=run,
+                    axis=axis,
+                    slices=slices,
+                    labels=folder.put(run, "near-labels", labels),
+                    confidence=folder.put(run, "near-confidence", confidence),
+                )
+            )
+
+        result = session.predict(
+            quality=request.quality,
+            refine=request.refine,
+            progress=report,
+            overall=report.overall,
+            near=near if request.near else None,
+        )
+        suggestions = session.suggestions(request.suggest) if request.suggest else ()
+        report.check()
         try:
-            for name, array in (("labels", result.labelmap.array), ("confidence", result.confidence.array)):
-                answer[name] = f"{run}-{name}.npy"
-                np.save(self._folder / answer[name], array, allow_pickle=False)
+            answer = protocol.Finished(
+                run=run,
+                labels=folder.put(run, "labels", result.labelmap.array),
+                confidence=folder.put(run, "confidence", result.confidence.array),
+                device=session.device,
+                notes=session.notes(result),
+                suggestions=suggestions,
+            )
         except OSError:
-            for name in ("labels", "confidence"):
-                (self._folder / f"{run}-{name}.npy").unlink(missing_ok=True)
+            folder.discard(run)
             raise
-        return answer
+        self._send(answer)
+
+    def _volume(self, number: int) -> Volume:
+        if number not in self._volumes:
+            raise ProtocolError(f"There is no volume {number}; hand it over first.")
+        return self._volumes[number]
+
+    def _session(self, number: int) -> OpenSession:
+        if number not in self._sessions:
+            raise ProtocolError(f"There is no session {number}; open it first.")
+        return self._sessions[number]
 
     def _segmenter(self, device: str) -> Segmenter:
         from FewShotSegLib.segmenter import Segmenter, choose_device
@@ -110,17 +166,14 @@ class Service:
             self._segmenters[name] = Segmenter(name)
         return self._segmenters[name]
 
-    @staticmethod
-    def _free() -> None:
-        """Gives back what a failed run took."""
-        give_back()
-        torch = sys.modules.get("torch")
-        with contextlib.suppress(Exception):  # a card that failed may refuse every further call
-            if torch is not None and torch.cuda.is_available():
-                torch.cuda.empty_cache()
+    def _forget(self) -> None:
+        self._sessions.clear()
+        self._volumes.clear()
+        gc.collect()
+        _free()
 
 
-class _Progress:
+class _Report:
     """Tells progress, not too often, and stops a run that was cancelled."""
 
     def __init__(self, run: int, send: Send, is_cancelled: Callable[[int], bool]) -> None:
@@ -133,8 +186,7 @@ class _Progress:
         now = time.monotonic()
         if stage != self._stage or now - self._told >= _PROGRESS_INTERVAL:
             self._stage, self._told = stage, now
-            message = {"is": "progress", "run": self._run, "stage": stage, "done": done, "total": total}
-            self._send({**message, "part": self._part})
+            self._send(protocol.Progress(run=self._run, stage=stage, done=done, total=total, part=self._part))
 
     def overall(self, part: float) -> None:
         """Takes note of the part of the whole that is done."""
@@ -143,31 +195,13 @@ class _Progress:
     def check(self) -> None:
         """Stops a run that was cancelled."""
         if self._is_cancelled(self._run):
-            raise Cancelled("The run was cancelled.")
+            raise errors.Cancelled("The run was cancelled.")
 
 
-def explain(error: Exception) -> tuple[str, str]:
-    """The kind of an error, as answers name it, and what to tell a user."""
-    if is_out_of_memory(error):
-        return "memory", _ON_CARD if _is_of_card(error) else _IN_COMPUTER
-    if isinstance(error, FewShotSegError):
-        return "input", str(error)
-    if isinstance(error, ImportError):
-        return "packages", f"A Python package that the engine needs is missing or broken: {error}."
-    if isinstance(error, OSError) and _is_of_full_disk(error):
-        return "disk", (
-            f"There is no room on the disk for temporary files ({tempfile.gettempdir()}), through which images and"
-            " results pass. Make room there and run again."
-        )
-    return "crash", f"{type(error).__name__}: {error}"
-
-
-def _is_of_full_disk(error: OSError) -> bool:
-    """Whether there was no room for a file; numpy says only how much of an array went in."""
-    return error.errno in _NO_ROOM or (error.errno is None and "requested and" in str(error))
-
-
-def _is_of_card(error: BaseException) -> bool:
-    """Whether memory ran out on the graphics card: the type that says so is not in all versions of torch."""
-    named = f"{type(error).__name__} {error}".lower()
-    return any(word in named for word in _CARDS) or (error.__cause__ is not None and _is_of_card(error.__cause__))
+def _free() -> None:
+    """Gives back what a failed run or a closed scene took."""
+    give_back()
+    torch = sys.modules.get("torch")
+    with contextlib.suppress(Exception):  # a card that failed may refuse every further call
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -35,8 +35,8 @@ def volume(slicer: Any) -> Any:
 
 
 def result_of(allowed: Any = WHOLE) -> Any:
+    from FewShotSegModule.runs.run_input import Structure
     from FewShotSegModule.runs.run_result import RunResult
-    from FewShotSegModule.runs.structure import Structure
 
     labels = (1 * LIVER + 2 * SPLEEN).astype(np.uint8)[tuple(slice(a, b) for a, b in zip(*allowed, strict=True))]
     structures = [Structure(1, "liver", (0.8, 0.4, 0.2), TAG), Structure(2, "spleen", (0.2, 0.4, 0.8))]
@@ -356,7 +356,7 @@ def test_a_volume_that_is_moved_after_the_run_takes_its_preview_along(slicer: An
 
 
 def test_what_is_missing_is_said_in_words(slicer: Any, logic: Any, volume: Any) -> None:
-    from FewShotSegModule.runs.request import RunSettings
+    from FewShotSegModule.runs.run_input import RunSettings
     from FewShotSegModule.scene.example_slice import ExampleSlice
 
     target = add_segmentation(slicer, volume, {"liver": LIVER})

@@ -114,7 +114,7 @@ def test_the_engine_gets_the_place_of_a_volume_in_its_own_coordinates(scene: Any
     moved = scene.geometry.volumeOf(volume)
     place = np.reshape(moved.direction, (3, 3)) @ (np.array(moved.spacing) * (3, 4, 5)) + moved.origin
     assert np.allclose(place, expected[:3])
-    part = scene.geometry.part(moved, (5, 4, 3), (8, 10, 10))
+    part = moved.cropped((5, 4, 3), (8, 10, 10))
     assert np.allclose(part.origin, place)
     assert part.shape == (3, 6, 7)
 

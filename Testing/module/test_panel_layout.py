@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,8 @@ def choose(panel: Any, tool: str) -> None:
 def give_a_result(panel: Any, name: str = "a result") -> None:
     preview = panel.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     paint(panel.slicer, preview, panel.volume, "large", panel.disc(6))
+    notes = [(0, index, found) for index in range(6) for found in ("large", "small", name)]
+    preview.SetAttribute("FewShotSeg.notes", json.dumps(notes))
     panel.parameters.preview = preview
     panel.events()
 
@@ -78,6 +81,7 @@ def test_list_button_and_result_are_in_sight_while_painting(painted_panel: Any, 
     assert [part.name for part in always if not column.isInSight(part)] == []
     ui.addAllButton.click()
     give_a_result(panel)
+    assert "5 more" in ui.resultLabel.text
     always += [ui.exampleTable, ui.acceptButton, ui.discardButton, ui.confidenceCheckBox, ui.EffectsGroupBox]
     assert [part.name for part in always if not column.isInSight(part)] == []
     assert ui.exampleTable.height >= 2 * ui.exampleTable.rowHeight(0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from standin.qt_panel import paint
-from standin.run_fixtures import dice, mask_of
+from standin.run_fixtures import FinishedRun, dice, mask_of
+
+from FewShotSegLib.result import Note
 
 
 def test_accepting_keeps_the_result_as_a_new_segmentation(finished_panel: Any) -> None:
@@ -404,3 +407,21 @@ def test_a_result_that_can_not_be_accepted_stays(finished_panel: Any) -> None:
     panel.ui.outputSegmentationSelector.setCurrentNode(None)
     panel.ui.acceptButton.click()
     assert "made-up scan segmentation" in segmentations(panel)
+
+
+def test_what_was_found_on_a_slice_where_it_is_not_painted_is_said(finished_panel: Any, results: list[Any]) -> None:
+    panel, ui = finished_panel, finished_panel.ui
+    notes = (Note(0, 3, 1, "large"), Note(0, 3, 2, "small"), Note(0, 5, 1, "large"))
+    run = FinishedRun(replace(results[0], notes=notes))
+    panel.widget.logic._queries = {run: panel.volume}
+    panel.widget._onRunFinished(run)
+    first, second = ui.resultLabel.toolTip.splitlines()
+    assert first.endswith(": large, small found, not painted there yet.")
+    assert "mm" in first, "slices are called as in the list of examples"
+    assert first in ui.resultLabel.text
+    assert second not in ui.resultLabel.text
+    assert "(and 1 more)" in ui.resultLabel.text
+    panel.ui.acceptButton.click()
+    assert ui.resultLabel.toolTip == ""
+    panel.ui.undoButton.click()
+    assert first in ui.resultLabel.text, "what is brought back says it again"

@@ -120,13 +120,14 @@ def test_killing_a_worker_ends_what_it_started_too(slicer: Any) -> None:
     from FewShotSegModule.runs.worker_client import WorkerClient
 
     code = (
-        "import subprocess, sys, json\n"
+        "import subprocess, sys\n"
+        "from FewShotSegLib.worker.protocol import Cancelled, encode\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "print(json.dumps({'is': 'started', 'child': child.pid}), flush=True)\n"
+        "print(encode(Cancelled(run=child.pid)).decode(), flush=True)\n"
         "child.wait()\n"
     )
     client = WorkerClient([sys.executable, "-c", code])
-    answers: list[dict[str, Any]] = []
+    answers: list[Any] = []
     while not answers:
         answers = client.receive(seconds=1.0)
     began = time.monotonic()
@@ -135,10 +136,10 @@ def test_killing_a_worker_ends_what_it_started_too(slicer: Any) -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end:
         try:
-            os.kill(answers[0]["child"], 0)
+            os.kill(answers[0].run, 0)
         except ProcessLookupError:
             return
-        if Path("/proc", str(answers[0]["child"]), "stat").read_text().split()[2] == "Z":
+        if Path("/proc", str(answers[0].run), "stat").read_text().split()[2] == "Z":
             return  # it has ended; nobody has asked for its result
         time.sleep(0.02)
     pytest.fail("the child goes on")
@@ -228,8 +229,15 @@ def test_a_worker_does_not_work_in_the_folder_that_goes_with_it(slicer: Any) -> 
     """Windows would refuse to remove it."""
     from FewShotSegModule.runs.worker_client import WorkerClient
 
-    client = WorkerClient([sys.executable, "-c", "import json, os; print(json.dumps({'is': os.getcwd()}), flush=True)"])
+    from FewShotSegLib.worker.protocol import Failed
+
+    code = (
+        "import os; from FewShotSegLib.worker.protocol import Failed, encode\n"
+        "print(encode(Failed(run=1, request='', kind='', message=os.getcwd())).decode(), flush=True)\n"
+    )
+    client = WorkerClient([sys.executable, "-c", code])
     (answer,) = client.receive(seconds=30.0)
+    assert isinstance(answer, Failed)
     client.close()
-    assert Path(answer["is"]) != client.folder
+    assert Path(answer.message) != client.folder
     assert not client.folder.exists()

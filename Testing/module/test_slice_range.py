@@ -52,13 +52,13 @@ def test_transforms_count(slicer: Any) -> None:
 
 
 def test_a_run_takes_the_range_along_the_same_axis(slicer: Any) -> None:
-    from FewShotSegModule.runs.request import RunSettings
+    from FewShotSegModule.runs.run_input import RunSettings
     from FewShotSegModule.scene.gather import gather
 
     query, other = add_volume(slicer), add_volume(slicer, "coronal")
     rows = rows_on(slicer, other, [(1, 4), (1, 12)])
     # No range along k, which has 8 slices.
-    taken = gather(query, rows, RunSettings(sliceRange=(10, 20)))
+    taken = gather(query, rows, RunSettings(sliceRange=(10, 20)), {})
     assert taken.allowed == ((0, 10, 0), (SHAPE[0], 21, SHAPE[2]))
 
 

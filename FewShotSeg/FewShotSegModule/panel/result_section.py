@@ -10,7 +10,9 @@ from slicer.i18n import tr as _
 
 from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.confidence_overlay import ConfidenceOverlay
+from FewShotSegModule.panel.slice_place import placeText
 from FewShotSegModule.scene.change_watch import ChangeWatch
+from FewShotSegModule.scene.preview import notesOf, queryOf
 from FewShotSegModule.scene.segment_info import segmentNames
 
 
@@ -106,11 +108,19 @@ class ResultSection:
     def update(self) -> None:
         """Shows what there is and what can be done with it."""
         ui, preview = self._ui, self._preview
+        notes = _notesText(preview) if preview is not None else []
+        ui.resultLabel.toolTip = "\n".join(notes)
         if preview is not None:
             names = segmentNames(preview)
-            ui.resultLabel.text = _("Preview: {segments}. It is kept only if you accept it.").format(
-                segments=", ".join(names) if names else _("nothing was found")
-            )
+            said = [
+                _("Preview: {segments}. It is kept only if you accept it.").format(
+                    segments=", ".join(names) if names else _("nothing was found")
+                ),
+                *notes[:1],
+            ]
+            if len(notes) > 1:
+                said.append(_("(and {count} more)").format(count=len(notes) - 1))
+            ui.resultLabel.text = " ".join(said)
         else:
             ui.resultLabel.text = self._said or _("No result yet.")
         nothing = _("There is no preview; segment from examples first.")
@@ -163,3 +173,16 @@ class ResultSection:
 
     def _onOpacityChanged(self, opacity: float) -> None:
         self._overlay.setOpacity(self._confidence, opacity)
+
+
+def _notesText(preview: Any) -> list[str]:
+    """What was found on painted slices and is not painted there, a sentence for each slice."""
+    query, found = queryOf(preview), dict[tuple[int, int], list[str]]()
+    for axis, index, name in notesOf(preview):
+        found.setdefault((axis, index), []).append(name)
+    return [
+        _("Slice {place}: {segments} found, not painted there yet.").format(
+            place=placeText(query, axis, index) if query is not None else index, segments=", ".join(names)
+        )
+        for (axis, index), names in found.items()
+    ]

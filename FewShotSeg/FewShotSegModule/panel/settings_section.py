@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from FewShotSegModule.panel.segment_choice import SegmentChoice
-from FewShotSegModule.runs.request import RunSettings
+from FewShotSegModule.runs.run_input import RunSettings
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.gather import rangeAxis
 

@@ -45,6 +45,21 @@ def sliceNormal(volume: Any, axis: int) -> tuple[float, float, float]:
     return right, anterior, superior
 
 
+def placeText(volume: Any, axis: int, index: int) -> str:
+    """Where a volume's slice lies, in words: "S 12.5 mm".
+
+    :param volume: A vtkMRMLVolumeNode.
+    :param axis: Array axis along which the slices are counted (0=k, 1=j, 2=i).
+    :param index: The slice's number.
+    """
+    matrix, kji = geometry.ijkToRas(volume), [0.0, 0.0, 0.0]
+    if geometry.isLinear(volume):
+        matrix = geometry.toWorld(volume) @ matrix
+    kji[axis] = index
+    normal = sliceNormal(volume, axis)
+    return positionText(normal, float(normal @ (matrix @ [*kji[::-1], 1.0])[:3]))
+
+
 def jumpTo(row: ExampleSlice) -> None:
     """Shows an example slice in the view that lies along it; the others go through what is painted.
 

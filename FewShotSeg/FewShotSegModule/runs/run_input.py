@@ -1,36 +1,77 @@
-"""Everything that a run needs, gathered from the scene."""
+"""What a run is to do: what a user sets for it, and what was gathered from the scene."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from FewShotSegLib.example import Example
 from FewShotSegLib.quality import DEFAULT
 from FewShotSegLib.volume import Volume
-from FewShotSegModule.runs.structure import Structure
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 """First voxel and the voxel after the last one, along (k, j, i)."""
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of a run; the defaults do for most.
+
+    :param device: "auto", "cpu", "cuda", "cuda:1".
+    :param refine: Whether boundaries follow the intensities.
+    :param refineStrength: How far they do, from 0 to 1.
+    :param quality: How thorough it is, see `FewShotSegLib.quality`.
+    :param segmentNames: Names of the segments to look for; None for all of the examples.
+    :param sliceRange: First and last slice, both included, counted along the axis that the examples were painted along;
+        None for all.
+    :param roi: A vtkMRMLMarkupsROINode; only inside its bounds anything changes. None for everywhere.
+    """
+
+    device: str = "auto"
+    refine: bool = True
+    refineStrength: float = 1.0
+    quality: str = DEFAULT
+    segmentNames: Sequence[str] | None = None
+    sliceRange: tuple[int, int] | None = None
+    roi: Any = None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What all same-named segments of the examples are.
+
+    :param value: Its label in the run's arrays.
+    :param name: The segments' name.
+    :param color: Red, green, blue in 0..1.
+    :param tag: Terminology entry, "" if there is none.
+    """
+
+    value: int
+    name: str
+    color: tuple[float, float, float]
+    tag: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class RunInput:
-    """Arrays and settings; no nodes. Arrays may be the scene's own, so they are to be written out at once.
+    """Arrays and settings; no nodes. Arrays may be the scene's own, so they are to be handed over soon.
 
-    :param query: The part of the volume that is segmented.
-    :param shape: The shape of the whole volume.
-    :param box: Where in the whole volume the part lies.
-    :param allowed: Where in the whole volume results may change anything; inside `box`.
-    :param examples: Painted slices of the part itself and of other volumes.
+    :param query: The volume that is segmented.
+    :param box: The part of it that is computed.
+    :param allowed: The part of it in which results may change anything; inside `box`.
+    :param examples: Painted slices of the volume and of others.
     :param structures: What is looked for.
+    :param device: See RunSettings.
+    :param refine: How far boundaries follow the intensities, from 0 to 1.
+    :param quality: See RunSettings.
     """
 
     query: Volume
-    shape: tuple[int, int, int]
     box: Box
     allowed: Box
     examples: list[Example]
     structures: list[Structure]
     device: str = "auto"
-    refine: bool | float = True
+    refine: float = 1.0
     quality: str = DEFAULT

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from FewShotSegModule.runs.run_input import Box
-from FewShotSegModule.runs.structure import Structure
+from FewShotSegLib.result import Note
+from FewShotSegLib.worker.protocol import Suggestion
+from FewShotSegModule.runs.run_input import Box, Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,8 @@ class RunResult:
     :param shape: The shape of the whole volume.
     :param structures: What the labels stand for.
     :param device: What computed it.
+    :param notes: Structures that were found on slices of the volume where they are not painted yet.
+    :param suggestions: Slices of the volume whose painting would help most, best first.
     """
 
     labels: np.ndarray
@@ -28,3 +31,5 @@ class RunResult:
     shape: tuple[int, int, int]
     structures: list[Structure]
     device: str = ""
+    notes: tuple[Note, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()

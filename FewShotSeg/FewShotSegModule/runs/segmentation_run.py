@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from FewShotSegLib.worker.protocol import Answer, Failed, Finished, Near, Progress
 from FewShotSegModule.runs.errors import InvalidInputError, RunError
-from FewShotSegModule.runs.request_message import requestMessage
 from FewShotSegModule.runs.run_input import RunInput
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.runs.time_estimate import TimeEstimate
@@ -27,7 +27,7 @@ def _nothing(*_arguments: Any) -> None:
 
 
 class SegmentationRun:
-    """One run: fed with copies on construction, then polled by a timer until it is no longer "running".
+    """One run: handed over on construction, then polled by a timer until it is no longer "running".
 
     It touches no node; what to do with its result is up to the callbacks.
 
@@ -44,6 +44,9 @@ class SegmentationRun:
     :param onFinished: Called with this run, which has a `result` then.
     :param onFailed: Called with a message for the user.
     :param onCancelled: Called when it is cancelled.
+    :param onNear: Called, where a run before was about the same volume, with a first answer for slices next to what has
+        changed since: the axis and the numbers of slices of the volume, their labels and confidence (slices, rows,
+        columns) in the part of the volume that the run looks at.
     :raises RunError: The worker can't be started or fed.
     """
 
@@ -56,11 +59,13 @@ class SegmentationRun:
         onFinished: Callable[[SegmentationRun], None] | None = None,
         onFailed: Callable[[str], None] | None = None,
         onCancelled: Callable[[], None] | None = None,
+        onNear: Callable[[int, list[int], np.ndarray, np.ndarray], None] | None = None,
     ) -> None:
         self.onProgress = onProgress or _nothing
         self.onFinished = onFinished or _nothing
         self.onFailed = onFailed or _nothing
         self.onCancelled = onCancelled or _nothing
+        self.onNear = onNear or _nothing
         #: "running", then "finished", "failed" or "cancelled".
         self.state = "running"
         self.result: RunResult | None = None
@@ -72,17 +77,14 @@ class SegmentationRun:
         self._estimate = TimeEstimate()
         self._stage = ""
         self._polling = False
-        # What is handed over needs no second copy here.
+        # Voxels are not kept longer than it takes to hand them over.
         self._structures, self._allowed, self._box, self._shape = (
             runInput.structures,
             runInput.allowed,
             runInput.box,
-            runInput.shape,
+            runInput.query.shape,
         )
-        try:
-            host.submit(*requestMessage(runInput, self._number))
-        except OSError as error:
-            raise RunError(_("The images can't be handed over to be segmented: {error}").format(error=error)) from error
+        host.submit(self._number, runInput, near=onNear is not None)
 
     def poll(self) -> None:
         """Takes in what the worker said meanwhile; returns at once. Called by a timer, on the main thread."""
@@ -123,12 +125,13 @@ class SegmentationRun:
     def _listen(self) -> None:
         try:
             self._host.poll()
+            alive = self._host.alive
+            answers = self._host.receive(self._number)
         except RunError as error:
             self.fail(error)
             return
-        alive = self._host.alive
-        for message in self._host.receive(self._number):
-            self._handle(message)
+        for answer in answers:
+            self._handle(answer)
             if self.state != "running":
                 return
         if not alive:
@@ -136,25 +139,31 @@ class SegmentationRun:
         elif self.part is None and self._stage in ("", STARTING, WAITING):
             self._tell(WAITING if self._host.isWaiting(self._number) else STARTING)
 
-    def _handle(self, message: dict[str, Any]) -> None:
-        kind = message["is"]
-        if kind == "progress":
-            if message["part"] is not None:
-                self.part = max(message["part"], self.part or 0.0)
-            self._stage = message["stage"]
-            self.onProgress(self._stage, message["done"], message["total"], self._estimate(self.part))
-        elif kind == "finished":
-            try:
-                self.result = self._load(message)
-            except (OSError, ValueError, MemoryError) as error:
-                self.fail(RunError(_("The result can't be read: {error}").format(error=error)))
-                return
-            self.state = "finished"
-            self._host.forget(self._number)
-            self.onFinished(self)
-        elif kind == "failed":
-            text = message["message"]
-            self.fail(InvalidInputError(text) if message["kind"] == "input" else RunError(text))
+    def _handle(self, answer: Answer) -> None:
+        match answer:
+            case Progress():
+                if answer.part is not None:
+                    self.part = max(answer.part, self.part or 0.0)
+                self._stage = answer.stage
+                self.onProgress(self._stage, answer.done, answer.total, self._estimate(self.part))
+            case Near():
+                try:
+                    labels, confidence = self._take(answer.labels), self._take(answer.confidence)
+                except (OSError, ValueError, MemoryError):
+                    return  # the whole result follows
+                self.onNear(answer.axis, answer.slices, labels, confidence)
+            case Finished():
+                try:
+                    self.result = self._load(answer)
+                except (OSError, ValueError, MemoryError) as error:
+                    self.fail(RunError(_("The result can't be read: {error}").format(error=error)))
+                    return
+                self.state = "finished"
+                self._host.forget(self._number)
+                self.onFinished(self)
+            case Failed():
+                isOfInput = answer.kind == "input"
+                self.fail(InvalidInputError(answer.message) if isOfInput else RunError(answer.message))
 
     def _tell(self, stage: str) -> None:
         """Tells a stage that has no steps, once."""
@@ -162,18 +171,29 @@ class SegmentationRun:
             self._stage = stage
             self.onProgress(stage, 0, 0, None)
 
-    def _load(self, message: dict[str, Any]) -> RunResult:
-        client = self._host.client
-        if client is None:
-            raise ValueError(_("the process that segments was ended"))
+    def _load(self, answer: Finished) -> RunResult:
         cut = tuple(
             slice(first - start, last - start) for first, last, start in zip(*self._allowed, self._box[0], strict=True)
         )
         labels, confidence = (
-            np.ascontiguousarray(np.load(client.folder / message[name], allow_pickle=False)[cut])
-            for name in ("labels", "confidence")
+            np.ascontiguousarray(self._take(file)[cut]) for file in (answer.labels, answer.confidence)
         )
-        return RunResult(labels, confidence, self._allowed, self._shape, self._structures, message["device"])
+        return RunResult(
+            labels,
+            confidence,
+            self._allowed,
+            self._shape,
+            self._structures,
+            answer.device,
+            answer.notes,
+            answer.suggestions,
+        )
+
+    def _take(self, file: str) -> np.ndarray:
+        client = self._host.client
+        if client is None:
+            raise ValueError(_("the process that segments was ended"))
+        return client.arrays.take(file)
 
     def _causeOfDeath(self) -> str:
         """Why a worker that is gone is gone, as far as that can be told."""

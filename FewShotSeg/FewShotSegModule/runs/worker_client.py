@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -16,11 +15,18 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.protocol import (
+    Answer,
+    ProtocolError,
+    Request,
+    VersionError,
+    decode_answer,
+    encode,
+)
 from FewShotSegModule.runs import interpreter
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.exchange_folder import ExchangeFolder
-
-Message = dict[str, Any]
 
 _LOG = "worker.log"
 _LOG_TAIL = 4000
@@ -32,8 +38,8 @@ class WorkerClient:
     Example::
 
         client = WorkerClient()
-        client.send({"do": "segment", "run": 1, ...})
-        for message in client.receive(1):
+        client.send(Predict(run=1, session=1, quality="fast"))
+        for answer in client.receive(1):
             ...
         client.close()
 
@@ -44,8 +50,12 @@ class WorkerClient:
     def __init__(self, command: Sequence[str] | None = None) -> None:
         self._exchange = ExchangeFolder()
         self.folder: Path = self._exchange.path
-        self._answers: queue.Queue[Message] = queue.Queue()
-        self._unread: list[Message] = []
+        #: Where arrays go to the worker and come from it.
+        self.arrays = ArrayFolder(self.folder)
+        self._answers: queue.Queue[Answer] = queue.Queue()
+        self._unread: list[Answer] = []
+        #: Why nothing that the worker says can be understood.
+        self._misunderstanding = ""
         # Once only: the system may give the number of a process that is gone to another one.
         self._stopped = False
         # Python within Slicer runs other threads only now and then, so there is one only, for answers. What the worker
@@ -75,30 +85,33 @@ class WorkerClient:
         """What the process ended with, negative for a signal; None while it runs."""
         return self._process.poll()
 
-    def send(self, message: Message) -> None:
+    def send(self, request: Request) -> None:
         """Sends a request.
 
         :raises RunError: The process is gone.
         """
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(encode(request))
             self._process.stdin.flush()
         except (OSError, ValueError) as error:
             raise RunError(_("The process that segments has ended.")) from error
 
-    def receive(self, run: int | None = None, seconds: float = 0.005) -> list[Message]:
+    def receive(self, run: int | None = None, seconds: float = 0.005) -> list[Answer]:
         """The answers that have come since; waits a moment for the first, which also lets the reading thread work.
 
         :param run: Of which run; the answers of others are kept until they are asked for. None for all.
         :param seconds: How long to wait.
+        :raises RunError: The worker is of another version.
         """
         with contextlib.suppress(queue.Empty):
             self._unread.append(self._answers.get(timeout=seconds))
             while True:
                 self._unread.append(self._answers.get_nowait())
-        found = [message for message in self._unread if run is None or message.get("run") == run]
-        self._unread = [message for message in self._unread if message not in found]
+        if self._misunderstanding:
+            raise RunError(self._misunderstanding)
+        found = [answer for answer in self._unread if run is None or getattr(answer, "run", None) == run]
+        self._unread = [answer for answer in self._unread if not any(answer is other for other in found)]
         return found
 
     def logTail(self) -> str:
@@ -154,9 +167,11 @@ class WorkerClient:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
-                self._answers.put(json.loads(line))
-            except ValueError:
-                logging.warning("FewShotSeg: the worker said %r", line)
+                self._answers.put(decode_answer(line))
+            except VersionError as error:
+                self._misunderstanding = str(error)
+            except ProtocolError as error:
+                logging.warning("FewShotSeg: the worker was not understood: %s", error)
 
     def _tidy(self) -> None:
         for stream in (self._process.stdin, self._log):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from slicer.i18n import tr as _
 
+from FewShotSegLib.worker.protocol import Answer, Failed, Forget, Predict, kind_of
 from FewShotSegModule.runs.dismissed_run import DismissedRun
 from FewShotSegModule.runs.errors import RunError
+from FewShotSegModule.runs.run_input import RunInput
 from FewShotSegModule.runs.run_timer import RunTimer
-from FewShotSegModule.runs.worker_client import Message, WorkerClient
+from FewShotSegModule.runs.worker_client import WorkerClient
+from FewShotSegModule.runs.worker_memory import WorkerMemory
 
 #: Seconds that a worker has to stop a run before it is killed, with all that it has loaded.
 _PATIENCE = 10.0
@@ -23,18 +25,18 @@ _LOADING = 6
 class WorkerHost:
     """Has one worker: started when first needed, kept for the next run, replaced when it is gone.
 
-    One run is done at a time. A run that nobody wants any more is given some seconds to stop, so that the worker keeps
-    the network and the features of the query. The next run waits for that; it gets a fresh worker if the old one had to
-    be killed.
+    One run is done at a time. It is handed over as what it changes of the one before, which the worker remembers. A run
+    that nobody wants any more is given some seconds to stop, so that the worker keeps the network and what it knows of
+    the query. The next run waits for that; it gets a fresh worker if the old one had to be killed.
 
     Example::
 
         host = WorkerHost()
         run = host.nextRun()
-        host.submit({"do": "segment", "run": run, ...}, arrays)
+        host.submit(run, runInput)
         while ...:
             host.poll()
-            for message in host.receive(run):
+            for answer in host.receive(run):
                 ...
 
     :param start: Starts a worker.
@@ -44,8 +46,9 @@ class WorkerHost:
     def __init__(self, start: Callable[[], WorkerClient] = WorkerClient, patience: float = _PATIENCE) -> None:
         self._start, self._patience = start, patience
         self._client: WorkerClient | None = None
+        self._memory = WorkerMemory()
         self._runs = 0
-        self._waiting: Message | None = None
+        self._waiting: tuple[int, RunInput, bool] | None = None
         self._dismissed: DismissedRun | None = None
         self._timer: RunTimer | None = None
 
@@ -69,49 +72,58 @@ class WorkerHost:
         self._runs += 1
         return self._runs
 
-    def submit(self, request: Message, arrays: Mapping[str, np.ndarray]) -> None:
-        """Hands a request over to the worker, at once or as soon as it has stopped the run before.
+    def submit(self, run: int, runInput: RunInput, near: bool = False) -> None:
+        """Hands a run over to the worker, at once or as soon as it has stopped the one before.
 
-        :param request: The message, with the run's number.
-        :param arrays: What belongs to it, by the names of files, which begin with the run's number and a dash. They are
-            written at once, so they may be changed afterwards.
-        :raises RunError: The worker can't be started, or has just ended.
-        :raises OSError: The arrays can't be written.
+        :param run: The run's number.
+        :param runInput: What is to be done. Once it is handed over its arrays may be changed.
+        :param near: Whether slices next to what changed are wanted as soon as they are there.
+        :raises RunError: The worker can't be started or given the arrays, or has just ended.
         """
-        folder = self._acquire().folder
+        self._waiting = run, runInput, near
         try:
-            for name, array in arrays.items():
-                np.save(folder / name, array, allow_pickle=False)
-        except OSError:
-            self.forget(request["run"])
+            self.poll()
+        except RunError:
+            self.forget(run)
             raise
-        self._waiting = request
-        self.poll()
 
     def isWaiting(self, run: int) -> bool:
         """Whether a run waits for the one before to stop."""
-        return self._waiting is not None and self._waiting["run"] == run
+        return self._waiting is not None and self._waiting[0] == run
 
     def poll(self) -> None:
         """Sees whether a dismissed run has stopped, and goes on with the one that waits; returns at once.
 
-        :raises RunError: A fresh worker was needed and can't be started, or it has just ended.
+        :raises RunError: The one that waits can't be handed over. It waits on, until it is forgotten.
         """
-        if self._dismissed is not None:
-            if not self._dismissed.isOver():
+        dismissed = self._dismissed
+        if dismissed is not None:
+            if not dismissed.isOver():
                 return
-            self.forget(self._dismissed.run)
+            self._removeFiles(dismissed.run)
             self._dismissed = None
             if self._waiting is None and not self.alive:
                 self.kill()
         if self._waiting is not None:
-            client = self._acquire()
-            request, self._waiting = self._waiting, None
-            client.send(request)
+            self._handOver(*self._waiting)
+            self._waiting = None
 
-    def receive(self, run: int) -> list[Message]:
-        """What the worker has said of a run since this was asked last."""
-        return [] if self._client is None else self._client.receive(run)
+    def receive(self, run: int) -> list[Answer]:
+        """What the worker has said of a run since this was asked last.
+
+        :raises RunError: The worker is of another version; it was ended.
+        """
+        if self._client is None:
+            return []
+        try:
+            answers = self._client.receive(run)
+        except RunError:
+            self.kill()
+            raise
+        if any(isinstance(answer, Failed) and answer.request != kind_of(Predict) for answer in answers):
+            # Nobody knows what it holds now.
+            self.forgetScene()
+        return answers
 
     def dismiss(self, run: int, loading: bool = False) -> None:
         """Lets a run stop that nobody wants any more; returns at once, and a timer looks after it.
@@ -119,11 +131,11 @@ class WorkerHost:
         :param loading: Whether the worker may still be starting or loading the network.
         """
         if self.isWaiting(run):
-            self._waiting = None
             self.forget(run)
         elif self._client is not None:
+            patience = self._patience * (_LOADING if loading else 1)
             try:
-                self._dismissed = DismissedRun(self._client, run, self._patience * (_LOADING if loading else 1))
+                self._dismissed = DismissedRun(self._client, run, patience, self.receive)
             except RunError:  # it is gone, which is as good
                 self.kill()
             else:
@@ -131,11 +143,17 @@ class WorkerHost:
                 self._timer.start()
 
     def forget(self, run: int) -> None:
-        """Removes a run's files; the worker removes those that it has read."""
-        for file in self._filesOf(run):
-            # Where the worker has one open, Windows refuses; the folder goes with the worker in any case.
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
+        """Drops a run that has ended or still waits, with its files; the worker removes those that it has read."""
+        if self.isWaiting(run):
+            self._waiting = None
+        self._removeFiles(run)
+
+    def forgetScene(self) -> None:
+        """Lets the worker give up all but the network that it has loaded, and the memory that this takes."""
+        self._memory.forget()
+        if self._client is not None:
+            with contextlib.suppress(RunError):  # it is gone, and its memory with it
+                self._client.send(Forget())
 
     def kill(self) -> None:
         """Ends the worker at once."""
@@ -147,25 +165,34 @@ class WorkerHost:
 
     def _end(self, how: Callable[[WorkerClient], Any]) -> None:
         client, self._client = self._client, None
+        self._memory.forget()
         self._waiting = self._dismissed = None
         if self._timer is not None:
             self._timer.stop()
         if client is not None:
             how(client)
 
+    def _handOver(self, run: int, runInput: RunInput, near: bool) -> None:
+        client = self._acquire()
+        try:
+            requests = self._memory.requests(run, runInput, client.arrays, near)
+        except OSError as error:
+            raise RunError(_("The images can't be handed over to be segmented: {error}").format(error=error)) from error
+        for request in requests:
+            client.send(request)
+
     def _acquire(self) -> WorkerClient:
-        """A worker that is alive; a fresh one gets the files of the run that waits."""
+        """A worker that is alive."""
         before = self._client
         # Systems tidy up their temporary folders, also beneath a worker that has long been idle.
         if before is not None and before.alive and before.folder.is_dir():
             return before
-        fresh = self._client = self._start()
+        self._client = self._start()
+        self._memory.forget()
         if before is not None:
-            if self._waiting is not None:
-                for file in before.folder.glob(f"{self._waiting['run']}-*"):
-                    file.replace(fresh.folder / file.name)
             before.kill()
-        return fresh
+        return self._client
 
-    def _filesOf(self, run: int) -> list[Path]:
-        return [] if self._client is None else list(self._client.folder.glob(f"{run}-*"))
+    def _removeFiles(self, run: int) -> None:
+        if self._client is not None:
+            self._client.arrays.discard(run)

@@ -10,9 +10,7 @@ from slicer.i18n import tr as _
 
 from FewShotSegLib.example import Example
 from FewShotSegLib.volume import Volume
-from FewShotSegModule.runs.request import RunSettings
-from FewShotSegModule.runs.run_input import Box, RunInput
-from FewShotSegModule.runs.structure import Structure
+from FewShotSegModule.runs.run_input import RunInput, RunSettings, Structure
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.crop import allowedBox, computedBox, thickEnough
 from FewShotSegModule.scene.errors import SceneError
@@ -23,11 +21,13 @@ from FewShotSegModule.scene.painted import Painted
 MOST_EXAMPLES = 50
 
 
-def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings) -> RunInput:
+def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, values: dict[str, int]) -> RunInput:
     """Reads volumes and painted slices.
 
     :param query: The volume to segment.
     :param rows: The examples to use.
+    :param values: Labels of structures by their names, which new ones are added to. With the same ones for each run,
+        examples stay what they were when others come and go.
     :raises SceneError: Something is missing or doesn't fit.
     """
     geometry.requireImage(query)
@@ -39,31 +39,23 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings) -> R
                 count=len(rows), most=MOST_EXAMPLES
             )
         )
-    structures, masks = _paintedOn(rows, settings.segmentNames)
+    structures, masks = _paintedOn(rows, settings.segmentNames, values)
     whole = geometry.volumeOf(query, own=not geometry.isLinear(query))
     whole.require_image()
     own = [(row, mask) for row, mask in zip(rows, masks, strict=True) if row.volume is query]
     axis = rangeAxis(query, rows)
     allowed = allowedBox(query, axis, settings.sliceRange, settings.roi)
     box = thickEnough(computedBox(allowed, axis, [(row.axis, row.index, mask) for row, mask in own]), whole.shape)
-    part = _part(whole, box)
-    images: dict[Any, Volume] = {}
-    examples = []
+    images: dict[Any, Volume] = {query: whole}
     names = {structure.value: structure.name for structure in structures}
+    examples = []
     for row, mask in zip(rows, masks, strict=True):
-        first, last = box[0][row.axis], box[1][row.axis]
-        if row.volume is query and first <= row.index < last:
-            image, index, mask = part, row.index - first, _cut(mask, row.axis, box)
-        else:
-            # Slices of the query that lie too far off to be computed serve as examples of another volume.
-            if row.volume not in images:
-                images[row.volume] = whole if row.volume is query else geometry.volumeOf(row.volume)
-            image, index = images[row.volume], row.index
-        examples.append(Example(image, row.axis, index, mask, names))
-    refine: bool | float = settings.refine
-    if settings.refine and settings.refineStrength != 1.0:
-        refine = float(settings.refineStrength)
-    return RunInput(part, whole.shape, box, allowed, examples, structures, settings.device, refine, settings.quality)
+        if row.volume not in images:
+            images[row.volume] = geometry.volumeOf(row.volume)
+        on = {int(value): names[value] for value in np.unique(mask) if value}
+        examples.append(Example(images[row.volume], row.axis, row.index, mask, on))
+    strength = float(settings.refineStrength) if settings.refine else 0.0
+    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality)
 
 
 def rangeAxis(query: Any, rows: Sequence[ExampleSlice]) -> int:
@@ -101,7 +93,9 @@ def anythingPainted(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) 
     return False
 
 
-def _paintedOn(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) -> tuple[list[Structure], list[np.ndarray]]:
+def _paintedOn(
+    rows: Sequence[ExampleSlice], wanted: Sequence[str] | None, labels: dict[str, int]
+) -> tuple[list[Structure], list[np.ndarray]]:
     """The structures on the rows, and a mask of their values for each row."""
     readers: dict[tuple[Any, Any], Painted] = {}
     found: dict[str, Structure] = {}
@@ -122,7 +116,8 @@ def _paintedOn(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) -> tu
             info = segments[number - 1]
             everything.add(info.name)
             if wanted is None or info.name in wanted:
-                structure = found.setdefault(info.name, Structure(len(found) + 1, info.name, info.color, info.tag))
+                value = labels.setdefault(info.name, len(labels) + 1)
+                structure = found.setdefault(info.name, Structure(value, info.name, info.color, info.tag))
                 values[number] = structure.value
         masks.append(values[plane])
         _mergeSameSlice(seen, (row.volume, row.axis, row.index), masks, row)
@@ -156,13 +151,3 @@ def _mergeSameSlice(
         )
     np.copyto(before, mask, where=mask > 0)
     masks[-1] = before
-
-
-def _part(whole: Volume, box: Box) -> Volume:
-    if box == ((0, 0, 0), whole.shape):
-        return whole
-    return geometry.part(whole, *box)
-
-
-def _cut(mask: np.ndarray, axis: int, box: Box) -> np.ndarray:
-    return mask[tuple(slice(first, last) for a, (first, last) in enumerate(zip(*box, strict=True)) if a != axis)]

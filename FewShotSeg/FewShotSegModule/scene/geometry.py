@@ -117,16 +117,6 @@ def volumeOf(node: Any, own: bool = False) -> Volume:
     return _volume(array, _TO_LPS @ matrix, node.GetName() or "")
 
 
-def part(volume: Volume, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Volume:
-    """A box of a volume, from `start` up to but without `stop` along (k, j, i)."""
-    direction = np.reshape(volume.direction, (3, 3))
-    shift = direction @ (np.array(start[::-1]) * volume.spacing)
-    box = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
-    return Volume.from_array(
-        volume.array[box], volume.spacing, np.add(volume.origin, shift).tolist(), volume.direction, name=volume.name
-    )
-
-
 def _volume(array: np.ndarray, ijkToLps: np.ndarray, name: str) -> Volume:
     spacing = np.linalg.norm(ijkToLps[:3, :3], axis=0)
     direction = ijkToLps[:3, :3] / np.where(spacing > 0, spacing, 1)

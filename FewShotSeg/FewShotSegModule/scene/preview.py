@@ -20,6 +20,7 @@ from FewShotSegModule.scene.names import freeName
 _LABELMAP = "Binary labelmap"
 #: Marks previews, and keeps where on their grid they may change something.
 _ATTRIBUTE = "FewShotSeg.preview"
+_NOTES = "FewShotSeg.notes"
 _QUERY_ROLE = "FewShotSegQuery"
 
 
@@ -50,6 +51,7 @@ def makePreview(query: Any, result: RunResult) -> Any:
         )
         content.AddSegment(segment, content.GenerateUniqueSegmentID(structure.name))
     node.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
+    node.SetAttribute(_NOTES, json.dumps([(note.axis, note.index, note.name) for note in result.notes]))
     node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
     # Not before it is complete: the application's parts follow each change of what is in the scene.
     scene.AddNode(node)
@@ -62,6 +64,11 @@ def allowedOf(preview: Any) -> Box:
     """Where on its grid a preview may change something."""
     start, stop = json.loads(preview.GetAttribute(_ATTRIBUTE))
     return tuple(start), tuple(stop)
+
+
+def notesOf(preview: Any) -> list[tuple[int, int, str]]:
+    """What was found on slices of the volume where it is not painted yet: axis and number of the slice, and a name."""
+    return [(axis, index, name) for axis, index, name in json.loads(preview.GetAttribute(_NOTES) or "[]")]
 
 
 def queryOf(preview: Any) -> Any:
