@@ -62,9 +62,9 @@ class Service:
             self._send(protocol.Cancelled(run=run))
         except Exception as error:
             kind, text = explain(error)
-            if isinstance(error, OSError) and not self._folder.is_dir():
+            if isinstance(error, OSError) and not self._folder.path.is_dir():
                 kind, text = "disk", (
-                    f"The folder for temporary files through which images and results pass, {self._folder}, was removed"
+                    f"The folder for temporary files through which images and results pass, {self._folder.path}, was removed"
                     " while it was in use; run again."
                 )
             if kind == "crash":
