@@ -15,6 +15,7 @@ import torch
 
 from .errors import DeviceError
 from .example import Example
+from .inference.steps import Steps
 from .quality import DEFAULT
 from .result import Result
 from .session import Progress, Session
@@ -33,6 +34,7 @@ class Segmenter:
     Args:
         device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
         weights: weights file; the bundled one if None.
+        steps: which steps are done, for ablation.
         **switches: `use_*` fields of the network's configuration to turn modules off, for ablation.
 
     Raises:
@@ -40,9 +42,12 @@ class Segmenter:
         WeightsError: the weights are missing, truncated or altered.
     """
 
-    def __init__(self, device: str = "auto", weights: str | Path | None = None, **switches: bool) -> None:
+    def __init__(
+        self, device: str = "auto", weights: str | Path | None = None, steps: Steps | None = None, **switches: bool
+    ) -> None:
         self.device = choose_device(device)
         self.network = load_network(weights, **switches).to(self.device)
+        self._steps = steps or Steps()
 
     def session(self, query: Volume) -> Session:
         """Starts segmenting a volume whose examples come one after the other.
@@ -53,7 +58,7 @@ class Segmenter:
         Raises:
             VolumeError: the query is no finite 3D image of at least two slices along each axis.
         """
-        return Session(self.network, self.device, query)
+        return Session(self.network, self.device, query, self._steps)
 
     def segment(
         self,

@@ -14,6 +14,7 @@ from .inference.finish import finished
 from .inference.near import near_changes
 from .inference.pipeline import Pipeline
 from .inference.query import Query, lay_out
+from .inference.steps import Steps
 from .inference.suggest import Suggestion, in_bytes, suggestions
 from .network.model import FewShotNetwork
 from .plan import Plan
@@ -43,15 +44,16 @@ class Session:
         network: in evaluation mode.
         device: where it is.
         query: the volume.
+        steps: which steps are done, for ablation.
 
     Raises:
         VolumeError: the query is no finite 3D image of at least two slices along each axis.
     """
 
-    def __init__(self, network: FewShotNetwork, device: torch.device, query: Volume) -> None:
+    def __init__(self, network: FewShotNetwork, device: torch.device, query: Volume, steps: Steps) -> None:
         query.require_image()
         self.query = query
-        self._network, self._device = network, device
+        self._network, self._device, self._steps = network, device, steps
         self._images = MendedImages(query)
         self._encodings = Encodings()
         self._examples: dict[int, Example] = {}
@@ -152,13 +154,11 @@ class Session:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
                 changed = [example for example in changed if example.image.shows_the_same(self.query)]
                 near_changes(self._network, self._device, self._encodings, query, thorough, changed, near)
-            passes = Pipeline(self._network, self._device, plan, self._encodings, thorough).run(query)
-            labels, confidence = finished(query, passes, strength, plan)
+            passes = Pipeline(self._network, self._device, plan, self._encodings, thorough, self._steps).run(query)
+            labels, confidence = finished(query, passes, strength, self._steps, plan)
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}
         findings = passes.painting.findings if passes.painting else []
-        notes = tuple(
-            Note(f.axis, f.index, values[f.segment - 1], query.name_of(f.segment)) for f in findings
-        )
+        notes = tuple(Note(f.axis, f.index, values[f.segment - 1], query.name_of(f.segment)) for f in findings)
         result = Result(
             self.query.with_array(labels, names=query.names, colors=colors, name="segmentation"),
             self.query.with_array(confidence, name="confidence"),

@@ -87,7 +87,7 @@ def test_every_way_of_painting_goes_from_the_command_line_to_what_is_kept(a_benc
     page = (tmp_path / "kept" / "README.md").read_text()
     assert "## Corrections" in page
     assert "| CHAOS_T2 | W-3-on-O | nearest | 1 |" in page
-    assert (tmp_path / "kept" / "dice_against_corrections.png").is_file()
+    assert (tmp_path / "kept" / "pictures" / "dice_against_corrections.png").is_file()
 
 
 def test_finished_episodes_are_not_run_again(a_benchmark, calls):

@@ -2,15 +2,14 @@
 
 import inspect
 import mmap
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from FewShotSegLib import Example, Segmenter, Volume
+from FewShotSegLib import Segmenter, Volume
 from FewShotSegLib.evaluation import engine, registry, resources
-from FewShotSegLib.inference import pipeline
+from FewShotSegLib.inference.steps import Steps
 from FewShotSegLib.network.config import NetworkConfig
 
 
@@ -41,7 +40,7 @@ class Recorder:
         ("model", {}, {"quality": "best"}),
         ("model-fast", {}, {"quality": "fast"}),
         ("model-without-self-learning", {"use_self_learning": False}, {"quality": "best"}),
-        ("model-without-zoom", {}, {"zoom": False, "quality": "best"}),
+        ("model-without-adapt", {"steps": Steps(adapt=False)}, {"quality": "best"}),
     ],
 )
 def test_an_ablation_switches_off_its_own_part_only(name, made, called, monkeypatch):
@@ -50,28 +49,13 @@ def test_an_ablation_switches_off_its_own_part_only(name, made, called, monkeypa
     method = registry.make_method(name, registry.Ingredients(options={"refine": False}))
     with pytest.raises(StopIteration):
         method.segment(Volume(np.zeros((2, 2, 2), np.int16)), [])
-    assert Recorder.seen == [{"device": "cpu", **made}, {"refine": False, **called}]
+    assert Recorder.seen == [{"device": "cpu", "steps": Steps(), **made}, {"refine": False, **called}]
 
 
 def test_a_module_that_is_off_changes_the_networks_answer():
     whole, without = Segmenter(device="cpu"), Segmenter(device="cpu", use_interaction=False)
     assert whole.network.config.use_interaction
     assert not without.network.config.use_interaction
-
-
-@pytest.mark.parametrize(("switch", "step"), [("smooth", "smooth_through_slices"), ("carry", "propagated_positions")])
-def test_a_step_that_is_off_is_not_done(switch, step, a_volume_with_two_spheres, monkeypatch):
-    done = []
-    monkeypatch.setattr(pipeline, step, lambda *_: done.append(step))
-    image, labels = a_volume_with_two_spheres.image, a_volume_with_two_spheres.labels
-    examples = Example.from_labelmap(image, labels, slices=[8, 14])
-    other = image.with_array(image.array + 1)  # not the examples' volume, so that they come from another one
-    segmenter = Segmenter(device="cpu")
-    others: dict[str, Any] = {"zoom": False, "again": False, "refine": False}
-    segmenter.segment(other, examples, **(others | {switch: False}))
-    assert not done
-    segmenter.segment(other, examples, **others)
-    assert done == [step]
 
 
 def test_multiply_accumulates_are_those_of_the_products():

@@ -284,22 +284,7 @@ def some_strokes():
     return Strokes(image=image, axis=0, index=1, mask=mask, names={1: "one", 6: "six"}, elsewhere=elsewhere)
 
 
-def test_an_engine_without_a_word_for_background_gets_the_structures_strokes(some_strokes, monkeypatch):
-    @dataclass(frozen=True, eq=False)
-    class OldExample:
-        image: Any
-        axis: int
-        index: int
-        mask: Any
-        names: Any
-        colors: Any
-
-    monkeypatch.setattr(engine, "Example", OldExample)
-    told = engine.as_the_engine_takes_it(some_strokes, "all")
-    assert (told.mask == some_strokes.mask).all()
-
-
-def test_an_engine_with_a_word_for_background_gets_those_strokes_too(some_strokes, monkeypatch):
+def test_the_engine_gets_strokes_of_background_too(some_strokes, monkeypatch):
     monkeypatch.setattr(engine, "Example", NewExample)
     told: Any = engine.as_the_engine_takes_it(some_strokes)
     assert told.background == 7

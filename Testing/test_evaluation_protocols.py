@@ -118,10 +118,10 @@ def test_methods_are_asked_only_where_they_can_answer():
     assert registry.serves("register", "EP1")
     assert not registry.serves("register", "W-3")
     assert registry.serves("model", "W-3")
-    assert registry.serves("model-without-zoom", "A-1")
+    assert registry.serves("model-without-adapt", "A-1")
 
 
-@pytest.mark.parametrize("part", ["position", "carry", "walk"])
+@pytest.mark.parametrize("part", ["position", "walk"])
 def test_what_is_used_only_across_patients_is_not_ablated_within_a_volume(part: str) -> None:
     assert registry.serves(f"model-without-{part}", "A-1")
     assert not registry.serves(f"model-without-{part}", "W-3")

@@ -341,15 +341,15 @@ def test_suggestions_say_what_to_paint_next_and_why(segmenter: Segmenter, scan: 
     session.predict()
     suggestions = session.suggest(count=3)
     assert len(suggestions) == 3
-    assert len({s.index for s in suggestions} | {6}) == 4
+    assert len({(s.axis, s.index) for s in suggestions} | {(0, 6)}) == 4
     for suggestion in suggestions:
-        assert suggestion.axis == 0
-        assert 0 <= suggestion.index < scan[0].shape[0]
+        assert 0 <= suggestion.index < scan[0].shape[suggestion.axis]
         assert suggestion.segments
         assert set(suggestion.segments) <= set(NAMES)
         assert NAMES[suggestion.segments[0]] in suggestion.reason
         assert 0 < suggestion.gain <= 1
-        assert str(suggestion) == f"Slice {suggestion.index} along k: {suggestion.reason}."
+        along = "kji"[suggestion.axis]
+        assert str(suggestion) == f"Slice {suggestion.index} along {along}: {suggestion.reason}."
     assert sum(s.gain for s in suggestions) <= 1
     assert session.suggest(count=1) == suggestions[:1]
 
@@ -362,11 +362,13 @@ def test_a_structure_that_is_painted_on_one_slice_is_suggested_at_its_ends(
     assert "ends of" in session.suggest(count=1)[0].reason
 
 
-def test_suggestions_follow_the_axis_that_is_painted_along(segmenter: Segmenter, scan: tuple[Volume, Volume]) -> None:
+def test_slices_along_the_axis_that_is_painted_along_are_suggested(
+    segmenter: Segmenter, scan: tuple[Volume, Volume]
+) -> None:
     session = segmenter.session(scan[0])
     session.add(painted(*scan, 12, axis=2))
     session.predict()
-    assert {s.axis for s in session.suggest()} == {2}
+    assert 2 in {s.axis for s in session.suggest()}
 
 
 def test_where_everything_is_painted_nothing_is_suggested(segmenter: Segmenter) -> None:
@@ -384,5 +386,5 @@ def test_painting_what_is_suggested_mends_the_result(segmenter: Segmenter, scan:
 
     before = errors()
     for suggestion in session.suggest(count=2):
-        session.add(painted(*scan, suggestion.index))
+        session.add(painted(*scan, suggestion.index, axis=suggestion.axis))
     assert errors() < before

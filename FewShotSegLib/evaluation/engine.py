@@ -13,6 +13,7 @@ from FewShotSegLib.evaluation.brushes import Strokes
 from FewShotSegLib.evaluation.methods import Answer, Scope
 from FewShotSegLib.evaluation.sessions import Near, Plane, Session
 from FewShotSegLib.example import Example
+from FewShotSegLib.inference.steps import Steps
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.quality import BEST, FAST
 from FewShotSegLib.volume import Volume
@@ -29,6 +30,8 @@ _WITHOUT = f"{MODEL}-without-"
 
 NETWORK_SWITCHES = tuple(field.name for field in fields(NetworkConfig) if field.name.startswith("use_"))
 """Modules of the network, switched off when a `Segmenter` is made."""
+STEP_SWITCHES = tuple(field.name for field in fields(Steps))
+"""Steps of the engine, switched off when a `Segmenter` is made."""
 SEGMENT_SWITCHES = ("refine",)
 """Steps of the engine, switched off when a volume is segmented."""
 
@@ -37,7 +40,9 @@ def _variant(switch: str) -> str:
     return _WITHOUT + switch.removeprefix("use_").replace("_", "-")
 
 
-VARIANTS: dict[str, str] = {_variant(switch): switch for switch in (*NETWORK_SWITCHES, *SEGMENT_SWITCHES)}
+VARIANTS: dict[str, str] = {
+    _variant(switch): switch for switch in (*NETWORK_SWITCHES, *STEP_SWITCHES, *SEGMENT_SWITCHES)
+}
 """Method name, as ``model-without-interaction`` or ``model-without-refine``, to the switch that is off."""
 
 
@@ -46,7 +51,7 @@ def is_variant(method: str) -> bool:
     return method.startswith(_WITHOUT)
 
 
-ACROSS_ONLY = frozenset([_variant("use_position")])
+ACROSS_ONLY = frozenset([_variant("use_position"), _variant("walk")])
 """Variants that differ from the engine only with examples of other volumes."""
 COMPLETE = "complete"
 """Option of the examples, not of a run: what is completely painted on them. Without it the engine finds out."""
@@ -91,7 +96,7 @@ class Engine:
         self._switches: dict[str, bool] = {}
         if name not in (MODEL, FAST_MODEL):
             switch = VARIANTS[name]
-            (self._switches if switch in NETWORK_SWITCHES else self._options)[switch] = False
+            (self._options if switch in SEGMENT_SWITCHES else self._switches)[switch] = False
         self._segmenter: Segmenter | None = None
 
     def prepare(self) -> None:
@@ -107,7 +112,9 @@ class Engine:
         from FewShotSegLib.segmenter import Segmenter
 
         chosen = {} if self._weights is None else {"weights": self._weights}
-        return Segmenter(device=self._device, **chosen, **self._switches)  # type: ignore[arg-type]
+        network = {name: off for name, off in self._switches.items() if name in NETWORK_SWITCHES}
+        steps = Steps(**{name: off for name, off in self._switches.items() if name in STEP_SWITCHES})
+        return Segmenter(device=self._device, steps=steps, **chosen, **network)  # type: ignore[arg-type]
 
     def segment(self, query: Volume, examples: Sequence[Example]) -> Answer:
         """Segments the query; the first call loads the weights if `prepare` has not."""

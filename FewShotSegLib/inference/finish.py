@@ -23,6 +23,7 @@ from .predictor import OUTSIDE
 from .query import UNKNOWN, Query, Support
 from .random_walk import RandomWalk
 from .refinement import refined
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .pipeline import Passes
@@ -54,13 +55,14 @@ class Layer:
     share: float = 1.0
 
 
-def finished(query: Query, passes: Passes, strength: float, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def finished(query: Query, passes: Passes, strength: float, steps: Steps, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Labels and confidence of a query from its passes.
 
     Args:
         query: what was asked for.
         passes: what was found.
         strength: of the boundary refinement, 0 for none to 1.
+        steps: which are done.
         plan: is told of every step.
 
     Returns:
@@ -78,7 +80,7 @@ def finished(query: Query, passes: Passes, strength: float, plan: Plan) -> tuple
     labels = np.zeros(view.volume.shape, np.uint8 if max(values) < 256 else np.uint16)
     confidence = np.zeros(view.volume.shape, np.float32)
     stacks = np.moveaxis(labels, view.axis, 0), np.moveaxis(confidence, view.axis, 0)
-    walker = None if query.is_painted else RandomWalk(view, len(values))
+    walker = None if query.is_painted or not steps.walk else RandomWalk(view, len(values))
     tick = plan.begin(Stage.JOINING, len(stacks[0]))
     note = None if walker is None else walker.note
     merge(

@@ -28,6 +28,7 @@ from .labelled_slices import LabelledSlices
 from .predictor import Evidence, Predictor
 from .pseudo_labels import certain_pixels, halved_gaps, sure_slices, with_slices, with_sure_slices
 from .query import Query, Support
+from .steps import Steps
 from .support import support_images
 
 SIDE = 256
@@ -79,19 +80,28 @@ class Pipeline:
         plan: is told what lies ahead, and of every step.
         encodings: keep the features of the query's slices.
         thorough: whether the head is adapted to the query's painted slices, and pseudo-labels guide further passes.
+        steps: which steps are done.
     """
 
     def __init__(
-        self, network: FewShotNetwork, device: torch.device, plan: Plan, encodings: Encodings, thorough: bool
+        self,
+        network: FewShotNetwork,
+        device: torch.device,
+        plan: Plan,
+        encodings: Encodings,
+        thorough: bool,
+        steps: Steps,
     ) -> None:
         self._network, self._device, self._plan = network, device, plan
-        self._encodings, self._thorough = encodings, thorough
+        self._encodings, self._thorough, self._steps = encodings, thorough, steps
 
     def run(self, query: Query) -> Passes:
         """Layers of logits, and what was found out about the painted slices."""
         self._encodings.begin(query.view.array)
         volume = _Within if query.is_painted else _Across
-        return volume(self._network, self._device, self._plan, self._encodings, self._thorough, query).run()
+        return volume(
+            self._network, self._device, self._plan, self._encodings, self._thorough, self._steps, query
+        ).run()
 
 
 class _Volume:
@@ -104,10 +114,11 @@ class _Volume:
         plan: Plan,
         encodings: Encodings,
         thorough: bool,
+        steps: Steps,
         query: Query,
     ) -> None:
         self._network, self._device, self._plan = network, device, plan
-        self._encodings, self._thorough, self._query = encodings, thorough, query
+        self._encodings, self._thorough, self._steps, self._query = encodings, thorough, steps, query
         self._adapted = network
 
     def _predictor(self, frame: Frame, network: FewShotNetwork | None = None) -> Predictor:
@@ -228,8 +239,8 @@ class _Within(_Volume):
         tick(1)
         labelled, crossing = painting.labelled, painting.crossing
         together = bool(np.isnan(labelled.known.reach).all())
-        rounds = self._rounds(labelled, together) if self._thorough else []
-        adapt = self._thorough and len(labelled.positions) > 1
+        rounds = self._rounds(labelled, together) if self._thorough and self._steps.guide else []
+        adapt = self._thorough and self._steps.adapt and len(labelled.positions) > 1
         self._expect(len(rounds), adapt)
         if adapt:
             self._adapt(frame, labelled)
@@ -286,11 +297,12 @@ class _Across(_Volume):
     def run(self) -> Passes:
         query = self._query
         frame = frame_around(self._search_region(), query.view.pixel, SIDE)
-        adapt = len(query.foreign) > 1
+        adapt = self._steps.adapt and len(query.foreign) > 1
+        guide = self._thorough and self._steps.guide
         again = [Leg(Stage.REVIEWING, 0.1), Leg(Stage.MEASURING, 0.4), Leg(Stage.SEGMENTING, 1.0)]
         closer = [Leg(Stage.REVIEWING, 0.1), Leg(Stage.LOOKING_CLOSER, 0.7)]
         first = [*([Leg(Stage.ADAPTING, 1.5)] if adapt else []), Leg(Stage.REGISTERING, 1.5), Leg(Stage.SEARCHING, 1.0)]
-        self._plan.expect([*first, *closer, *(again if self._thorough else []), Leg(Stage.FOLLOWING, 0.4), *ends()])
+        self._plan.expect([*first, *closer, *(again if guide else []), Leg(Stage.FOLLOWING, 0.4), *ends()])
         if adapt:
             self._adapt(frame, self._nothing())
         layers = [self._search(frame, query.segments, Stage.SEARCHING)]
@@ -302,7 +314,7 @@ class _Across(_Volume):
                 only = sorted({z for logits in layers[0].logits for z in slices_with(logits)})
                 layers.append(self._search(close, query.segments, Stage.LOOKING_CLOSER, only))
                 labels, confidence = self._seen(layers)
-        if self._thorough:
+        if guide:
             sure = sure_slices(labels, confidence, len(query.values))
             if sure.positions:
                 around = [bounds_of((sure.labels == s).any(axis=0)) for s in query.segments]

@@ -19,6 +19,8 @@ _FAR = 64.0
 _NARROWEST = 3.0
 # and of what lies so far away nothing.
 _LEAST_WEIGHT = 0.02
+# Nearness beyond which a segment that only such slices show has a shape.
+_NEAR = 0.5
 
 
 def signed_distance(mask: np.ndarray, sampling: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
@@ -153,7 +155,8 @@ class ShapeInterpolation:
             nothing = torch.zeros(len(queries), len(self._only_across), *self._plane)
             outside = nothing - 2 * _SOFTNESS
             channels = self._corrected(outside, nothing, nothing, 0.5 + nothing, queries, self._only_across)
-            result[:, self._only_across] = channels
+            # Away from these slices nothing is known of the shape.
+            result[:, self._only_across] = channels * (channels[:, :, 2:3] > _NEAR)
         return result
 
     def _of(self, group: _Group, queries: list[int]) -> Tensor:

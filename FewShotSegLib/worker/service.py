@@ -64,8 +64,8 @@ class Service:
             kind, text = explain(error)
             if isinstance(error, OSError) and not self._folder.path.is_dir():
                 kind, text = "disk", (
-                    f"The folder for temporary files through which images and results pass, {self._folder.path}, was removed"
-                    " while it was in use; run again."
+                    f"The folder for temporary files through which images and results pass, {self._folder.path}, was"
+                    " removed while it was in use; run again."
                 )
             if kind == "crash":
                 with contextlib.suppress(OSError, ValueError):  # a log that can't be written stops no worker

@@ -21,7 +21,7 @@ METHOD_NAMES = tuple(PREFIX + name for name in TRAINED)
 class TrainedBaseline(Engine):
     """A baseline inside the engine: its network answers, the engine frames, merges and refines.
 
-    No network is tuned to the examples, IPL+SL neither: what differs is then the networks, as they were trained.
+    No network is adapted to the examples, IPL+SL neither: what differs is then the networks, as they were trained.
 
     Args:
         name: One of `METHOD_NAMES`.
@@ -31,7 +31,8 @@ class TrainedBaseline(Engine):
     """
 
     def __init__(self, name: str, folder: Path, options: Mapping[str, Any] | None = None, device: str = "cpu") -> None:
-        super().__init__(weights=weights_file(name, folder), options={**(options or {}), "tune": False}, device=device)
+        super().__init__(weights=weights_file(name, folder), options=options, device=device)
+        self._switches["adapt"] = False
         self.name = name
 
     def _make(self) -> Segmenter:
@@ -41,11 +42,12 @@ class TrainedBaseline(Engine):
         import torch
 
         from FewShotSegLib.evaluation.baselines.catalogue import load_baseline
+        from FewShotSegLib.inference.steps import Steps
         from FewShotSegLib.segmenter import Segmenter
 
         assert self._weights is not None
         network = load_baseline(short, self._weights)
-        segmenter = Segmenter(device=self._device)
+        segmenter = Segmenter(device=self._device, steps=Steps(adapt=False))
         network.to(segmenter.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         segmenter.network = network  # type: ignore[assignment]  # the same interface
         return segmenter
