@@ -295,7 +295,8 @@ def test_a_baseline_segments_volumes_inside_the_engine(name, within, tmp_path, a
     method = registry.make_method(f"baseline-{name}", ingredients)
     query = a_volume_with_two_spheres.image
     support = query if within else query.with_array(query.array * 1.1)
-    examples = Example.from_labelmap(support, a_volume_with_two_spheres.labels, slices=[9, 14])
+    labelmap = a_volume_with_two_spheres.labels
+    examples = Example.from_labelmap(support, labelmap, slices=[9, 14], complete="all")
     labels, confidence = method.segment(query, examples)
     assert labels.shape == query.shape
     assert set(np.unique(labels)) <= {0, 1, 2}

@@ -15,6 +15,7 @@ from FewShotSegLib.evaluation.command import add_arguments, run
 from FewShotSegLib.evaluation.datasets import open_dataset
 from FewShotSegLib.evaluation.schedule import evenly_spread
 from FewShotSegLib.evaluation.selection import parse_options
+from FewShotSegLib.inference.steps import Steps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -186,7 +187,8 @@ def test_model_is_called_through_the_public_interface_with_the_options(a_benchma
     ]
     assert benchmark(a_benchmark, "--weights", weights, *options) == 0
     # Segmented twice: once for the result, once to count the multiply-accumulates.
-    assert seen == [{"device": "cpu", "weights": weights}, *[{"quality": "best", "refine": False, "steps": 3}] * 2]
+    made = {"device": "cpu", "steps": Steps(), "weights": weights}
+    assert seen == [made, *[{"quality": "best", "refine": False, "steps": 3}] * 2]
     (record,) = records(a_benchmark)
     assert record["gigamacs"] == 0, "no torch in the stand-in"
     assert record["options"] == {"refine": False, "steps": 3}

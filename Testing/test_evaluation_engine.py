@@ -2,6 +2,7 @@
 
 import inspect
 import mmap
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from FewShotSegLib.network.config import NetworkConfig
 
 def test_every_switch_of_the_engine_has_its_ablation():
     parameters = inspect.signature(Segmenter.segment).parameters.values()
-    steps = {p.name for p in parameters if p.default is True}
+    steps = {p.name for p in parameters if p.default is True} | {field.name for field in fields(Steps)}
     modules = {name for name in NetworkConfig().to_dict() if name.startswith("use_")}
     assert set(engine.VARIANTS.values()) == steps | modules
     assert set(registry.METHOD_GROUPS["ablation"]) == {"model", *engine.VARIANTS}
