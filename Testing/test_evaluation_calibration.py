@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from FewShotSegLib import segmenter
+from FewShotSegLib import Segmenter
 from FewShotSegLib.evaluation import calibration
 from FewShotSegLib.evaluation.calibration import fitted_temperature, tempered
 from FewShotSegLib.evaluation.measures import calibration_error
+from FewShotSegLib.inference import finish
 from FewShotSegLib.inference.finish import CONFIDENCE_TEMPERATURE, Layer, merge
 from FewShotSegLib.preprocessing.frame import Frame
 from FewShotSegLib.training.sources import REAL_LABELS, TrainingVolume, save_volume
@@ -126,9 +127,9 @@ def test_the_command_writes_figures_of_a_small_run(tmp_path: Path) -> None:
 def test_a_segmenter_gives_the_tempered_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
     episode = next(drawn(a_volume("MR", "Colin27")))
     rng = np.random.default_rng
-    engine = segmenter.Segmenter(device="cpu")
+    engine = Segmenter(device="cpu")
     less_sure, right = calibration.confidence_and_outcome(rng(0), engine, episode)
-    monkeypatch.setattr(segmenter, "CONFIDENCE_TEMPERATURE", 1.0)
+    monkeypatch.setattr(finish, "CONFIDENCE_TEMPERATURE", 1.0)
     sure, right_as_before = calibration.confidence_and_outcome(rng(0), engine, episode)
     np.testing.assert_array_equal(right, right_as_before)
     ordinary = sure < 0.999

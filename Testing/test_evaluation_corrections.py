@@ -176,28 +176,6 @@ def test_an_engine_with_sessions_is_asked_through_one(a_case, monkeypatch):
     assert NewSegmenter.calls == [("add", 6), ("predict", "fast")]
 
 
-def test_an_engine_without_sessions_is_not_asked_for_suggestions_but_can_be_corrected(a_case, monkeypatch):
-    class OldSegmenter:
-        def __init__(self, **options):
-            pass
-
-        def segment(self, query, examples, progress, quality):
-            zeros = np.zeros(query.shape)
-            return SimpleNamespace(labelmap=SimpleNamespace(array=zeros + len(examples)),
-                                   confidence=SimpleNamespace(array=zeros))  # fmt: skip
-
-    monkeypatch.setattr("FewShotSegLib.segmenter.Segmenter", OldSegmenter)
-    assert not registry.serves("model-fast", "C")
-    assert registry.serves("model-fast", "C-unsure")
-    session = session_of(engine.Engine("model-fast"), a_case[0])
-    for count, example in enumerate(painter(a_case)(Support("a", (6, 3))), start=1):
-        session.add(example)
-        assert (session.predict()[0] == count).all()
-
-
-# What is told
-
-
 def a_record(protocol, query, dice, target=0.9):
     rounds = [
         {"axis": 0, "index": n, "dice": value, "whole": 0.9 if n > 1 else 0.8, "seconds": 2.0 if n == 0 else 0.5}
