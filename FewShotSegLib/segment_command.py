@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,12 +55,14 @@ file of the same name is replaced.
 
 @dataclass
 class _ExampleArgument:
-    """One `--example` with the `--slices` and `--axis` that follow it."""
+    """One `--example` with the options that follow it."""
 
     image: str
     labelmap: str
     slices: list[int] | None = None
     axis: int | None = None
+    complete: Literal["all"] | frozenset[int] | None = None
+    background: int | None = None
 
 
 class _AddExample(argparse.Action):
@@ -102,6 +104,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--axis", type=_axis, metavar="k", action=_SetOnExample, default=argparse.SUPPRESS,
         help="axis across the slices of the preceding example: k (the default, the file's slowest), j, i or 0, 1, 2",
+    )  # fmt: skip
+    parser.add_argument(
+        "--complete", type=_complete, metavar="all|none|1,2", action=_SetOnExample, default=argparse.SUPPRESS,
+        help="labels that are painted completely on the slices of the preceding example; none: strokes, nothing but the "
+        "painted pixels is known (default: it is found out)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--background", type=int, metavar="LABEL", action=_SetOnExample, default=argparse.SUPPRESS,
+        help="the label of the preceding example that is painted where none of the structures is",
     )  # fmt: skip
     parser.add_argument(
         "--names", type=_names, metavar="1=liver,2=spleen", default={}, help="names of labels, for files without names"
@@ -196,7 +207,9 @@ def _read_inputs(
     examples: list[Example] = []
     for argument in arguments:
         image, labelmap = read(argument.image), read(argument.labelmap)
-        examples += Example.from_labelmap(image, labelmap, argument.slices, argument.axis or 0, names)
+        examples += Example.from_labelmap(
+            image, labelmap, argument.slices, argument.axis or 0, names, argument.complete, argument.background
+        )
     examples = match_labels_by_name(examples)
     check_examples(examples)
     return query, examples
@@ -225,6 +238,17 @@ def _whole_numbers(text: str) -> list[int]:
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"'{text}' is no list of slices, expected whole numbers such as 12,20"
+        ) from None
+
+
+def _complete(text: str) -> Literal["all"] | frozenset[int]:
+    if text == "all":
+        return "all"
+    try:
+        return frozenset(int(part) for part in text.split(",")) if text != "none" else frozenset()
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' names no complete structures, expected all, none or labels such as 1,2"
         ) from None
 
 

@@ -282,3 +282,26 @@ def test_stages_that_come_again_take_no_further_lines(stream: io.StringIO, lines
         progress(stage, 0, 1)
     progress.close()
     assert stream.getvalue().count("\n") == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"), [("all", "all"), ("none", frozenset()), ("1,2", frozenset({1, 2})), (None, None)]
+)
+def test_what_is_complete_and_which_label_is_background_goes_with_its_example(
+    folder: Path, engine: type[FakeSegmenter], text: str | None, complete: object
+) -> None:
+    options = [] if text is None else ["--complete", text, "--background", "3"]
+    more = ["--example", "mr.nii.gz", "mr.nrrd"]
+    assert cli.main([*SELF, *options, *more, "--output", "out.nrrd", "--quiet"]) == 0
+    (call,) = engine.calls
+    first, *_, last = call["examples"]
+    assert first.complete == complete
+    assert first.background == (None if text is None else 3)
+    assert (last.complete, last.background) == (None, None)
+
+
+def test_complete_that_names_no_labels_is_refused_with_what_is_expected(
+    folder: Path, engine: type[FakeSegmenter], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*SELF, "--complete", "some", "--output", "out.nrrd"]) == 2
+    assert "expected all, none or labels such as 1,2" in capsys.readouterr().err
