@@ -107,8 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--complete", type=_complete, metavar="all|none|1,2", action=_SetOnExample, default=argparse.SUPPRESS,
-        help="labels that are painted completely on the slices of the preceding example; none: strokes, nothing but the "
-        "painted pixels is known (default: it is found out)",
+        help="labels that are painted completely on the slices of the preceding example; none: strokes, nothing but "
+        "the painted pixels is known (default: it is found out)",
     )  # fmt: skip
     parser.add_argument(
         "--background", type=int, metavar="LABEL", action=_SetOnExample, default=argparse.SUPPRESS,

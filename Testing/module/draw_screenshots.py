@@ -98,9 +98,11 @@ def sliceViews(slicer: Any, volume: Any, preview: Any, confidence: Any, spacing:
         (display.GetWindowLevelMin(), display.GetWindowLevelMax()),
     )
     colors = np.array([table.GetTableValue(n) for n in range(table.GetNumberOfTableValues())])
-    at = (slicer.util.arrayFromVolume(confidence) - low) / (high - low) * (len(colors) - 1)
+    values = slicer.util.arrayFromVolume(confidence)
+    at = (values - low) / (high - low) * (len(colors) - 1)
     overlay = colors[np.clip(at, 0, len(colors) - 1).astype(int)]
-    opaque = opacity * overlay[..., 3:]
+    shown = (values >= display.GetLowerThreshold()) & (values <= display.GetUpperThreshold())
+    opaque = opacity * overlay[..., 3:] * shown[..., None]
     sure = (1 - opaque) * gray + opaque * 255 * overlay[..., :3]
     axial, coronal = (PAINTED[1] + PAINTED[2]) // 2, int(np.argmax(found.sum(axis=(0, 2))))
     k, j, i = spacing
