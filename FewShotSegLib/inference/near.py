@@ -9,6 +9,7 @@ import torch
 
 from ..example import Example
 from ..network.model import FewShotNetwork
+from ..plan import Tick
 from ..priors import Knowledge
 from .encodings import Encodings
 from .finish import CONFIDENCE_TEMPERATURE, Layer, merge
@@ -27,6 +28,7 @@ def near_changes(
     thorough: bool,
     changed: list[Example],
     near: Callable[[list[int], np.ndarray, np.ndarray], None],
+    tick: Tick,
 ) -> None:
     """Segments the gaps that new painted slices lie in, from the slices around them alone.
 
@@ -37,7 +39,11 @@ def near_changes(
         changed: examples of the query that are new or other than before.
         near: called with slice numbers, (slices, rows, columns) label values and confidences; not at all where none of
             the slices around the new ones is painted with a segment.
+        tick: called with 0 now and then; may raise to cancel.
     """
+    def check(_: int) -> None:
+        tick(0)
+
     axis = query.view.axis
     places = [s.index for s in query.own]
     new = sorted({e.index for e in changed if e.axis == axis and e.index in places})
@@ -58,13 +64,13 @@ def near_changes(
     labelled = LabelledSlices([s.index for s in here], labels, known)
     targets = sorted(labelled.all_segments)
     shown = support_images(query, predictor.frame, predictor.window, targets)
-    evidence = predictor.evidence(labelled, targets, within=part)
-    logits = predictor.logits(labelled, shown, targets, evidence, part)
+    evidence = predictor.evidence(labelled, targets, within=part, tick=check)
+    logits = predictor.logits(labelled, shown, targets, evidence, part, tick=check)
     slices = list(part)
     shape = (len(slices), *query.view.shape[1:])
     found, confidence = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     layer = Layer(predictor.frame, targets, logits)
-    merge([layer], found, confidence, query.values, slices=slices, temperature=CONFIDENCE_TEMPERATURE)
+    merge([layer], found, confidence, query.values, slices=slices, tick=check, temperature=CONFIDENCE_TEMPERATURE)
     for support, plane in zip(here, labels, strict=True):
         found[slices.index(support.index)] = np.array([0, *query.values])[plane]
     near(slices, found, confidence)
