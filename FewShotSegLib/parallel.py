@@ -57,6 +57,7 @@ def in_parallel(work: Callable[[T, Check], R], items: Iterable[T], tick: Tick) -
         # One more than there are threads, so that none waits for the one that takes the results.
         running: deque[Future[R]] = deque(pool.submit(alone, item) for item in islice(left, threads + 1))
         while running:
+            tick(0)
             while not wait([running[0]], timeout=_LISTEN_S).done:
                 tick(0)
             result = running.popleft().result()

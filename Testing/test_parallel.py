@@ -49,6 +49,14 @@ def test_what_a_tick_raises_ends_the_work_in_progress(threads: int) -> None:
     assert torch.get_num_threads() == threads
 
 
+def test_work_that_is_done_at_once_can_be_cancelled_too(threads: int) -> None:
+    def cancel(_: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        list(in_parallel(lambda item, _: item, range(3), cancel))
+
+
 def test_an_error_of_the_work_is_raised_where_its_result_is_taken(threads: int) -> None:
     def fails(item: int, _: Check) -> int:
         if item == 2:
