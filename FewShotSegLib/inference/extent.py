@@ -16,8 +16,9 @@ _USUAL = 0.9
 # What they lose at once beyond slices that a user painted, divided by `reach`, and the most of it: the fewer slices a
 # gap has, the sooner one more slice is one too many.
 _ENDS = 2.0
-# What they lose for each millimetre beyond where slices across the stack show that a segment ends.
-_KNOWN_END = 0.5
+# What they lose for each millimetre beyond where slices across the stack show that a segment ends; and once more, rising
+# over the first slices: at its other rows and columns a segment may go on a little further than in such a slice.
+_KNOWN_END, _ONCE_MORE, _RISE = 0.5, 2.0, 1.5
 
 
 def extent_penalty(
@@ -52,5 +53,6 @@ def extent_penalty(
             lost[row] = np.where(unseen, doubt, 0)
         # a segment ends half-way to where it is known to be absent
         before, after = (low + places[0]) / 2 - slices, slices - (high + places[-1]) / 2
-        lost[row] += _KNOWN_END * view.gap * np.nan_to_num(np.fmax(before, after).clip(min=0))
+        past = np.nan_to_num(np.fmax(before, after).clip(min=0))
+        lost[row] += _KNOWN_END * view.gap * past + _ONCE_MORE * np.minimum(past / _RISE, 1)
     return torch.from_numpy(lost)
