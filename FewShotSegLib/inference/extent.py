@@ -16,8 +16,8 @@ _USUAL = 0.9
 # What they lose at once beyond slices that a user painted, divided by `reach`, and the most of it: the fewer slices a
 # gap has, the sooner one more slice is one too many.
 _ENDS = 2.0
-# What they lose for each millimetre beyond where slices across the stack show that a segment ends; and once more, rising
-# over the first slices: at its other rows and columns a segment may go on a little further than in such a slice.
+# What they lose for each millimetre beyond where slices across the stack show that a segment ends; and once more,
+# rising over the first slices: at its other rows and columns a segment may go on a little further than in such a slice.
 _KNOWN_END, _ONCE_MORE, _RISE = 0.5, 2.0, 1.5
 
 
