@@ -12,7 +12,7 @@ from .example import Example, check_examples
 from .inference.encodings import Encodings
 from .inference.finish import finished
 from .inference.near import near_changes
-from .inference.pipeline import Pipeline
+from .inference.pipeline import run_passes
 from .inference.query import Query, lay_out
 from .inference.steps import Steps
 from .inference.suggest import Suggestion, in_bytes, suggestions
@@ -154,7 +154,7 @@ class Session:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
                 changed = [example for example in changed if example.image.shows_the_same(self.query)]
                 near_changes(self._network, self._device, self._encodings, query, thorough, changed, near, tick)
-            passes = Pipeline(self._network, self._device, plan, self._encodings, thorough, self._steps).run(query)
+            passes = run_passes(self._network, self._device, plan, self._encodings, thorough, self._steps, query)
             labels, confidence = finished(query, passes, strength, self._steps, plan)
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}
         findings = passes.painting.findings if passes.painting else []

@@ -77,7 +77,8 @@ def error_between(
     """Cross entropy of slices that nobody has painted."""
     evidence = predictor.evidence(labelled, [1, 2]) if labelled.positions else None
     slices = [3, 7]
-    logits = predictor.with_network(network).logits(labelled, shown or [], [1, 2], evidence)[:, slices].float()
+    other = Predictor(network, predictor.view, predictor.frame, predictor.device, predictor.encodings)
+    logits = other.logits(labelled, shown or [], [1, 2], evidence)[:, slices].float()
     full = torch.cat([torch.zeros_like(logits[:1]), logits]).movedim(0, 1)
     return float(F.cross_entropy(full, torch.from_numpy(a_stack()[1][slices][:, 1::2, 1::2]).long()))
 

@@ -71,8 +71,16 @@ class Passes:
     painting: Painting | None
 
 
-class Pipeline:
-    """Segments one query.
+def run_passes(
+    network: FewShotNetwork,
+    device: torch.device,
+    plan: Plan,
+    encodings: Encodings,
+    thorough: bool,
+    steps: Steps,
+    query: Query,
+) -> Passes:
+    """Layers of logits of a query, and what was found out about its painted slices.
 
     Args:
         network: in evaluation mode.
@@ -81,27 +89,11 @@ class Pipeline:
         encodings: keep the features of the query's slices.
         thorough: whether the head is adapted to the query's painted slices, and pseudo-labels guide further passes.
         steps: which steps are done.
+        query: what is asked for.
     """
-
-    def __init__(
-        self,
-        network: FewShotNetwork,
-        device: torch.device,
-        plan: Plan,
-        encodings: Encodings,
-        thorough: bool,
-        steps: Steps,
-    ) -> None:
-        self._network, self._device, self._plan = network, device, plan
-        self._encodings, self._thorough, self._steps = encodings, thorough, steps
-
-    def run(self, query: Query) -> Passes:
-        """Layers of logits, and what was found out about the painted slices."""
-        self._encodings.begin(query.view.array)
-        volume = _Within if query.is_painted else _Across
-        return volume(
-            self._network, self._device, self._plan, self._encodings, self._thorough, self._steps, query
-        ).run()
+    encodings.begin(query.view.array)
+    volume = _Within if query.is_painted else _Across
+    return volume(network, device, plan, encodings, thorough, steps, query).run()
 
 
 class _Volume:

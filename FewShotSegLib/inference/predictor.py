@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,12 +94,6 @@ class Predictor:
         self.half_pixel = 2 * frame.pixel(view.pixel)
         self.step = view.gap / self.half_pixel
         self._seen_through = (frame, self.window)
-
-    def with_network(self, network: FewShotNetwork) -> Predictor:
-        """The same with another network, whose features are the same."""
-        other = copy(self)
-        other.network = network
-        return other
 
     @property
     def count(self) -> int:

@@ -81,7 +81,7 @@ class MendedImages:
         return self._last, [_with_image(e, found.get(id(e.image), self._last)) for e in examples]
 
     def _become(self, image: Volume) -> Volume | None:
-        return None if _is_same(image, self._query) else mended(image)
+        return None if image.shows_the_same(self._query) else mended(image)
 
 
 def mended(volume: Volume) -> Volume:
@@ -134,12 +134,6 @@ def without_tails(volume: Volume, examples: Sequence[Example] = (), others: Sequ
 
 def _with_image(example: Example, image: Volume) -> Example:
     return example if image is example.image else replace(example, image=image)
-
-
-def _is_same(image: Volume, query: Volume) -> bool:
-    if image is query:
-        return True
-    return image.shape == query.shape and image.same_grid(query) and np.array_equal(image.array, query.array)
 
 
 def _painted_on(array: np.ndarray, examples: Sequence[Example]) -> _Painted:
