@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import slicer
 from slicer.i18n import tr as _
@@ -26,7 +26,7 @@ from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather, rangeAxis
-from FewShotSegModule.scene.given_examples import givenExamples
+from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, show
 from FewShotSegModule.scene.removal import remove
 
@@ -86,6 +86,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         sliceRange: tuple[int, int] | None = None,
         roi: Any = None,
         confidenceVolume: Any = None,
+        complete: Literal["all"] | Sequence[str] | None = None,
+        background: str | None = None,
         onProgress: Callable[[str, int, int, float | None], None] | None = None,
         onFinished: Callable[[SegmentationRun], None] | None = None,
         onFailed: Callable[[str], None] | None = None,
@@ -94,7 +96,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Segments a volume from painted slices.
 
         Slices are counted along the axes of `slicer.util.arrayFromVolume`: an array of shape (K, J, I) has K slices
-        along axis 0, J along axis 1, I along axis 2. What is not painted on a painted slice is looked for there.
+        along axis 0, J along axis 1, I along axis 2. A structure that is not painted on a painted slice is looked for
+        there, and taken as absent where nothing like it is found, unless `complete` says more.
 
         While it waits, the application goes on: events are handled, so whoever closes the scene or removes the volume
         ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.
@@ -129,6 +132,11 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
         :param confidenceVolume: A vtkMRMLScalarVolumeNode to fill with how sure the result is: 0 to 1, on the query's
             grid, 1 where the run didn't look.
+        :param complete: What is painted completely on the slices, or not on them: names of segments, or "all". Of other
+            segments the unpainted pixels may be theirs; with an empty list only what is painted counts, as for strokes.
+            None has it found out, segment by segment. It counts for all slices but those given as ExampleSlice.
+        :param background: Name of the segment that is painted on what is none of the structures ("not this"); it is in
+            no result.
         :param onProgress: Called with (stage, done, total, seconds left of the whole run or None). Stages are those of
             `FewShotSegLib.stages`, and "starting" and "waiting" before; a total of 0 means that nothing is counted.
         :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation
@@ -152,8 +160,11 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise SceneError(
                 _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
             )
-        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
-        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi)
+        if complete != "all":
+            _requireList(complete, _("names of completely painted segments"))
+        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples, complete)
+        requireNames(rows, [*(complete or ()), background] if complete != "all" else [background])
+        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi, background)
         written: list[Any] = []
 
         def finished(run: SegmentationRun) -> None:
@@ -297,7 +308,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             return _("Choose at least one segment.")
         try:
             allowedBox(queryVolume, rangeAxis(queryVolume, examples), settings.sliceRange, settings.roi)
-            if not anythingPainted(examples, settings.segmentNames):
+            if not anythingPainted(examples, settings.segmentNames, settings.background):
                 return _("Nothing is painted on the examples; paint a structure on at least one of the slices.")
         except FewShotSegError as error:
             return str(error)

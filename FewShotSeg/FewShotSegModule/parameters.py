@@ -25,6 +25,7 @@ class FewShotSegParameterNode:
     refineStrength: How far they do.
     quality: How thorough a run is.
     leftOutSegments: Names of the examples' segments that are not to be looked for.
+    background: Name of the segments that are painted on what is no structure; empty if there are none.
     sliceRange: First and last slice to segment; empty for all.
     """
 
@@ -40,4 +41,5 @@ class FewShotSegParameterNode:
     refineStrength: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
     quality: Annotated[str, Choice(list(QUALITIES))] = DEFAULT
     leftOutSegments: list[str]
+    background: str
     sliceRange: list[int]
