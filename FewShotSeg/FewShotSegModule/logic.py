@@ -51,6 +51,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._host = host or WorkerHost()
         self._run: SegmentationRun | None = None
+        self._runIsInBackground = False
         #: The volume of each run that may still be asked for its result.
         self._queries: dict[SegmentationRun, Any] = {}
         #: Labels of structures in runs, by name.
@@ -200,19 +201,33 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     # Runs
 
+    @property
+    def isBusy(self) -> bool:
+        """Whether a run is on its way that another one has to wait for."""
+        return self._run is not None and self._run.state == "running" and not self._runIsInBackground
+
     def startRun(
-        self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings, **callbacks: Any
+        self,
+        queryVolume: Any,
+        examples: Sequence[ExampleSlice],
+        settings: RunSettings,
+        *,
+        background: bool = False,
+        **callbacks: Any,
     ) -> SegmentationRun:
         """Starts a run, which its caller then polls.
 
+        :param background: Whether it is cancelled as soon as another one is started.
         :param callbacks: onProgress, onFinished, onFailed, onCancelled, onNear; see `SegmentationRun`.
         :raises FewShotSegError: It can't be started.
         """
-        if self._run is not None and self._run.state == "running":
+        if self.isBusy:
             raise RunError(_("A run is going on; wait for it or cancel it first."))
         runInput = gather(queryVolume, examples, settings, self._values)
+        if self._run is not None:
+            self._run.cancel()
         run = SegmentationRun(self._host, runInput, **callbacks)
-        self._run, self._queries = run, {run: queryVolume}
+        self._run, self._runIsInBackground, self._queries = run, background, {run: queryVolume}
         return run
 
     def volumeOf(self, run: SegmentationRun) -> Any:

@@ -46,7 +46,7 @@ class SegmentationRun:
     :param onCancelled: Called when it is cancelled.
     :param onNear: Called, where a run before was about the same volume, with a first answer for slices next to what has
         changed since: the axis and the numbers of slices of the volume, their labels and confidence (slices, rows,
-        columns) in the part of the volume that the run looks at.
+        columns) in the part of the volume in which the run may change something.
     :raises RunError: The worker can't be started or fed.
     """
 
@@ -151,7 +151,7 @@ class SegmentationRun:
                     labels, confidence = self._take(answer.labels), self._take(answer.confidence)
                 except (OSError, ValueError, MemoryError):
                     return  # the whole result follows
-                self.onNear(answer.axis, answer.slices, labels, confidence)
+                self._tellNear(answer.axis, answer.slices, labels, confidence)
             case Finished():
                 try:
                     self.result = self._load(answer)
@@ -171,10 +171,20 @@ class SegmentationRun:
             self._stage = stage
             self.onProgress(stage, 0, 0, None)
 
-    def _load(self, answer: Finished) -> RunResult:
-        cut = tuple(
+    def _tellNear(self, axis: int, slices: list[int], labels: np.ndarray, confidence: np.ndarray) -> None:
+        first, last = self._allowed[0][axis], self._allowed[1][axis]
+        within = [n for n, index in enumerate(slices) if first <= index < last]
+        plane = tuple(part for a, part in enumerate(self._cut()) if a != axis)
+        self.onNear(axis, [slices[n] for n in within], labels[within][:, *plane], confidence[within][:, *plane])
+
+    def _cut(self) -> tuple[slice, ...]:
+        """Where in what was computed lies what may change."""
+        return tuple(
             slice(first - start, last - start) for first, last, start in zip(*self._allowed, self._box[0], strict=True)
         )
+
+    def _load(self, answer: Finished) -> RunResult:
+        cut = self._cut()
         labels, confidence = (
             np.ascontiguousarray(self._take(file)[cut]) for file in (answer.labels, answer.confidence)
         )

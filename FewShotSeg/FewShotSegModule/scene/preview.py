@@ -12,7 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk
 
-from FewShotSegModule.runs.run_input import Box
+from FewShotSegModule.runs.run_input import Box, Structure
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.names import freeName
@@ -36,28 +36,45 @@ def makePreview(query: Any, result: RunResult) -> Any:
     node.SetName(freeName(scene, _("{name} preview").format(name=query.GetName())))
     content = node.GetSegmentation()
     content.SetSourceRepresentationName(_LABELMAP)
-    labelmap = orientedImage(result.labels, result.allowed[0], geometry.ijkToRas(query))
+    labelmap = orientedImageOf(query, result)
     for structure in result.structures:
-        segment = slicer.vtkSegment()
-        segment.SetName(structure.name)
-        segment.SetColor(*structure.color)
-        if structure.tag:
-            segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.tag)
-        segment.SetLabelValue(structure.value)
         # All segments share one image, as they don't overlap.
-        segment.AddRepresentation(_LABELMAP, labelmap)
-        slicer.vtkSlicerSegmentationsModuleLogic.SetSegmentStatus(
-            segment, slicer.vtkSlicerSegmentationsModuleLogic.InProgress
-        )
-        content.AddSegment(segment, content.GenerateUniqueSegmentID(structure.name))
-    node.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
-    node.SetAttribute(_NOTES, json.dumps([(note.axis, note.index, note.name) for note in result.notes]))
+        content.AddSegment(segmentOf(structure, labelmap), content.GenerateUniqueSegmentID(structure.name))
+    describe(node, result)
     node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
     # Not before it is complete: the application's parts follow each change of what is in the scene.
     scene.AddNode(node)
     placeLike(node, query)
     show(node)
     return node
+
+
+def orientedImageOf(query: Any, result: RunResult) -> Any:
+    """A result's labels as an image for segments."""
+    return orientedImage(result.labels, result.allowed[0], geometry.ijkToRas(query))
+
+
+def segmentOf(structure: Structure, labelmap: Any) -> Any:
+    """A segment for a structure of a result.
+
+    :param labelmap: Has the structure's value where it is.
+    """
+    segment = slicer.vtkSegment()
+    segment.SetName(structure.name)
+    segment.SetColor(*structure.color)
+    if structure.tag:
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.tag)
+    segment.SetLabelValue(structure.value)
+    segment.AddRepresentation(_LABELMAP, labelmap)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetSegmentStatus(segment, logic.InProgress)
+    return segment
+
+
+def describe(preview: Any, result: RunResult) -> None:
+    """Keeps with a preview what is to be known of its result besides the voxels."""
+    preview.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
+    preview.SetAttribute(_NOTES, json.dumps([(note.axis, note.index, note.name) for note in result.notes]))
 
 
 def allowedOf(preview: Any) -> Box:

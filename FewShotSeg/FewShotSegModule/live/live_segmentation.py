@@ -1,0 +1,407 @@
+"""The loop: somebody paints, and the segmentation of the volume follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.util import VTKObservationMixin
+
+from FewShotSegLib.errors import FewShotSegError
+from FewShotSegLib.quality import BEST, FAST
+from FewShotSegModule.live.one_shot import OneShot, Pause
+from FewShotSegModule.live.surer import isSurer
+from FewShotSegModule.runs.run_input import RunSettings
+from FewShotSegModule.runs.run_result import RunResult
+from FewShotSegModule.runs.run_timer import RunTimer
+from FewShotSegModule.runs.segmentation_run import SegmentationRun
+from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.live_preview import LivePreview
+from FewShotSegModule.scene.painted_changes import PaintedChanges
+
+#: Milliseconds after the last stroke before what was painted is looked at, and the segmentation updated.
+PAUSE_MS = 1000
+#: Milliseconds without a stroke after an update, before a better result is computed in the background.
+REST_MS = 2000
+#: Milliseconds between two attempts while the worker is at a run of somebody else.
+_WAIT_MS = 200
+
+Slices = list[tuple[int, int]]
+
+
+def _nothing(*_arguments: Any) -> None:
+    pass
+
+
+class LiveSegmentation:
+    """Keeps a preview in step with what is painted.
+
+    The first update is asked for; from then on, as long as the preview is there, the others follow by themselves if
+    `autoUpdate` is on. While one is on its way, painting goes on; what is painted meanwhile is in the next. Nothing
+    that is called while somebody paints reads a voxel.
+
+    Example::
+
+        live = LiveSegmentation(
+            logic,
+            query=lambda: volume,
+            examples=lambda: rows,
+            settings=lambda: RunSettings(),
+            onPainted=lambda volume, segmentation, painted, emptied: rows.extend(...),
+            onChanged=showState,
+        )
+        live.watch([(volume, segmentation)])
+        live.update()
+        ...
+        live.release()
+
+    :param logic: The module's FewShotSegLogic; all loops share one, since it has the worker.
+    :param query: Gives the volume to segment.
+    :param examples: Gives the painted slices to use.
+    :param settings: Gives the settings. The quality "fast" is followed by a better result in the background, if
+        `improve` is on; "best" is computed directly.
+    :param onPainted: Called with (volume, segmentation, painted, emptied) when somebody has painted and paused, before
+        the examples are asked for: the slices (axis, index) of the volume that changed and have something painted on
+        them, and those that have nothing any more. What is to be an example is up to whoever is called.
+    :param onChanged: Called after `state`, `progress`, `trouble` or `preview` changed.
+    :param onResult: Called with the finished SegmentationRun, after its result is in the preview.
+    :param onFailed: Called with a message when an update that was asked for failed. Where one that started by itself
+        failed, there is `trouble` instead.
+    :param timer: Makes what waits, of milliseconds and a callback; can be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        logic: Any,
+        *,
+        query: Callable[[], Any],
+        examples: Callable[[], Sequence[ExampleSlice]],
+        settings: Callable[[], RunSettings],
+        onPainted: Callable[[Any, Any, Slices, Slices], None],
+        onChanged: Callable[[], None] = _nothing,
+        onResult: Callable[[Any], None] = _nothing,
+        onFailed: Callable[[str], None] = _nothing,
+        timer: Callable[[int, Callable[[], Any]], Pause] = OneShot,
+    ) -> None:
+        self._logic = logic
+        self._query, self._examples, self._settings = query, examples, settings
+        self._onPainted, self._onChanged, self._onResult, self._onFailed = onPainted, onChanged, onResult, onFailed
+        #: Whether the preview follows what is painted by itself.
+        self.autoUpdate = True
+        #: Whether a better result is computed in the background.
+        self.improve = True
+        #: What the latest round said last, (stage, done, total, seconds left or None); None while there is none.
+        self.progress: tuple[str, int, int, float | None] | None = None
+        #: Why the latest round that started by itself failed; "" if it didn't.
+        self.trouble = ""
+        self._watched: dict[tuple[Any, Any], _Watched] = {}
+        self._run: SegmentationRun | None = None
+        self._round = _Round()
+        self._outdated = self._isToUpdate = False
+        self._result: RunResult | None = None
+        self._shownQuality = ""
+        self._pause, self._rest = timer(PAUSE_MS, self._onPause), timer(REST_MS, self._onRest)
+        self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(REST_MS, self._onSurfacesDue)
+        self._preview = LivePreview(self._surfaces.start)
+        scene, self._observations = slicer.mrmlScene, VTKObservationMixin()
+        self._observations.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
+        self._observations.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
+
+    @property
+    def state(self) -> str:
+        """ "updating" or "improving" while a round is on its way, else "outdated" if something changed, else "idle"."""
+        if self._run is not None:
+            return "improving" if self._round.isImprovement else "updating"
+        if self._isToUpdate:
+            return "updating"
+        return "outdated" if self._outdated else "idle"
+
+    @property
+    def run(self) -> SegmentationRun | None:
+        """The round that is on its way."""
+        return self._run
+
+    @property
+    def preview(self) -> Any:
+        """The segmentation node that shows the latest result, None if there is none.
+
+        It stays the same node through all rounds, until somebody removes it (as `logic.accept` and `logic.discard` do),
+        which also ends the round that is on its way. A preview of a scene that was opened can be set.
+        """
+        return self._preview.node
+
+    @preview.setter
+    def preview(self, node: Any) -> None:
+        if node is not self._preview.node:
+            self._preview.node, self._result = node, None
+            self._rest.stop()
+
+    @property
+    def result(self) -> RunResult | None:
+        """What the preview shows: also confidence, notes and suggestions; None for one that was not computed here."""
+        return self._result if self.preview is not None else None
+
+    def watch(self, pairs: Iterable[tuple[Any, Any]], *, existing: bool = False) -> None:
+        """Notices what is painted in these segmentations from now on, and in no others.
+
+        :param pairs: Volume that is painted on, and segmentation.
+        :param existing: Whether what is painted already is told `onPainted`, too, of those that were not watched.
+        """
+        wanted = list(dict.fromkeys(pairs))
+        for pair in [pair for pair in self._watched if pair not in wanted]:
+            self._watched.pop(pair).stop()
+        for pair in wanted:
+            if pair not in self._watched:
+                self._watched[pair] = _Watched(*pair, existing, self._onStroke)
+                if existing:
+                    self._pause.start()
+
+    def outdate(self) -> None:
+        """Takes note that something else has changed that a result depends on: examples or settings."""
+        self._outdated = True
+        self._onStroke()
+
+    def update(self) -> None:
+        """Starts a round at once; if one is on its way, another one follows it.
+
+        :raises FewShotSegError: It can't be started.
+        """
+        self._takePainted()
+        self._isToUpdate = True
+        self._startIfPossible(asked=True)
+
+    def cancel(self) -> None:
+        """Ends the round that is on its way; the preview stays as it is."""
+        self._isToUpdate = False
+        for waits in (self._pause, self._rest, self._wait):
+            waits.stop()
+        if self._run is not None:
+            self._run.cancel()
+        self._onChanged()
+
+    def release(self) -> None:
+        """Lets go of everything: a round is cancelled, nothing is watched; the preview stays in the scene."""
+        self._letGo()
+        self._observations.removeObservers()
+
+    # What happens
+
+    def _onStroke(self) -> None:
+        """Called while somebody paints, however often: reads no voxel."""
+        if self._run is not None and self._round.isImprovement:
+            self._run.cancel()
+        self._rest.stop()
+        self._surfaces.stop()
+        self._pause.start()
+
+    def _onPause(self) -> None:
+        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+            return
+        self._takePainted()
+        if self._outdated and self.autoUpdate and self.preview is not None:
+            self._isToUpdate = True
+            self._startIfPossible()
+        elif self._run is None:
+            self._restAWhile()
+        self._onChanged()
+
+    def _onRest(self) -> None:
+        """Nobody has painted for a while: there is time for a better result."""
+        if self._run is None and self.improve and self._canBeImproved() and not self._logic.isBusy:
+            self._start(_Round(isImprovement=True))
+
+    def _onWaited(self) -> None:
+        self._startIfPossible()
+
+    def _onSurfacesDue(self) -> None:
+        self._preview.remakeSurfaces()
+
+    def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        self._letGo()
+
+    def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
+        gone = [pair for pair in self._watched if not all(map(slicer.mrmlScene.IsNodePresent, pair))]
+        for pair in gone:
+            self._watched.pop(pair).stop()
+        if self._result is not None and self.preview is None:
+            # Accepted, discarded, deleted: what follows is the user's to ask for.
+            self._result = None
+            self.cancel()
+
+    def _letGo(self) -> None:
+        for waits in (self._pause, self._rest, self._wait, self._surfaces):
+            waits.stop()
+        for watched in self._watched.values():
+            watched.stop()
+        self._watched = {}
+        self._isToUpdate = self._outdated = False
+        if self._run is not None:
+            self._run.cancel()
+        self._preview.node = self._result = None
+
+    # Painted slices
+
+    def _takePainted(self) -> None:
+        """Tells which slices were painted since the last time."""
+        self._pause.stop()
+        for (volume, segmentation), watched in list(self._watched.items()):
+            try:
+                painted, emptied = watched.changes.take()
+            except SceneError as error:
+                self.trouble = str(error)
+                continue
+            if painted or emptied:
+                self._outdated = True
+                self._onPainted(volume, segmentation, painted, emptied)
+
+    # Rounds
+
+    def _startIfPossible(self, asked: bool = False) -> None:
+        """Starts the update that is waited for, as soon as nothing else is on its way."""
+        if not self._isToUpdate:
+            return
+        if self._run is not None and self._round.isImprovement:
+            self._run.cancel()
+        if self._run is not None:
+            return  # it goes on at its end
+        if self._logic.isBusy:
+            self._wait.start()
+            return
+        self._isToUpdate = False
+        self._start(_Round(isAsked=asked))
+
+    def _start(self, thisOne: _Round) -> None:
+        """Starts a round.
+
+        :raises FewShotSegError: One that was asked for can't be started.
+        """
+        settings = self._settings()
+        if thisOne.isImprovement:
+            settings = replace(settings, quality=BEST)
+        else:
+            self._outdated, self.trouble = False, ""
+        self._rest.stop()
+        self._round, self.progress = thisOne, None
+        try:
+            self._run = self._logic.startRun(
+                self._query(),
+                self._examples(),
+                settings,
+                background=thisOne.isImprovement,
+                onProgress=self._onProgress,
+                onFinished=self._onFinished,
+                onFailed=self._onRunFailed,
+                onCancelled=self._onCancelled,
+                **({} if thisOne.isImprovement else {"onNear": self._onNear}),
+            )
+        except FewShotSegError as error:
+            self._outdated = not thisOne.isImprovement
+            if thisOne.isAsked:
+                raise
+            self.trouble = str(error)
+        else:
+            thisOne.quality = settings.quality
+            RunTimer(self._run).start()
+        self._onChanged()
+
+    def _onProgress(self, *progress: Any) -> None:
+        self.progress = progress  # type: ignore[assignment]
+        self._onChanged()
+
+    def _onNear(self, axis: int, slices: list[int], labels: np.ndarray, _confidence: np.ndarray) -> None:
+        self._preview.patch(axis, slices, labels)
+
+    def _onFinished(self, run: SegmentationRun) -> None:
+        result, thisOne = run.result, self._round
+        assert result is not None
+        self._end()
+        isShown = not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result))
+        if isShown:
+            try:
+                self._preview.show(self._logic.volumeOf(run), result)
+            except FewShotSegError as error:
+                self._tellFailure(str(error), thisOne)
+                return
+            self._result = result
+        self._shownQuality = thisOne.quality
+        if isShown:
+            self._onResult(run)
+        self._goOn()
+        self._onChanged()
+
+    def _onRunFailed(self, message: str) -> None:
+        thisOne = self._round
+        self._end()
+        self._outdated = self._outdated or not thisOne.isImprovement
+        self._isToUpdate = False
+        self._tellFailure(message, thisOne)
+
+    def _onCancelled(self) -> None:
+        thisOne = self._round
+        self._end()
+        if not thisOne.isImprovement:
+            self._outdated = True
+        self._onChanged()
+
+    def _tellFailure(self, message: str, thisOne: _Round) -> None:
+        if thisOne.isAsked:
+            self._onFailed(message)
+        else:
+            self.trouble = message
+        self._onChanged()
+
+    def _end(self) -> None:
+        self._run = self.progress = None
+
+    def _goOn(self) -> None:
+        """What follows a round: what was painted meanwhile, or a better result."""
+        if self._isToUpdate:
+            self._startIfPossible()
+        else:
+            self._restAWhile()
+
+    def _restAWhile(self) -> None:
+        if self.improve and self._canBeImproved():
+            self._rest.start()
+
+    def _canBeImproved(self) -> bool:
+        return (
+            self.result is not None
+            and not self._outdated
+            and self._shownQuality == FAST
+            and self._settings().quality == FAST
+        )
+
+
+@dataclass
+class _Round:
+    """What a run is for."""
+
+    isAsked: bool = False
+    isImprovement: bool = False
+    quality: str = ""
+
+
+class _Watched:
+    """A segmentation that may be painted in."""
+
+    def __init__(self, volume: Any, segmentation: Any, existing: bool, onStroke: Callable[[], None]) -> None:
+        self.changes = PaintedChanges(volume, segmentation, existing)
+        self._segmentation, self._onStroke = segmentation, onStroke
+        kind = slicer.vtkSegmentation
+        events = (kind.SourceRepresentationModified, kind.SegmentModified, kind.SegmentAdded, kind.SegmentRemoved)
+        self._tags = [segmentation.AddObserver(event, self._onEvent) for event in events]
+
+    def stop(self) -> None:
+        """Watches it no more."""
+        for tag in self._tags:
+            self._segmentation.RemoveObserver(tag)
+        self._tags = []
+
+    def _onEvent(self, _caller: Any, _event: Any) -> None:
+        if self._tags and self.changes.any:
+            self._onStroke()
