@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from FewShotSegModule.panel.example_table import ExampleRow, ExampleTable
-from FewShotSegModule.panel.slice_place import jumpTo, positionText, sliceNormal
+from FewShotSegModule.scene.slice_place import jumpTo, positionText, sliceNormal
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import ExampleList

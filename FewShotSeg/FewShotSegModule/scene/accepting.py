@@ -17,7 +17,7 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.names import freeName
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, placeLike, queryOf, takeGrid
-from FewShotSegModule.scene.segment_info import segmentId, segmentNames
+from FewShotSegModule.scene.segment_info import addLike, segmentId, segmentNames
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
 _Editor = slicer.vtkSlicerSegmentEditorLogic
@@ -132,7 +132,7 @@ class Accepting:
                 continue
             identifier = segmentId(target, name)
             if not identifier:
-                identifier = _addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
+                identifier = addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
             self._settings.SetSelectedSegmentID(identifier)
             found = (labels == number) & changeable
             gone = grid.maskOf(target, identifier) & changeable & ~found
@@ -199,21 +199,8 @@ def newSegmentation(preview: Any) -> Any:
     node.UnRegister(None)
     node.SetName(freeName(scene, _("{name} segmentation").format(name=like.GetName())))
     for number in range(preview.GetSegmentation().GetNumberOfSegments()):
-        _addLike(node.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number))
+        addLike(node.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number))
     # Not before it has its segments: the subject hierarchy takes them in with the segmentation.
     scene.AddNode(node)
     placeLike(node, like)
     return node
-
-
-def _addLike(content: Any, source: Any) -> str:
-    """Adds an empty segment with the name, colour and terminology of another."""
-    name = source.GetName()
-    identifier = content.AddEmptySegment(content.GenerateUniqueSegmentID(name), name, source.GetColor())
-    segment = content.GetSegment(identifier)
-    tag = vtk.reference("")
-    tagName = slicer.vtkSegment.GetTerminologyEntryTagName()
-    if source.GetTag(tagName, tag):
-        segment.SetTag(tagName, str(tag))
-    _Logic.SetSegmentStatus(segment, _Logic.InProgress)
-    return identifier

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from FewShotSegModule.scene.names import freeName
 _LABELMAP = "Binary labelmap"
 #: Marks previews, and keeps where on their grid they may change something.
 _ATTRIBUTE = "FewShotSeg.preview"
-_NOTES = "FewShotSeg.notes"
+_NOTES, _SUGGESTIONS = "FewShotSeg.notes", "FewShotSeg.suggestions"
 _QUERY_ROLE = "FewShotSegQuery"
 
 
@@ -75,6 +76,12 @@ def describe(preview: Any, result: RunResult) -> None:
     """Keeps with a preview what is to be known of its result besides the voxels."""
     preview.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
     preview.SetAttribute(_NOTES, json.dumps([(note.axis, note.index, note.name) for note in result.notes]))
+    names = {structure.value: structure.name for structure in result.structures}
+    suggestions = [
+        (one.axis, one.index, [names[value] for value in one.segments if value in names], one.reason)
+        for one in result.suggestions
+    ]
+    preview.SetAttribute(_SUGGESTIONS, json.dumps(suggestions))
 
 
 def allowedOf(preview: Any) -> Box:
@@ -86,6 +93,30 @@ def allowedOf(preview: Any) -> Box:
 def notesOf(preview: Any) -> list[tuple[int, int, str]]:
     """What was found on slices of the volume where it is not painted yet: axis and number of the slice, and a name."""
     return [(axis, index, name) for axis, index, name in json.loads(preview.GetAttribute(_NOTES) or "[]")]
+
+
+@dataclass(frozen=True)
+class SuggestedSlice:
+    """A slice of the volume whose painting would help most.
+
+    :param axis: Array axis across the slice.
+    :param index: Its number along that axis.
+    :param segments: Names of the structures it is suggested for, the most doubtful first.
+    :param reason: Why, in a few words.
+    """
+
+    axis: int
+    index: int
+    segments: tuple[str, ...]
+    reason: str
+
+
+def suggestionsOf(preview: Any) -> list[SuggestedSlice]:
+    """Which slices to paint next, best first."""
+    return [
+        SuggestedSlice(axis, index, tuple(segments), reason)
+        for axis, index, segments, reason in json.loads(preview.GetAttribute(_SUGGESTIONS) or "[]")
+    ]
 
 
 def queryOf(preview: Any) -> Any:

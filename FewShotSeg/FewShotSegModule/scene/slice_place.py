@@ -1,4 +1,4 @@
-"""Where an example's slice lies: named as Slicer does, by a letter for the side and millimetres, and the way there."""
+"""Where a slice lies: named as Slicer does, by a letter for the side and millimetres, and the way there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import vtk
 
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.slice_views import viewsAlong
 
 #: Negative and positive end of the axes R, A and S.
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -61,16 +62,31 @@ def placeText(volume: Any, axis: int, index: int) -> str:
 
 
 def jumpTo(row: ExampleSlice) -> None:
-    """Shows an example slice in the view that lies along it; the others go through what is painted.
+    """Shows an example slice in the views that lie along it; the others go through what is painted.
 
     :param row: The example.
     """
+    showSlice(row.volume, row.axis, row.index, row.segmentation)
+
+
+def showSlice(volume: Any, axis: int, index: int, segmentation: Any = None) -> None:
+    """Shows a volume, and a slice of it in the views that lie along it.
+
+    :param volume: A vtkMRMLVolumeNode.
+    :param axis: Array axis across the slice (0=k, 1=j, 2=i).
+    :param index: The slice's number.
+    :param segmentation: The other views go through the middle of it; without it they stay where they are.
+    """
     for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if node.GetBackgroundVolumeID() != row.volume.GetID():
-            node.SetBackgroundVolumeID(row.volume.GetID())
-    onSlice = _pointOnSlice(row.volume, row.axis, row.index)
-    normal = sliceNormal(row.volume, row.axis)
-    middle = _middleOfPainted(row.segmentation) or onSlice
+        if node.GetBackgroundVolumeID() != volume.GetID():
+            node.SetBackgroundVolumeID(volume.GetID())
+    onSlice = _pointOnSlice(volume, axis, index)
+    if segmentation is None:
+        for node in viewsAlong(volume, axis):
+            node.JumpSliceByOffsetting(*onSlice)
+        return
+    normal = sliceNormal(volume, axis)
+    middle = _middleOfPainted(segmentation) or onSlice
     distance = sum((there - here) * part for there, here, part in zip(onSlice, middle, normal, strict=True))
     target = [here + distance * part for here, part in zip(middle, normal, strict=True)]
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
