@@ -1,0 +1,55 @@
+"""What the segments of a vtkSegmentation are stored as: labelmaps, surfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from FewShotSegModule.scene.errors import SceneError
+
+LABELMAP = "Binary labelmap"
+SURFACE = "Closed surface"
+
+
+def stateOf(content: Any, name: str) -> tuple[tuple[object, ...], ...]:
+    """Something that stays equal as long as the same data belong to the same segments; reads no voxel and no point.
+
+    :param content: The vtkSegmentation.
+    :param name: Which representation counts.
+    """
+    state: list[tuple[object, ...]] = []
+    for number in range(content.GetNumberOfSegments()):
+        segment = content.GetNthSegment(number)
+        data = segment.GetRepresentation(name)
+        stored = (data.GetAddressAsString(""), data.GetMTime()) if data is not None else ()
+        state.append((content.GetNthSegmentID(number), segment.GetLabelValue(), *stored))
+    return tuple(state)
+
+
+def withLabelmaps(content: Any) -> Any:
+    """A vtkSegmentation that has labelmaps: itself, or a copy of one that holds surfaces only.
+
+    Converting takes seconds, so the copy is kept until the surfaces or the grid for it change. It is kept on the object
+    of VTK, with which it goes; the segmentation itself stays as it is, since a new representation would be shown.
+
+    :param content: The vtkSegmentation.
+    :raises SceneError: It can't be converted.
+    """
+    if not content.GetNumberOfSegments() or content.ContainsRepresentation(LABELMAP):
+        return content
+    grid = content.GetConversionParameter(
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    )
+    state = (grid, stateOf(content, content.GetSourceRepresentationName()))
+    known, copy = getattr(content, "fewShotSegLabelmaps", (None, None))
+    if known != state:
+        copy = slicer.vtkSegmentation()
+        copy.DeepCopy(content)
+        if not copy.CreateRepresentation(LABELMAP):
+            raise SceneError(
+                _("The segmentation can't be converted to voxels. Open it in the Segment Editor, which says why.")
+            )
+        content.fewShotSegLabelmaps = (state, copy)
+    return copy
