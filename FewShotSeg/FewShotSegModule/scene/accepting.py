@@ -10,6 +10,7 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
 
 from FewShotSegLib.labels import label_extents
 from FewShotSegModule.runs.run_input import Box
@@ -25,6 +26,7 @@ from FewShotSegModule.scene.segment_info import segmentId, segmentNames
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
 _Editor = slicer.vtkSlicerSegmentEditorLogic
 _Settings = slicer.vtkMRMLSegmentEditorNode
+_EVERYWHERE = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
 _INSIDE_ONE = slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
 
 
@@ -93,7 +95,7 @@ class Accepting:
         node = self._settingsNode()
         node.SetAndObserveSegmentationNode(target)
         node.SetOverwriteMode(_Settings.OverwriteNone)
-        node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+        node.SetMaskMode(_EVERYWHERE)
         node.SetSourceVolumeIntensityMask(False)
         source = queryOf(preview)
         if editorNode is not None:
@@ -126,7 +128,7 @@ class Accepting:
     ) -> None:
         grid = _Grid(self.editorLogic.GetModifierLabelmap())
         labels = Painted.onGrid(preview.GetSegmentation(), grid.shape, toPreview @ grid.toWorld).whole()
-        changeable = _changeable(preview, grid, toPreview)
+        changeable = _changeable(preview, grid, toPreview) & self._unmasked(grid)
         extents = grid.extentsIn(target)
         if self._settings.GetOverwriteMode() != _Settings.OverwriteNone:
             for identifier in locked:
@@ -145,15 +147,26 @@ class Accepting:
             if (box := extents.get(identifier)) is not None:
                 there = _slices(box)
                 gone = grid.maskOf(target, identifier, box) & changeable[there] & (labels[there] != number)
-                if self._settings.GetMaskMode() == _INSIDE_ONE:
-                    # The editor lets its eraser out of such a mask; a result stays in it.
-                    gone &= grid.maskOf(target, self._settings.GetMaskSegmentID(), box)
                 self._modify(target, identifier, grid, gone, box, _Editor.ModificationModeRemove)
             if number in found:
                 box = _boxOfExtent(found[number])
                 self._modify(
                     target, identifier, grid, labels[_slices(box)] == number, box, _Editor.ModificationModeAdd
                 )
+
+    def _unmasked(self, grid: _Grid) -> np.ndarray | bool:
+        """Where the masking by segments lets something change, as it is now; it counts as done then.
+
+        The editor works a mask out for each change, which takes long, and what was written of one segment would be part
+        of the mask for the next one. Besides, it lets its eraser out of a mask by one segment.
+        """
+        if self._settings.GetMaskMode() == _EVERYWHERE:
+            return True
+        if not self.editorLogic.UpdateMaskLabelmap():
+            raise SceneError(_("The Segment Editor can't work out its masking; check Masking there, or switch it off."))
+        self._settings.SetMaskMode(_EVERYWHERE)
+        masked = vtk_to_numpy(self.editorLogic.GetMaskLabelmap().GetPointData().GetScalars())
+        return masked.reshape(grid.shape) == 0
 
     def _modify(self, target: Any, identifier: str, grid: _Grid, mask: np.ndarray, box: Box, mode: int) -> None:
         if mask.any():
