@@ -19,8 +19,8 @@ from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.names import freeName
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, placeLike, queryOf, takeGrid
-from FewShotSegModule.scene.representations import LABELMAP
+from FewShotSegModule.scene.preview import allowedOf, gridOf, placeLike, queryOf, takeGrid
+from FewShotSegModule.scene.representations import LABELMAP, SURFACE, orientedImage, requireVoxels
 from FewShotSegModule.scene.segment_info import segmentId, segmentNames
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
@@ -58,7 +58,7 @@ class Accepting:
         """Writes each segment of a preview into the target's segment of that name, which is added if it isn't there.
 
         Inside the part of the volume that was segmented, a segment becomes what the preview shows, as far as masking
-        lets it; outside it stays.
+        lets it; outside it stays. The target's surfaces go.
 
         :param preview: The preview.
         :param target: The segmentation to write into.
@@ -66,8 +66,10 @@ class Accepting:
             and other segments are left alone.
         :param saveState: Saves the target for undo where the user expects it, instead of in `editorLogic`.
         :return: Names of the segments that were left alone because they are locked.
-        :raises SceneError: All segments are locked, or transforms that are not linear are in the way.
+        :raises SceneError: All segments are locked, the target is kept as surfaces, or transforms that are not
+            linear are in the way.
         """
+        requireVoxels(target)
         names = segmentNames(preview)
         locked = completedSegments(target)
         skipped = [name for name in names if name in locked.values()]
@@ -85,6 +87,8 @@ class Accepting:
             saveState()
         else:
             self.editorLogic.SaveStateForUndo()
+        # Else each change of a segment makes its surface anew; undoing brings them back.
+        target.GetSegmentation().RemoveRepresentation(SURFACE)
         self._writeSegments(preview, target, toPreview, names, locked)
         if skipped:
             logging.warning("FewShotSeg: marked as completed, hence not changed: %s", ", ".join(skipped))

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import vtk_to_numpy
 
-from FewShotSegLib.labels import label_extents
 from FewShotSegModule.runs.run_input import Box
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.crop import boxOf
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.representations import LABELMAP, withLabelmaps
+from FewShotSegModule.scene.layers import Layer, layersOf
 from FewShotSegModule.scene.segment_info import SegmentInfo
 
 #: How far indices may be off a whole number, in voxels, for two grids to count as one.
 _TOLERANCE = 0.02
 #: Voxels of another grid that are looked up at once, which bounds memory.
 _AT_ONCE = 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """A labelmap that segments share.
-
-    :param array: Its values (k, j, i).
-    :param first: Index (k, j, i) of its first voxel.
-    :param toLabelmap: From the volume's indices (i, j, k) to its own.
-    :param numbers: 1 + position of the segment among all, by its value.
-    """
-
-    array: np.ndarray
-    first: np.ndarray
-    toLabelmap: np.ndarray
-    numbers: dict[int, int]
 
 
 class Painted:
@@ -102,17 +83,17 @@ class Painted:
         """
         start, stop = np.array(box[0]), np.array(box[1])
         labels = np.zeros(stop - start, np.uint16)
-        for layer in self._layers(only):
-            reach = _within(self._reachOf(layer), start, stop)
+        for layer, toLayer in self._layers(only):
+            reach = _within(_reachOf(layer, toLayer), start, stop)
             if reach is None:
                 continue
             into = labels[_slices(reach[0] - start, reach[1] - start)]
-            offset = _wholeOffset(layer.toLabelmap)
+            offset = _wholeOffset(toLayer)
             if offset is not None:
                 there = layer.array[_slices(reach[0] + offset - layer.first, reach[1] + offset - layer.first)]
-                np.maximum(into, _numbered(there, layer.numbers), out=into)
+                np.maximum(into, layer.numbered(there), out=into)
             else:
-                _sample(into, reach[0], layer)
+                _sample(into, reach[0], layer, toLayer)
         return labels
 
     def extents(self) -> list[Box | None]:
@@ -121,14 +102,12 @@ class Painted:
         Where the grids are one, it is the smallest such part.
         """
         found: list[Box | None] = [None] * self._content.GetNumberOfSegments()
-        for layer in self._layers():
-            reach, offset = self._reachOf(layer), _wholeOffset(layer.toLabelmap)
-            parts: dict[int, tuple[np.ndarray, np.ndarray]] = dict.fromkeys(layer.numbers.values(), reach)
+        for layer, toLayer in self._layers():
+            offset = _wholeOffset(toLayer)
             if offset is not None:
-                parts = {}
-                for number, (i, iLast, j, jLast, k, kLast) in label_extents(_numbered(layer.array, layer.numbers)).items():
-                    shift = layer.first - offset
-                    parts[number] = np.array((k, j, i)) + shift, np.array((kLast, jLast, iLast)) + 1 + shift
+                parts = {number: (start - offset, stop - offset) for number, (start, stop) in layer.extents().items()}
+            else:
+                parts = dict.fromkeys(layer.numbers.values(), _reachOf(layer, toLayer))
             for number, (start, stop) in parts.items():
                 part = _within((start, stop), np.zeros(3, int), np.array(self._shape))
                 if part is not None:
@@ -153,53 +132,24 @@ class Painted:
             tag=str(tag) if found else "",
         )
 
-    def _layers(self, only: int | None = None) -> list[_Layer]:
-        """The labelmaps; with `only`, the one of that segment."""
-        content = withLabelmaps(self._content)
-        numbers: dict[Any, dict[int, int]] = {}
-        for number in range(1, content.GetNumberOfSegments() + 1):
-            segment = content.GetNthSegment(number - 1)
-            labelmap = segment.GetRepresentation(LABELMAP)
-            empty = labelmap is None or not labelmap.GetNumberOfPoints() or not labelmap.GetPointData().GetScalars()
-            if not empty and only in (None, number):
-                numbers.setdefault(labelmap, {})[segment.GetLabelValue()] = number
-        layers = []
-        for labelmap, values in numbers.items():
-            array = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
-            matrix = vtk.vtkMatrix4x4()
-            labelmap.GetImageToWorldMatrix(matrix)
-            toLabelmap = np.linalg.inv(geometry.arrayOf(matrix)) @ self._toSegmentation
-            layers.append(_Layer(array, np.array(labelmap.GetExtent()[4::-2]), toLabelmap, values))
-        return layers
-
-    def _reachOf(self, layer: _Layer) -> tuple[np.ndarray, np.ndarray]:
-        """First voxel (k, j, i) of the volume's grid that a labelmap reaches, and the one after its last."""
-        offset = _wholeOffset(layer.toLabelmap)
-        if offset is not None:
-            return layer.first - offset, layer.first - offset + layer.array.shape
-        ends = [(f - 0.5, f + n - 0.5) for f, n in zip(layer.first, layer.array.shape, strict=True)]
-        corners = np.array([[i, j, k, 1.0] for k in ends[0] for j in ends[1] for i in ends[2]])
-        inside = (corners @ np.linalg.inv(layer.toLabelmap).T)[:, 2::-1]
-        return np.floor(inside.min(axis=0)).astype(int), np.ceil(inside.max(axis=0)).astype(int) + 1
+    def _layers(self, only: int | None = None) -> list[tuple[Layer, np.ndarray]]:
+        """The labelmaps (with `only`, the one of that segment), and matrices from the volume's indices to theirs."""
+        layers = layersOf(self._content, only)
+        return [(layer, np.linalg.inv(layer.toSegmentation) @ self._toSegmentation) for layer in layers]
 
 
-def _numbered(array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
-    """Numbers of segments in place of their values."""
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
-        # All of a labelmap's segments at once: comparing with each takes as many times as long.
-        bits, range_ = 8 * array.dtype.itemsize, np.iinfo(array.dtype)
-        table = np.zeros(1 << bits, np.uint16)
-        for value, number in numbers.items():
-            if range_.min <= value <= range_.max:
-                table[value % (1 << bits)] = number
-        return table[array.view(f"u{array.dtype.itemsize}")]
-    found = np.zeros(array.shape, np.uint16)
-    for value, number in numbers.items():
-        found[array == value] = number
-    return found
+def _reachOf(layer: Layer, toLayer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First voxel (k, j, i) of the volume's grid that a labelmap reaches, and the one after its last."""
+    offset = _wholeOffset(toLayer)
+    if offset is not None:
+        return layer.first - offset, layer.first - offset + layer.array.shape
+    ends = [(f - 0.5, f + n - 0.5) for f, n in zip(layer.first, layer.array.shape, strict=True)]
+    corners = np.array([[i, j, k, 1.0] for k in ends[0] for j in ends[1] for i in ends[2]])
+    inside = (corners @ np.linalg.inv(toLayer).T)[:, 2::-1]
+    return np.floor(inside.min(axis=0)).astype(int), np.ceil(inside.max(axis=0)).astype(int) + 1
 
 
-def _sample(labels: np.ndarray, start: np.ndarray, layer: _Layer) -> None:
+def _sample(labels: np.ndarray, start: np.ndarray, layer: Layer, toLayer: np.ndarray) -> None:
     """Marks segments of another grid in a part of the volume, whose first voxel is `start`, by the nearest voxel."""
     together = max(1, _AT_ONCE // max(1, labels[0].size))
     for first in range(0, len(labels), together):
@@ -209,11 +159,11 @@ def _sample(labels: np.ndarray, start: np.ndarray, layer: _Layer) -> None:
         inside: np.ndarray = np.array(True)
         indices = []
         for row, begin, count in zip((2, 1, 0), layer.first, layer.array.shape, strict=True):
-            weights = layer.toLabelmap[row]
+            weights = toLayer[row]
             at = np.rint(weights[0] * i + weights[1] * j + weights[2] * k + weights[3]).astype(np.intp) - begin
             inside = inside & (at >= 0) & (at < count)
             indices.append(np.clip(at, 0, count - 1))
-        numbers = _numbered(layer.array[tuple(indices)], layer.numbers)
+        numbers = layer.numbered(layer.array[tuple(indices)])
         np.maximum(into, np.where(inside, numbers, 0), out=into)
 
 

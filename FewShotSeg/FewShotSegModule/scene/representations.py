@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk
 
+from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.errors import SceneError
 
 LABELMAP = "Binary labelmap"
@@ -53,3 +56,32 @@ def withLabelmaps(content: Any) -> Any:
             )
         content.fewShotSegLabelmaps = (state, copy)
     return copy
+
+
+def requireVoxels(segmentation: Any) -> None:
+    """Raises SceneError where a segmentation is kept as something else than labelmaps, which can't be written into."""
+    kind = segmentation.GetSegmentation().GetSourceRepresentationName()
+    if kind and kind != LABELMAP:
+        raise SceneError(
+            _(
+                "{name} is kept as {kind}, not as voxels, so nothing can be written into it. Choose another segmentation,"
+                " or convert it: module Segmentations, section Representations, Binary labelmap > Create, Make source."
+            ).format(name=segmentation.GetName(), kind=kind)
+        )
+
+
+def orientedImage(array: np.ndarray, start: tuple[int, int, int], toWorld: np.ndarray) -> Any:
+    """An array as an image for segments.
+
+    :param array: Whole numbers (k, j, i); copied.
+    :param start: Which voxel (k, j, i) of the grid its first one is.
+    :param toWorld: From the grid's voxel indices to the coordinates of the segmentation.
+    """
+    image = slicer.vtkOrientedImageData()
+    (k, j, i), (planes, rows, columns) = start, array.shape
+    image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + planes - 1)
+    kind = array.dtype if array.dtype in (np.uint8, np.uint16) else np.dtype(np.int16)
+    scalars = numpy_to_vtk(np.ascontiguousarray(array, kind).ravel(), deep=True, array_type=get_vtk_array_type(kind))
+    image.GetPointData().SetScalars(scalars)
+    image.SetGeometryFromImageToWorldMatrix(geometry.matrixOf(toWorld))
+    return image
