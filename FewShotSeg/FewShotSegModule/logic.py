@@ -29,10 +29,13 @@ from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather
 from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, show
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
 
 _VOLUME, _SEGMENTATION, _REGION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode"
 #: Seconds between two looks at the worker while a caller waits.
 _WAITING_INTERVAL = 0.02
+#: Milliseconds between two surfaces, in which the application has its turn.
+_SURFACE_INTERVAL = 10
 
 
 class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -57,6 +60,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         #: Labels of structures in runs, by name.
         self._values: dict[str, int] = {}
         self._accepting: Accepting | None = None
+        #: By the segmentation's identifier.
+        self._surfaces: dict[str, SurfaceMaking] = {}
         #: Takes the latest acceptance back.
         self._undo: Callable[[], Any] | None = None
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
@@ -242,11 +247,31 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return query
 
     def previewOf(self, run: SegmentationRun) -> Any:
-        """A new segmentation node that shows the result of a run.
+        """A new segmentation node that shows the result of a run, in slice views; see `showIn3D`.
 
         :raises SceneError: The run has no result, or its volume is gone.
         """
         return makePreview(self.volumeOf(run), run.result)  # type: ignore[arg-type]  # checked by volumeOf
+
+    def showIn3D(self, segmentation: Any, onDone: Callable[[], None] | None = None) -> None:
+        """Shows a segmentation in the 3D views, as soon as its surfaces are made, while the application goes on.
+
+        :param segmentation: The vtkMRMLSegmentationNode; surfaces that it lacks are made.
+        :param onDone: Called when they are there.
+        """
+        _requireKind(segmentation, _SEGMENTATION, _("segmentation"))
+        segmentation.CreateDefaultDisplayNodes()
+        segmentation.GetDisplayNode().SetVisibility3D(True)
+        self._makeSurfaces(segmentation, onDone)
+
+    def _makeSurfaces(self, segmentation: Any, onDone: Callable[[], None] | None = None) -> None:
+        self._surfaces = {node: making for node, making in self._surfaces.items() if making.state == "running"}
+        making = self._surfaces.get(segmentation.GetID())
+        if making is not None:
+            making.onDone = onDone or making.onDone
+            return
+        making = self._surfaces[segmentation.GetID()] = SurfaceMaking(segmentation, onDone)
+        RunTimer(making, everyMs=_SURFACE_INTERVAL).start()
 
     def confidenceVolumeOf(self, run: SegmentationRun, node: Any = None) -> Any:
         """A volume of how sure a result is, with colours for an overlay.
@@ -266,7 +291,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> Any:
         """Writes a preview into a segmentation, which becomes visible if it never was, and removes the preview.
 
-        It can be taken back with `undoAccept`.
+        Surfaces are made afterwards, where there were some or a 3D view is open. It can be taken back with `undoAccept`.
 
         :param outputSegmentation: Where to; a new segmentation if None.
         :param editorNode: A vtkMRMLSegmentEditorNode whose masking and overwrite settings count; without one nothing is
@@ -279,6 +304,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         target = outputSegmentation if outputSegmentation is not None else newSegmentation(preview)
         if self._accepting is None:
             self._accepting = Accepting(slicer.mrmlScene)
+        hadSurfaces = hasSurfaces(target)
         try:
             self._accepting.write(preview, target, editorNode, saveState)
         except FewShotSegError:
@@ -293,6 +319,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         # One that a node selector or a script made has no display node.
         if target.GetDisplayNode() is None:
             show(target)
+            hadSurfaces = isIn3D(target)
+        if hadSurfaces:
+            self._makeSurfaces(target)
         return target
 
     def undoAccept(self) -> None:

@@ -13,11 +13,11 @@ from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.preview import orientedImage, queryOf
+from FewShotSegModule.scene.preview import queryOf
+from FewShotSegModule.scene.representations import LABELMAP, orientedImage, requireVoxels
 from FewShotSegModule.scene.segment_info import addLike, segmentId
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
-_LABELMAP = "Binary labelmap"
 
 
 def copySlice(
@@ -34,11 +34,13 @@ def copySlice(
     :param index: The slice's number.
     :param saveState: Saves the segmentation for undo; called once, if there is anything to add.
     :return: Names of the segments that were added to.
-    :raises SceneError: The volume is gone, or transforms that are not linear are in the way.
+    :raises SceneError: The volume is gone, or transforms that are not linear are in the way, or the
+        segmentation holds no voxels.
     """
     volume = queryOf(preview)
     if volume is None:
         raise SceneError(_("The volume of the result is gone, so its slices are no longer known."))
+    requireVoxels(segmentation)
     found = Painted(volume, preview)
     plane = found.plane(axis, index)
     plane[Painted(volume, segmentation).plane(axis, index) > 0] = 0
@@ -85,7 +87,7 @@ def _gridOf(segmentation: Any) -> Any:
     """An image on the grid of what is painted; None where nothing is."""
     content = segmentation.GetSegmentation()
     for number in range(content.GetNumberOfSegments()):
-        image = content.GetNthSegment(number).GetRepresentation(_LABELMAP)
+        image = content.GetNthSegment(number).GetRepresentation(LABELMAP)
         if image is not None and image.GetNumberOfPoints():
             return image
     return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 from slicer.i18n import tr as _
 
+from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.preview import SuggestedSlice, queryOf, suggestionsOf
 from FewShotSegModule.scene.slice_place import placeText, showSlice
 from FewShotSegModule.scene.slice_views import viewsAlong
@@ -30,7 +32,7 @@ class NextSlice:
         self._shown: SuggestedSlice | None = None
 
     def show(self, preview: Any, painted: Collection[tuple[int, int]] = ()) -> SuggestedSlice | None:
-        """Shows the next slice in the views that lie along it; the others go through the result.
+        """Shows the next slice in the views that lie along it; the others go through what is in doubt there.
 
         :param preview: The result, a segmentation that `makePreview` made.
         :param painted: Axis and number of slices of the volume that are painted already.
@@ -44,9 +46,17 @@ class NextSlice:
         left = [one for one in suggestions[start:] + suggestions[:start] if (one.axis, one.index) not in painted]
         if volume is None or not left:
             return None
-        self._shown = left[0]
-        showSlice(volume, left[0].axis, left[0].index, preview)
-        return left[0]
+        self._shown = shown = left[0]
+        showSlice(volume, shown.axis, shown.index, _middle(volume, preview, shown))
+        return shown
+
+
+def _middle(volume: Any, preview: Any, suggested: SuggestedSlice) -> tuple[float, float] | None:
+    """The middle (row, column) of the structures on a suggested slice; None where there are none of them."""
+    found = Painted(volume, preview)
+    numbers = [n for n, info in enumerate(found.segments(), start=1) if info.name in suggested.segments]
+    rows, columns = np.isin(found.plane(suggested.axis, suggested.index), numbers).nonzero()
+    return (float(rows.mean()), float(columns.mean())) if len(rows) else None
 
 
 def reasonText(preview: Any, suggested: SuggestedSlice) -> str:

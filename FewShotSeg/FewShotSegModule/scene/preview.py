@@ -11,14 +11,14 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk
 
 from FewShotSegModule.runs.run_input import Box, Structure
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.names import freeName
+from FewShotSegModule.scene.representations import LABELMAP, orientedImage
+from FewShotSegModule.scene.surfaces import is3DViewOpen
 
-_LABELMAP = "Binary labelmap"
 #: Marks previews, and keeps where on their grid they may change something.
 _ATTRIBUTE = "FewShotSeg.preview"
 _NOTES, _SUGGESTIONS = "FewShotSeg.notes", "FewShotSeg.suggestions"
@@ -36,7 +36,7 @@ def makePreview(query: Any, result: RunResult) -> Any:
     node.UnRegister(None)
     node.SetName(freeName(scene, _("{name} preview").format(name=query.GetName())))
     content = node.GetSegmentation()
-    content.SetSourceRepresentationName(_LABELMAP)
+    content.SetSourceRepresentationName(LABELMAP)
     labelmap = orientedImageOf(query, result)
     for structure in result.structures:
         # All segments share one image, as they don't overlap.
@@ -66,7 +66,7 @@ def segmentOf(structure: Structure, labelmap: Any) -> Any:
     if structure.tag:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.tag)
     segment.SetLabelValue(structure.value)
-    segment.AddRepresentation(_LABELMAP, labelmap)
+    segment.AddRepresentation(LABELMAP, labelmap)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(segment, logic.InProgress)
     return segment
@@ -193,28 +193,10 @@ def _putBeside(segmentation: Any, like: Any) -> None:
 
 
 def show(segmentation: Any) -> None:
-    """Makes a segmentation visible in slice views and in 3D."""
+    """Makes a segmentation visible in slice views, and in 3D where a 3D view is open; surfaces are made elsewhere."""
     segmentation.CreateDefaultDisplayNodes()
     display = segmentation.GetDisplayNode()
     if display is not None:
         display.SetVisibility(True)
         display.SetVisibility2D(True)
-        display.SetVisibility3D(True)
-    segmentation.CreateClosedSurfaceRepresentation()
-
-
-def orientedImage(array: np.ndarray, start: tuple[int, int, int], toWorld: np.ndarray) -> Any:
-    """An array as an image for segments.
-
-    :param array: Whole numbers (k, j, i); copied.
-    :param start: Which voxel (k, j, i) of the grid its first one is.
-    :param toWorld: From the grid's voxel indices to the coordinates of the segmentation.
-    """
-    image = slicer.vtkOrientedImageData()
-    (k, j, i), (planes, rows, columns) = start, array.shape
-    image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + planes - 1)
-    kind = array.dtype if array.dtype in (np.uint8, np.uint16) else np.dtype(np.int16)
-    scalars = numpy_to_vtk(np.ascontiguousarray(array, kind).ravel(), deep=True, array_type=get_vtk_array_type(kind))
-    image.GetPointData().SetScalars(scalars)
-    image.SetGeometryFromImageToWorldMatrix(geometry.matrixOf(toWorld))
-    return image
+        display.SetVisibility3D(is3DViewOpen(segmentation.GetScene()))

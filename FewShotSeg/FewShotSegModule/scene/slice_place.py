@@ -62,41 +62,45 @@ def placeText(volume: Any, axis: int, index: int) -> str:
 
 
 def jumpTo(row: ExampleSlice) -> None:
-    """Shows an example slice in the views that lie along it; the others go through what is painted.
+    """Shows an example slice in the view that lies along it; the others go through what is painted.
 
     :param row: The example.
     """
-    showSlice(row.volume, row.axis, row.index, row.segmentation)
-
-
-def showSlice(volume: Any, axis: int, index: int, segmentation: Any = None) -> None:
-    """Shows a volume, and a slice of it in the views that lie along it.
-
-    :param volume: A vtkMRMLVolumeNode.
-    :param axis: Array axis across the slice (0=k, 1=j, 2=i).
-    :param index: The slice's number.
-    :param segmentation: The other views go through the middle of it; without it they stay where they are.
-    """
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if node.GetBackgroundVolumeID() != volume.GetID():
-            node.SetBackgroundVolumeID(volume.GetID())
-    onSlice = _pointOnSlice(volume, axis, index)
-    if segmentation is None:
-        for node in viewsAlong(volume, axis):
-            node.JumpSliceByOffsetting(*onSlice)
-        return
-    normal = sliceNormal(volume, axis)
-    middle = _middleOfPainted(segmentation) or onSlice
+    _showVolume(row.volume)
+    onSlice = _pointOnSlice(row.volume, row.axis, row.index)
+    normal = sliceNormal(row.volume, row.axis)
+    middle = _middleOfPainted(row.segmentation) or onSlice
     distance = sum((there - here) * part for there, here, part in zip(onSlice, middle, normal, strict=True))
     target = [here + distance * part for here, part in zip(middle, normal, strict=True)]
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         node.JumpSliceByOffsetting(*target)
 
 
-def _pointOnSlice(volume: Any, axis: int, index: int) -> list[float]:
-    """The middle of a slice, RAS in the world."""
-    kji = [(count - 1) / 2 for count in geometry.shapeOf(volume)]
-    kji[axis] = index
+def showSlice(volume: Any, axis: int, index: int, through: tuple[float, float] | None = None) -> None:
+    """Shows a volume, and a slice of it in the views that lie along it.
+
+    :param volume: A vtkMRMLVolumeNode.
+    :param axis: Array axis across the slice (0=k, 1=j, 2=i).
+    :param index: The slice's number.
+    :param through: A pixel (row, column) of the slice that the other views go through; None if they stay.
+    """
+    _showVolume(volume)
+    point = _pointOnSlice(volume, axis, index, through)
+    for node in viewsAlong(volume, axis) if through is None else slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        node.JumpSliceByOffsetting(*point)
+
+
+def _showVolume(volume: Any) -> None:
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if node.GetBackgroundVolumeID() != volume.GetID():
+            node.SetBackgroundVolumeID(volume.GetID())
+
+
+def _pointOnSlice(volume: Any, axis: int, index: int, pixel: tuple[float, float] | None = None) -> list[float]:
+    """A pixel (row, column) of a slice, its middle if there is none, RAS in the world."""
+    kji = [(count - 1) / 2 for n, count in enumerate(geometry.shapeOf(volume)) if n != axis]
+    kji = list(pixel or kji)
+    kji.insert(axis, index)
     point = (geometry.ijkToRas(volume) @ [*kji[::-1], 1.0])[:3].tolist()
     transform = volume.GetParentTransformNode()
     if transform is not None:
