@@ -15,6 +15,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.compact_editor import makeCompact
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.folding import Folding
@@ -25,6 +26,7 @@ from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
+from FewShotSegModule.panel.slice_section import SliceSection
 from FewShotSegModule.scene.confidence import isConfidence
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.region import fitRegion
@@ -32,6 +34,8 @@ from FewShotSegModule.setup import dependencies
 
 #: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
 _ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+E", "Ctrl+Shift+G", "Ctrl+Shift+K"
+#: A text field that is typed into takes it before.
+_NEXT_KEYS = "N"
 #: Milliseconds after a node came or went before the panel follows.
 _PAUSE = 100
 
@@ -86,12 +90,23 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._folding = Folding(self.ui)
         self._painted = PaintedNodes()
         self._settings = SettingsSection(self.ui)
+        view = ChosenView(self.ui.viewSelector)
         self._examples = ExampleSection(
             self.ui,
             painted=self._paintedNodes,
             onChanged=self._onExamplesChanged,
+            view=view,
+            background=lambda: self._parameters.background if self._parameters is not None else "",
             preview=lambda: self._parameters.preview if self._parameters is not None else None,
             addShortcut=_ADD_KEYS,
+        )
+        self._slices = SliceSection(
+            self.ui,
+            view=view,
+            examples=self._examples,
+            painted=self._paintedNodes,
+            saveStateOf=self._painting.saveStateOf,
+            nextKeys=_NEXT_KEYS,
         )
         self._run = RunController(
             self.ui,
@@ -119,6 +134,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 (_ADD_KEYS, self._examples.addCurrentSlice),
                 (_RUN_KEYS, self._run.toggle),
                 (_ACCEPT_KEYS, self._result.accept),
+                (_NEXT_KEYS, self._slices.showNext),
             ]
         )
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRegionAdded)
@@ -142,6 +158,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Keys and effects of a panel that is reloaded would get into the way of the new one's.
         self.exit()
         self._letGoOfScene()
+        self._slices.close()
         self.removeObservers()
         self.logic.removeObservers()
         self.logic.shutdown()
@@ -213,6 +230,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._waitingRun = None
         self._soon.stop()
         self._result.release()
+        self._slices.release()
         self._setParameters(None)
         self._painted.remember(None, None)
         self._painting.release()
@@ -227,6 +245,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters is None:
             self._watchRegion(None)
             self._result.show(None, None)
+            self._slices.show(None, None)
         elif self._parameters is None:
             self._parameters = parameters
             self._guiTag = parameters.connectGui(self._bound)
@@ -282,6 +301,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._examples.update()
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
+        self._slices.show(parameters.preview, parameters.confidenceVolume)
         self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
         self._run.update()
 

@@ -106,9 +106,7 @@ class PaintedChanges:
 
     def _slices(self, changed: dict[bytes, np.ndarray]) -> list[tuple[int, int]]:
         """The volume's slices that changed voxels of labelmaps lie in."""
-        toVolume = np.linalg.inv(
-            geometry.between(self._volume, self._segmentation) @ geometry.ijkToRas(self._volume)
-        )
+        toVolume = np.linalg.inv(geometry.between(self._volume, self._segmentation) @ geometry.ijkToRas(self._volume))
         parts = [np.zeros((0, 3), np.intp)]
         for grid, points in changed.items():
             matrix = toVolume @ np.frombuffer(grid).reshape(4, 4)
@@ -157,9 +155,7 @@ def _sum(one: _Plane, other: _Plane, sign: int) -> _Plane:
     return _Plane(codes, (first[0], first[1]))
 
 
-def _changed(
-    before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]
-) -> dict[bytes, np.ndarray]:
+def _changed(before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]) -> dict[bytes, np.ndarray]:
     """Indices (n, 3), (k, j, i), of the voxels that differ, by grid."""
     nothing = _Plane(np.zeros((0, 0), np.uint32), (0, 0))
     found: dict[bytes, list[np.ndarray]] = {}
