@@ -57,10 +57,10 @@ def test_the_next_slice_is_shown_by_button_and_key_with_its_reason(painted_panel
     assert "(N)" in ui.nextSliceButton.toolTip
     panel.press("N")
     assert slice_of(panel, "Red") == (0, 7)
-    assert ui.nextSliceLabel.text == "Red, S 35.0 mm: small unsure"
+    assert ui.nextSliceLabel.toolTip == "S 35.0 mm: small unsure"
     ui.nextSliceButton.click()
     assert slice_of(panel, "Yellow") == (2, 22)
-    assert "ends of large and 1 more" in ui.nextSliceLabel.text
+    assert "ends of large and 1 more" in ui.nextSliceLabel.toolTip
     assert ui.viewSelector.currentIndex == 2, "so that this is the slice that is added or corrected"
     ui.addSliceButton.click()
     panel.press("N")
@@ -68,7 +68,7 @@ def test_the_next_slice_is_shown_by_button_and_key_with_its_reason(painted_panel
     assert slice_of(panel, "Red") == (0, 7), "what became an example is passed over"
     ui.addSliceButton.click()
     panel.press("N")
-    assert "All slices that were suggested are painted" in ui.nextSliceLabel.text
+    assert "All slices that were suggested are painted" in ui.nextSliceLabel.toolTip
 
 
 def test_the_key_is_a_letter_in_a_text_field(painted_panel: Any) -> None:
@@ -235,9 +235,9 @@ def test_a_slice_of_the_result_is_copied_and_becomes_an_example_in_one_step_of_u
     assert np.array_equal(plane == 2, panel.truth["small"][7])
     assert ui.exampleTable.rowCount == 1
     assert "S 35.0 mm" in ui.exampleTable.cellWidget(0, TEXT).text
-    assert ui.nextSliceLabel.text == "S 35.0 mm: large, small copied; mend it with the tools above."
+    assert ui.nextSliceLabel.toolTip == "S 35.0 mm: large, small copied; mend it with the tools above."
     ui.correctSliceButton.click()
-    assert "nothing that is not painted already" in ui.nextSliceLabel.text
+    assert "nothing that is not painted already" in ui.nextSliceLabel.toolTip
     ui.segmentEditorWidget.undo()
     assert not Painted(panel.volume, segmentation).plane(0, 7).any()
 

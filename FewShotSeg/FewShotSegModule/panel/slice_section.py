@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from slicer.util import VTKObservationMixin
 from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.confidence_strip import ConfidenceStrip
 from FewShotSegModule.panel.example_section import ExampleSection
+from FewShotSegModule.panel.names_that_fit import elided
 from FewShotSegModule.scene.correcting import copySlice
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.next_slice import NextSlice, reasonText
@@ -139,7 +141,9 @@ class SliceSection(VTKObservationMixin):
 
     def _update(self) -> None:
         ui, preview = self._ui, self._preview
-        ui.nextSliceLabel.text = ui.nextSliceLabel.toolTip = self._said
+        label = ui.nextSliceLabel
+        label.text = elided(self._said, label.width, lambda text: qt.QFontMetrics(label.font).size(0, text).width())
+        label.toolTip = self._said
         suggestions = suggestionsOf(preview) if preview is not None and queryOf(preview) is not None else []
         ui.nextSliceButton.enabled = bool(suggestions)
         tip = _("Show the slice whose painting would help most, and say why; then the next one.")
@@ -181,10 +185,8 @@ class SliceSection(VTKObservationMixin):
         query, node = queryOf(self._preview) if self._preview is not None else None, self._view.node
         if query is None or node is None:
             return
-        current = None
-        try:
+        axis, current = 0, None
+        with contextlib.suppress(SceneError):  # a view that is tilted, or beside the volume
             axis = axisOfView(node, query)
             current = sliceOfView(node, query)[1]
-        except SceneError:  # tilted, or beside the volume
-            axis = 0
         self._strip.mark(axis, {row.index for row in self._rows() if row.axis == axis}, current)
