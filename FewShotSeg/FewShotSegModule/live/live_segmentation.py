@@ -22,6 +22,7 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.live_preview import LivePreview
 from FewShotSegModule.scene.painted_changes import PaintedChanges
+from FewShotSegModule.scene.segment_info import segmentNames
 
 #: Milliseconds after the last stroke before what was painted is looked at, and the segmentation updated.
 PAUSE_MS = 1000
@@ -102,6 +103,8 @@ class LiveSegmentation:
         self._run: SegmentationRun | None = None
         self._round = _Round()
         self._outdated = self._isToUpdate = False
+        #: What the latest round that was no improvement had to go by, besides voxels.
+        self._basis: object = None
         self._result: RunResult | None = None
         self._shownQuality = ""
         self._pause, self._rest = timer(PAUSE_MS, self._onPause), timer(REST_MS, self._onRest)
@@ -160,10 +163,12 @@ class LiveSegmentation:
                 if existing:
                     self._pause.start()
 
-    def outdate(self) -> None:
-        """Takes note that something else has changed that a result depends on: examples or settings."""
-        self._outdated = True
-        self._onStroke()
+    def review(self) -> None:
+        """Looks whether examples or settings are others than those of the latest round; to be called after changes."""
+        if self._basis is not None and self._basisNow() != self._basis:
+            self._outdated = True
+            self._onStroke()
+            self._onChanged()
 
     def update(self) -> None:
         """Starts a round at once; if one is on its way, another one follows it.
@@ -238,9 +243,10 @@ class LiveSegmentation:
         for watched in self._watched.values():
             watched.stop()
         self._watched = {}
-        self._isToUpdate = self._outdated = False
         if self._run is not None:
             self._run.cancel()
+        self._isToUpdate = self._outdated = False
+        self._basis, self.trouble = None, ""
         self._preview.node = self._result = None
 
     # Painted slices
@@ -283,7 +289,7 @@ class LiveSegmentation:
         if thisOne.isImprovement:
             settings = replace(settings, quality=BEST)
         else:
-            self._outdated, self.trouble = False, ""
+            self._outdated, self.trouble, self._basis = False, "", self._basisNow()
         self._rest.stop()
         self._round, self.progress = thisOne, None
         try:
@@ -321,6 +327,8 @@ class LiveSegmentation:
         self._end()
         isShown = not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result))
         if isShown:
+            # One of another volume is removed, which is nobody's wish to end this.
+            self._result = None
             try:
                 self._preview.show(self._logic.volumeOf(run), result)
             except FewShotSegError as error:
@@ -359,6 +367,7 @@ class LiveSegmentation:
 
     def _goOn(self) -> None:
         """What follows a round: what was painted meanwhile, or a better result."""
+        self._isToUpdate = self._isToUpdate or (self._outdated and self.autoUpdate)
         if self._isToUpdate:
             self._startIfPossible()
         else:
@@ -367,6 +376,15 @@ class LiveSegmentation:
     def _restAWhile(self) -> None:
         if self.improve and self._canBeImproved():
             self._rest.start()
+
+    def _basisNow(self) -> object:
+        """Something that is another one where examples or settings are."""
+        rows, settings = list(self._examples()), self._settings()
+        bounds = [0.0] * 6
+        if settings.roi is not None:
+            settings.roi.GetRASBounds(bounds)
+        names = {row.segmentation: tuple(segmentNames(row.segmentation)) for row in rows}
+        return self._query(), rows, names, settings, bounds
 
     def _canBeImproved(self) -> bool:
         return (
