@@ -13,11 +13,11 @@ from vtk.util.numpy_support import vtk_to_numpy
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.change_watch import stateOf
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.painted_slices import paintedAxis, paintedSlices
+from FewShotSegModule.scene.painted_slices import paintedSlices
 
 _LABELMAP = "Binary labelmap"
-#: Of so many changed voxels it is not looked at whether they lie in slices of several axes.
-_MANY = 200_000
+#: Of more changed voxels on a slice of a labelmap only the outermost count, which lie in the same rows and columns.
+_MANY = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +118,6 @@ class PaintedChanges:
         voxels = np.concatenate(parts)
         voxels = voxels[((voxels >= 0) & (voxels < geometry.shapeOf(self._volume))).all(axis=1)]
         spacing = np.linalg.norm(geometry.ijkToRas(self._volume)[:3, :3], axis=0)[::-1].tolist()
-        if len(voxels) > _MANY:
-            axis = paintedAxis(voxels, spacing)
-            return [(axis, int(index)) for index in np.unique(voxels[:, axis])]
         return paintedSlices(voxels, spacing)
 
 
@@ -161,7 +158,7 @@ def _sum(one: _Plane, other: _Plane, sign: int) -> _Plane:
 def _changed(
     before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]
 ) -> dict[bytes, np.ndarray]:
-    """Indices (n, 3), (k, j, i), of the voxels that differ, by grid."""
+    """Indices (n, 3), (k, j, i), of voxels that differ, by grid."""
     nothing = _Plane(np.zeros((0, 0), np.uint32), (0, 0))
     found: dict[bytes, list[np.ndarray]] = {}
     for grid, k in sorted(before.keys() | now.keys()):
@@ -172,6 +169,16 @@ def _changed(
             difference = one if one.codes.size else other
         else:
             difference = _sum(one, other, -1)
-        places = np.argwhere(difference.codes) + difference.first
+        places = _placesIn(difference.codes != 0) + difference.first
         found.setdefault(grid, []).append(np.column_stack([np.full(len(places), k), places]))
     return {grid: np.concatenate(parts) for grid, parts in found.items()}
+
+
+def _placesIn(plane: np.ndarray) -> np.ndarray:
+    """Indices (n, 2) of the pixels that are set, or of so many of them that all rows and columns are there."""
+    if np.count_nonzero(plane) <= _MANY:
+        return np.argwhere(plane)
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    ofRows = np.column_stack([rows, plane[rows].argmax(axis=1)])
+    ofColumns = np.column_stack([plane[:, columns].argmax(axis=0), columns])
+    return np.concatenate([ofRows, ofColumns])
