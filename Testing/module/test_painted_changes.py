@@ -84,6 +84,14 @@ def test_what_is_there_already_counts_where_that_is_wanted(slicer: Any, volume: 
     assert changes.take() == ([(0, 2), (0, 5)], [])
 
 
+def test_a_large_change_over_many_slices_is_on_all_of_the_axis_that_has_fewest(slicer: Any) -> None:
+    shape = (30, 120, 110)
+    volume = add_volume(slicer, "large", np.zeros(shape, np.int16))
+    segmentation, changes = changes_of(slicer, volume, {"liver": box(0, 1, 1, shape=shape)})
+    set_segment(slicer, segmentation, "liver", box(slice(3, 28), slice(10, 100), slice(5, 95), shape=shape), volume)
+    assert changes.take() == ([(0, k) for k in range(3, 28)], [(0, 0)])
+
+
 def test_a_cropped_labelmap_on_a_moved_volume_tells_the_volumes_slices(slicer: Any, volume: Any) -> None:
     # The segmentation has the grid of a part of the volume, and both lie under a transform.
     part = np.zeros((4, 10, 10), np.int16)

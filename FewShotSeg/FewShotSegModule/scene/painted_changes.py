@@ -16,7 +16,7 @@ from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.painted_slices import paintedSlices
 
 _LABELMAP = "Binary labelmap"
-#: Of more changed voxels on a slice of a labelmap only the outermost count, which lie in the same rows and columns.
+#: Of more changed voxels on a slice of a labelmap only about so many count.
 _MANY = 2000
 
 
@@ -175,10 +175,12 @@ def _changed(
 
 
 def _placesIn(plane: np.ndarray) -> np.ndarray:
-    """Indices (n, 2) of the pixels that are set, or of so many of them that all rows and columns are there."""
-    if np.count_nonzero(plane) <= _MANY:
-        return np.argwhere(plane)
+    """Indices (n, 2) of the pixels that are set; where they are many, of some of them, in each row and column."""
+    found = np.flatnonzero(plane)
+    if len(found) <= _MANY:
+        return np.column_stack(np.unravel_index(found, plane.shape))
+    some = np.column_stack(np.unravel_index(found[:: len(found) // _MANY], plane.shape))
     rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     ofRows = np.column_stack([rows, plane[rows].argmax(axis=1)])
     ofColumns = np.column_stack([plane[:, columns].argmax(axis=0), columns])
-    return np.concatenate([ofRows, ofColumns])
+    return np.concatenate([some, ofRows, ofColumns])
