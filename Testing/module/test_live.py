@@ -111,7 +111,7 @@ class Loop:
             self.told.append((slices, emptied))
             self.rows += [ExampleSlice(volume, segmentation, *place) for place in slices]
 
-        def shown(_run: Any) -> None:
+        def shown(_result: Any) -> None:
             self.shown += 1
 
         self.live = LiveSegmentation(

@@ -69,7 +69,7 @@ class LiveSegmentation:
         the examples are asked for: the slices (axis, index) of the volume that changed and have something painted on
         them, and those that have nothing any more. What is to be an example is up to whoever is called.
     :param onChanged: Called after `state`, `progress`, `trouble` or `preview` changed.
-    :param onResult: Called with the finished SegmentationRun, after its result is in the preview.
+    :param onResult: Called with a RunResult, after it is in the preview.
     :param onFailed: Called with a message when an update that was asked for failed. Where one that started by itself
         failed, there is `trouble` instead.
     :param timer: Makes what waits, of milliseconds and a callback; can be replaced in tests.
@@ -84,7 +84,7 @@ class LiveSegmentation:
         settings: Callable[[], RunSettings],
         onPainted: Callable[[Any, Any, Slices, Slices], None],
         onChanged: Callable[[], None] = _nothing,
-        onResult: Callable[[Any], None] = _nothing,
+        onResult: Callable[[RunResult], None] = _nothing,
         onFailed: Callable[[str], None] = _nothing,
         timer: Callable[[int, Callable[[], Any]], Pause] = OneShot,
     ) -> None:
@@ -109,10 +109,17 @@ class LiveSegmentation:
         self._shownQuality = ""
         self._pause, self._rest = timer(PAUSE_MS, self._onPause), timer(REST_MS, self._onRest)
         self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(REST_MS, self._onSurfacesDue)
+        #: Ends an import once all others who follow the scene have what was imported.
+        self._resume = timer(0, self._onResumed)
+        self._isImporting = False
+        #: A round that was done while a scene was being added: its volume, result and round.
+        self._held: tuple[Any, RunResult, _Round] | None = None
         self._preview = LivePreview(self._surfaces.start)
         scene, self._observations = slicer.mrmlScene, VTKObservationMixin()
         self._observations.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
         self._observations.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
+        self._observations.addObserver(scene, slicer.vtkMRMLScene.StartImportEvent, self._onSceneStartImport)
+        self._observations.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._onSceneEndImport)
 
     @property
     def state(self) -> str:
@@ -163,6 +170,11 @@ class LiveSegmentation:
                 if existing:
                     self._pause.start()
 
+    def ignorePainted(self) -> None:
+        """Takes what has changed until now as nobody's painting, such as a result that was accepted or taken back."""
+        for watched in self._watched.values():
+            watched.changes.forget()
+
     def review(self) -> None:
         """Looks whether examples or settings are others than those of the latest round; to be called after changes."""
         if self._basis is not None and self._basisNow() != self._basis:
@@ -178,6 +190,18 @@ class LiveSegmentation:
         self._takePainted()
         self._isToUpdate = True
         self._startIfPossible(asked=True)
+
+    def show(self, query: Any, result: RunResult) -> None:
+        """Shows a result in the preview, as that of a round.
+
+        :param query: The volume that was segmented.
+        """
+        # A preview of another volume is removed, which is nobody's wish to end this.
+        self._result = None
+        self._preview.show(query, result)
+        self._result = result
+        self._onResult(result)
+        self._onChanged()
 
     def cancel(self) -> None:
         """Ends the round that is on its way; the preview stays as it is."""
@@ -204,7 +228,7 @@ class LiveSegmentation:
         self._pause.start()
 
     def _onPause(self) -> None:
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+        if self._isImporting:
             return
         self._takePainted()
         if self._outdated and self.autoUpdate and self.preview is not None:
@@ -216,7 +240,7 @@ class LiveSegmentation:
 
     def _onRest(self) -> None:
         """Nobody has painted for a while: there is time for a better result."""
-        if self._run is None and self.improve and self._canBeImproved() and not self._logic.isBusy:
+        if self._run is None and self._canBeImproved() and not self._logic.isBusy:
             self._start(_Round(isImprovement=True))
 
     def _onWaited(self) -> None:
@@ -228,24 +252,38 @@ class LiveSegmentation:
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self._letGo()
 
+    def _onSceneStartImport(self, _caller: Any, _event: Any) -> None:
+        self._isImporting = True
+
+    def _onSceneEndImport(self, _caller: Any, _event: Any) -> None:
+        self._resume.start()
+
+    def _onResumed(self) -> None:
+        self._isImporting = False
+        held, self._held = self._held, None
+        if held is not None:
+            self._take(*held)
+
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         gone = [pair for pair in self._watched if not all(map(slicer.mrmlScene.IsNodePresent, pair))]
         for pair in gone:
             self._watched.pop(pair).stop()
         if self._result is not None and self.preview is None:
-            # Accepted, discarded, deleted: what follows is the user's to ask for.
+            # Accepted, discarded, deleted: what follows is the user's to ask for, and what was accepted is not painted.
             self._result = None
+            self.ignorePainted()
             self.cancel()
 
     def _letGo(self) -> None:
-        for waits in (self._pause, self._rest, self._wait, self._surfaces):
+        for waits in (self._pause, self._rest, self._wait, self._surfaces, self._resume):
             waits.stop()
         for watched in self._watched.values():
             watched.stop()
         self._watched = {}
         if self._run is not None:
             self._run.cancel()
-        self._isToUpdate = self._outdated = False
+        self._isToUpdate = self._outdated = self._isImporting = False
+        self._held = None
         self._basis, self.trouble = None, ""
         self._preview.node = self._result = None
 
@@ -268,7 +306,7 @@ class LiveSegmentation:
 
     def _startIfPossible(self, asked: bool = False) -> None:
         """Starts the update that is waited for, as soon as nothing else is on its way."""
-        if not self._isToUpdate:
+        if not self._isToUpdate or self._isImporting:
             return
         if self._run is not None and self._round.isImprovement:
             self._run.cancel()
@@ -322,22 +360,23 @@ class LiveSegmentation:
         self._preview.patch(axis, slices, labels)
 
     def _onFinished(self, run: SegmentationRun) -> None:
-        result, thisOne = run.result, self._round
-        assert result is not None
+        assert run.result is not None
+        done = self._logic.volumeOf(run), run.result, self._round
         self._end()
-        isShown = not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result))
-        if isShown:
-            # One of another volume is removed, which is nobody's wish to end this.
-            self._result = None
+        if self._isImporting:
+            self._held = done
+        else:
+            self._take(*done)
+
+    def _take(self, query: Any, result: RunResult, thisOne: _Round) -> None:
+        """Takes the result of a round, and goes on."""
+        if not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result)):
             try:
-                self._preview.show(self._logic.volumeOf(run), result)
+                self.show(query, result)
             except FewShotSegError as error:
                 self._tellFailure(str(error), thisOne)
                 return
-            self._result = result
         self._shownQuality = thisOne.quality
-        if isShown:
-            self._onResult(run)
         self._goOn()
         self._onChanged()
 
@@ -374,7 +413,7 @@ class LiveSegmentation:
             self._restAWhile()
 
     def _restAWhile(self) -> None:
-        if self.improve and self._canBeImproved():
+        if self._canBeImproved():
             self._rest.start()
 
     def _basisNow(self) -> object:
@@ -388,7 +427,9 @@ class LiveSegmentation:
 
     def _canBeImproved(self) -> bool:
         return (
-            self.result is not None
+            self.improve
+            and not self._isImporting
+            and self.result is not None
             and not self._outdated
             and self._shownQuality == FAST
             and self._settings().quality == FAST

@@ -77,6 +77,11 @@ class PaintedChanges:
             [place for place, on in zip(slices, isOn, strict=True) if not on],
         )
 
+    def forget(self) -> None:
+        """Takes all changes until now as known."""
+        if self.any:
+            self._state, self._planes = stateOf(self._segmentation), dict(self._read())
+
     def _read(self) -> Iterator[tuple[tuple[bytes, int], _Plane]]:
         """What is painted on each slice that has anything, by grid and number."""
         content = self._segmentation.GetSegmentation()
