@@ -91,10 +91,7 @@ class LiveSegmentation:
         self._logic = logic
         self._query, self._examples, self._settings = query, examples, settings
         self._onPainted, self._onChanged, self._onResult, self._onFailed = onPainted, onChanged, onResult, onFailed
-        #: Whether the preview follows what is painted by itself.
-        self.autoUpdate = True
-        #: Whether a better result is computed in the background.
-        self.improve = True
+        self._autoUpdate = self._improve = True
         #: What the latest round said last, (stage, done, total, seconds left or None); None while there is none.
         self.progress: tuple[str, int, int, float | None] | None = None
         #: Why the latest round that started by itself failed; "" if it didn't.
@@ -120,6 +117,30 @@ class LiveSegmentation:
         self._observations.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
         self._observations.addObserver(scene, slicer.vtkMRMLScene.StartImportEvent, self._onSceneStartImport)
         self._observations.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._onSceneEndImport)
+
+    @property
+    def autoUpdate(self) -> bool:
+        """Whether the preview follows what is painted by itself."""
+        return self._autoUpdate
+
+    @autoUpdate.setter
+    def autoUpdate(self, on: bool) -> None:
+        if on and not self._autoUpdate and self._outdated:
+            self._pause.start()
+        self._autoUpdate = on
+
+    @property
+    def improve(self) -> bool:
+        """Whether a better result is computed in the background while nobody paints."""
+        return self._improve
+
+    @improve.setter
+    def improve(self, on: bool) -> None:
+        isNew, self._improve = on != self._improve, on
+        if isNew and on and self._run is None:
+            self._restAWhile()
+        elif not on and self._run is not None and self._round.isImprovement:
+            self._run.cancel()
 
     @property
     def state(self) -> str:
@@ -261,7 +282,7 @@ class LiveSegmentation:
     def _onResumed(self) -> None:
         self._isImporting = False
         held, self._held = self._held, None
-        if held is not None:
+        if held is not None and slicer.mrmlScene.IsNodePresent(held[0]):
             self._take(*held)
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:

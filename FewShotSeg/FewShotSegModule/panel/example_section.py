@@ -115,6 +115,19 @@ class ExampleSection:
             self._showAll()
             self._onChanged()
 
+    def takePainted(
+        self, volume: Any, segmentation: Any, painted: list[tuple[int, int]], emptied: list[tuple[int, int]]
+    ) -> None:
+        """Makes what somebody painted an example, and takes a row that was made so off again where all was erased.
+
+        :param painted: Slices (axis, index) of the volume that have something new on them.
+        :param emptied: Slices that have nothing on them any more.
+        """
+        if self._list is not None and (volume, segmentation) == self._painted() and segmentation is not self._preview():
+            if self._list.takePainted(volume, segmentation, painted, emptied):
+                self._showAll()
+                self._onChanged()
+
     def update(self) -> None:
         """Shows whether slices can be added, and if not, what is missing."""
         missing = self._whatIsMissing()
