@@ -363,9 +363,9 @@ class LiveSegmentation:
                 onCancelled=self._onCancelled,
                 **({} if thisOne.isImprovement else {"onNear": self._onNear}),
             )
-        except FewShotSegError as error:
+        except Exception as error:
             self._outdated = not thisOne.isImprovement
-            if thisOne.isAsked:
+            if thisOne.isAsked or not isinstance(error, FewShotSegError):
                 raise
             self.trouble = str(error)
         else:
