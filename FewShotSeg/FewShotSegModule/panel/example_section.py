@@ -51,7 +51,6 @@ class ExampleSection:
         )
         #: What the table shows, by identifier: reading it from the scene again takes time.
         self._rows: dict[str, ExampleRow] = {}
-        self._stale: set[str] = set()
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE)
@@ -62,12 +61,11 @@ class ExampleSection:
     def setList(self, examples: ExampleList | None) -> None:
         """Shows another list; None lets go of the scene."""
         self._timer.stop()
-        self._stale = set()
         if self._list is not None:
             self._list.unobserve()
         self._list = examples
         if examples is not None:
-            examples.observe(self._onListChanged)
+            examples.observe(self._onListStirred)
         self._showAll()
 
     def enabledRows(self) -> list[ExampleSlice]:
@@ -155,14 +153,13 @@ class ExampleSection:
             return _("The preview goes with the next run; accept it first, or paint in another segmentation.")
         return ""
 
-    def _onListChanged(self, identifiers: Any) -> None:
-        self._stale.update(identifiers)
+    def _onListStirred(self) -> None:
         self._timer.start()
 
     def _refreshStale(self) -> None:
         if self._list is None:
             return
-        stale, self._stale = self._stale, set()
+        stale = set(self._list.changes())
         rows = {row.identifier: row for row in self._list.rows()}
         if list(rows) != self._table.identifiers():
             self._showAll()
@@ -170,7 +167,8 @@ class ExampleSection:
             for identifier in stale & rows.keys():
                 self._rows[identifier] = self._read(rows[identifier])
                 self._table.refresh(self._rows[identifier])
-        self._onChanged()
+        if stale:
+            self._onChanged()
 
     def _showAll(self) -> None:
         rows = self._list.rows() if self._list is not None else []

@@ -145,10 +145,14 @@ class ExampleList:
 
     # Changes
 
-    def observe(self, callback: Callable[[Sequence[str]], None]) -> None:
-        """Calls back with the identifiers of rows that changed: repainted, renamed, added, removed."""
+    def observe(self, onStir: Callable[[], None]) -> None:
+        """Calls back whenever rows may have changed, which `changes` tells; no voxel is read before that is asked."""
         self.unobserve()
-        self._observer = ListObserver(self._node, self.rows, self._fingerprint, callback)
+        self._observer = ListObserver(self._node, self.rows, self._fingerprint, onStir)
+
+    def changes(self) -> list[str]:
+        """Identifiers of rows that changed since this was asked last: repainted, renamed, added, removed."""
+        return self._observer.changes() if self._observer is not None else []
 
     def unobserve(self) -> None:
         """Stops calling back."""
@@ -159,9 +163,9 @@ class ExampleList:
     def _fingerprint(self, row: ExampleSlice) -> object:
         """Something that is equal as long as a row shows the same."""
         try:
-            image, labels, pixel = self.sliceImage(row)
-            shown = image.tobytes(), labels.tobytes(), pixel, self.positionMm(row)
-            return row.enabled, row.volume.GetName(), tuple(self.segmentsOn(row)), hash(shown)
+            labels, segments = self._labels(row)
+            image = row.volume.GetImageData().GetMTime(), geometry.ijkToRas(row.volume).tobytes(), self.positionMm(row)
+            return row.enabled, row.volume.GetName(), tuple(segments), hash(labels.tobytes()), image
         except SceneError as error:  # a volume without an image for the moment, for instance
             return row.enabled, str(error)
 
