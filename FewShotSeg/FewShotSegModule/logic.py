@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import slicer
 from slicer.i18n import tr as _
@@ -27,13 +27,16 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import MOST_EXAMPLES
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.gather import anythingPainted, gather, rangeAxis
-from FewShotSegModule.scene.given_examples import givenExamples
+from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, show
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
 
 _VOLUME, _SEGMENTATION, _REGION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode"
 #: Seconds between two looks at the worker while a caller waits.
 _WAITING_INTERVAL = 0.02
+#: Milliseconds between two surfaces, in which the application has its turn.
+_SURFACE_INTERVAL = 10
 
 
 class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -58,6 +61,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         #: Labels of structures in runs, by name.
         self._values: dict[str, int] = {}
         self._accepting: Accepting | None = None
+        #: By the segmentation's identifier.
+        self._surfaces: dict[str, SurfaceMaking] = {}
         #: Takes the latest acceptance back.
         self._undo: Callable[[], Any] | None = None
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
@@ -88,6 +93,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         sliceRange: tuple[int, int] | None = None,
         roi: Any = None,
         confidenceVolume: Any = None,
+        complete: Literal["all"] | Sequence[str] | None = None,
+        background: str | None = None,
         onProgress: Callable[[str, int, int, float | None], None] | None = None,
         onFinished: Callable[[SegmentationRun], None] | None = None,
         onFailed: Callable[[str], None] | None = None,
@@ -96,7 +103,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Segments a volume from painted slices.
 
         Slices are counted along the axes of `slicer.util.arrayFromVolume`: an array of shape (K, J, I) has K slices
-        along axis 0, J along axis 1, I along axis 2. What is not painted on a painted slice is looked for there.
+        along axis 0, J along axis 1, I along axis 2. A structure that is not painted on a painted slice is looked for
+        there, and taken as absent where nothing like it is found, unless `complete` says more.
 
         While it waits, the application goes on: events are handled, so whoever closes the scene or removes the volume
         ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.
@@ -131,6 +139,11 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
         :param confidenceVolume: A vtkMRMLScalarVolumeNode to fill with how sure the result is: 0 to 1, on the query's
             grid, 1 where the run didn't look.
+        :param complete: What is painted completely on the slices, or not on them: names of segments, or "all". Of other
+            segments the unpainted pixels may be theirs; with an empty list only what is painted counts, as for strokes.
+            None has it found out, segment by segment. It counts for all slices but those given as ExampleSlice.
+        :param background: Name of the segment that is painted on what is none of the structures ("not this"); it is in
+            no result.
         :param onProgress: Called with (stage, done, total, seconds left of the whole run or None). Stages are those of
             `FewShotSegLib.stages`, and "starting" and "waiting" before; a total of 0 means that nothing is counted.
         :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation
@@ -154,8 +167,11 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise SceneError(
                 _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
             )
-        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
-        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi)
+        if complete != "all":
+            _requireList(complete, _("names of completely painted segments"))
+        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples, complete)
+        requireNames(rows, [*(complete or ()), background] if complete != "all" else [background])
+        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi, background)
         written: list[Any] = []
 
         def finished(run: SegmentationRun) -> None:
@@ -232,11 +248,31 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return query
 
     def previewOf(self, run: SegmentationRun) -> Any:
-        """A new segmentation node that shows the result of a run.
+        """A new segmentation node that shows the result of a run, in slice views; see `showIn3D`.
 
         :raises SceneError: The run has no result, or its volume is gone.
         """
         return makePreview(self.volumeOf(run), run.result)  # type: ignore[arg-type]  # checked by volumeOf
+
+    def showIn3D(self, segmentation: Any, onDone: Callable[[], None] | None = None) -> None:
+        """Shows a segmentation in the 3D views, as soon as its surfaces are made, while the application goes on.
+
+        :param segmentation: The vtkMRMLSegmentationNode; surfaces that it lacks are made.
+        :param onDone: Called when they are there.
+        """
+        _requireKind(segmentation, _SEGMENTATION, _("segmentation"))
+        segmentation.CreateDefaultDisplayNodes()
+        segmentation.GetDisplayNode().SetVisibility3D(True)
+        self._makeSurfaces(segmentation, onDone)
+
+    def _makeSurfaces(self, segmentation: Any, onDone: Callable[[], None] | None = None) -> None:
+        self._surfaces = {node: making for node, making in self._surfaces.items() if making.state == "running"}
+        making = self._surfaces.get(segmentation.GetID())
+        if making is not None:
+            making.onDone = onDone or making.onDone
+            return
+        making = self._surfaces[segmentation.GetID()] = SurfaceMaking(segmentation, onDone)
+        RunTimer(making, everyMs=_SURFACE_INTERVAL).start()
 
     def confidenceVolumeOf(self, run: SegmentationRun, node: Any = None) -> Any:
         """A volume of how sure a result is, with colours for an overlay.
@@ -256,7 +292,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> Any:
         """Writes a preview into a segmentation, which becomes visible if it never was, and removes the preview.
 
-        It can be taken back with `undoAccept`.
+        Surfaces are made afterwards, where there were some or a 3D view is open. It can be taken back with `undoAccept`.
 
         :param outputSegmentation: Where to; a new segmentation if None.
         :param editorNode: A vtkMRMLSegmentEditorNode whose masking and overwrite settings count; without one nothing is
@@ -269,6 +305,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         target = outputSegmentation if outputSegmentation is not None else newSegmentation(preview)
         if self._accepting is None:
             self._accepting = Accepting(slicer.mrmlScene)
+        hadSurfaces = hasSurfaces(target)
         try:
             self._accepting.write(preview, target, editorNode, saveState)
         except FewShotSegError:
@@ -283,6 +320,9 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         # One that a node selector or a script made has no display node.
         if target.GetDisplayNode() is None:
             show(target)
+            hadSurfaces = isIn3D(target)
+        if hadSurfaces:
+            self._makeSurfaces(target)
         return target
 
     def undoAccept(self) -> None:
@@ -313,7 +353,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             return _("Choose at least one segment.")
         try:
             allowedBox(queryVolume, rangeAxis(queryVolume, examples), settings.sliceRange, settings.roi)
-            if not anythingPainted(examples, settings.segmentNames):
+            if not anythingPainted(examples, settings.segmentNames, settings.background):
                 return _("Nothing is painted on the examples; paint a structure on at least one of the slices.")
         except FewShotSegError as error:
             return str(error)

@@ -27,6 +27,7 @@ class FewShotSegParameterNode:
     autoUpdate: Whether the preview follows what is painted by itself.
     improve: Whether a fast result is followed by a better one in the background.
     leftOutSegments: Names of the examples' segments that are not to be looked for.
+    background: Name of the segments that are painted on what is no structure; empty if there are none.
     sliceRange: First and last slice to segment; empty for all.
     """
 
@@ -44,4 +45,5 @@ class FewShotSegParameterNode:
     autoUpdate: bool = True
     improve: bool = True
     leftOutSegments: list[str]
+    background: str
     sliceRange: list[int]

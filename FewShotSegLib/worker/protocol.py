@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -142,7 +142,7 @@ class Put:
     Attributes:
         key: chosen by the application; letters, digits and dashes, since it is part of a file's name.
         volume: number of the volume that the slice is of.
-        axis, index, names, complete, background: as of `FewShotSegLib.Example`; `complete` is a list.
+        axis, index, names, complete, background: as of `FewShotSegLib.Example`; a set in `complete` is a list.
         mask: file of the slice's label values.
     """
 
@@ -154,14 +154,13 @@ class Put:
     index: int
     mask: str
     names: dict[int, str]
-    complete: Literal["all"] | list[int] | None = None
+    complete: Literal["all"] | list[int] | dict[int, bool] | None = None
     background: int | None = None
 
     @classmethod
     def of(cls, run: int, session: int, key: str, number: int, example: Example, folder: ArrayFolder) -> Self:
         """The request for an example of a volume with that number; its mask is written, OSError where it can't be."""
         mask = example.mask.astype(np.min_scalar_type(int(example.mask.max(initial=0))))
-        complete = example.complete
         return cls(
             run=run,
             session=session,
@@ -171,7 +170,7 @@ class Put:
             index=example.index,
             mask=folder.put(run, f"mask{key}", mask),
             names=example.names,
-            complete=complete if complete is None or complete == "all" else sorted(complete),
+            complete=sorted(said) if isinstance(said := example.complete, frozenset) else said,  # type: ignore[arg-type]
             background=example.background,
         )
 
@@ -182,8 +181,8 @@ class Put:
             self.axis,
             self.index,
             folder.take(self.mask),
-            names={int(value): str(name) for value, name in self.names.items()},
-            complete=self.complete,
+            names={value: str(name) for value, name in _by_value(self.names).items()},
+            complete=_by_value(self.complete) if isinstance(self.complete, dict) else self.complete,
             background=self.background,
         )
 
@@ -421,6 +420,11 @@ def _made(kind: type[Any], content: Any, run: int | None = None) -> Any:
         return kind(**content)
     except TypeError as error:
         raise ProtocolError(f"The fields of a message {kind.__name__.lower()} are wrong: {error}.", run) from None
+
+
+def _by_value(said: Mapping[Any, Any]) -> dict[int, Any]:
+    """What is said of label values; in JSON they are texts."""
+    return {int(value): what for value, what in said.items()}
 
 
 def _suggestions(given: Iterable[Any]) -> tuple[Suggestion, ...]:

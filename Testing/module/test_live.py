@@ -89,6 +89,9 @@ class Logic:
     def volumeOf(self, _run: Any) -> Any:
         return self.query
 
+    def showIn3D(self, node: Any) -> None:
+        node.CreateClosedSurfaceRepresentation()
+
 
 class Loop:
     """A loop on a volume with a segmentation that is painted in."""
@@ -247,6 +250,7 @@ def test_a_first_answer_is_patched_into_the_preview_and_surfaces_stay_until_the_
     node = loop.first_result()
     before = shown_of(loop, "liver")
     content = node.GetSegmentation()
+    node.GetDisplayNode().SetVisibility3D(True)
     node.CreateClosedSurfaceRepresentation()
     events: list[str] = []
     node.AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_: events.append("modified"))

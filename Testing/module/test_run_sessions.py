@@ -77,7 +77,10 @@ def test_a_run_of_the_same_volume_sends_only_what_changed(sent: Sent) -> None:
     assert sent(an_input(query, [*examples, an_example(query, 1, axis=2)])) == ["Put", "Predict"]
     assert sent(an_input(query, [an_example(query, 0, width=4), *examples[1:]])) == ["Remove", "Put", "Predict"]
     assert sent(an_input(query, examples[:2])) == ["Unload", "Remove", "Put", "Predict"]
-    ways: tuple[dict[str, Any], ...] = ({"complete": "all"}, {"complete": {1}}, {"complete": set()}, {"background": 2})
+    ways: tuple[dict[str, Any], ...] = (
+        *({"complete": complete} for complete in ("all", {1}, set(), {1: True}, {1: False})),
+        {"background": 2},
+    )
     for known in ways:
         changed = [replace(examples[0], **known), examples[1]]
         assert sent(an_input(query, changed)) == ["Put", "Predict"], known

@@ -23,11 +23,14 @@ from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.live_preview import LivePreview
 from FewShotSegModule.scene.painted_changes import PaintedChanges
 from FewShotSegModule.scene.segment_info import segmentNames
+from FewShotSegModule.scene.surfaces import isIn3D, lacksSurfaces
 
 #: Milliseconds after the last stroke before what was painted is looked at, and the segmentation updated.
 PAUSE_MS = 1000
 #: Milliseconds without a stroke after an update, before a better result is computed in the background.
 REST_MS = 2000
+#: Milliseconds after a result before its surfaces are made.
+_SURFACES_MS = 300
 #: Milliseconds between two attempts while the worker is at a run of somebody else.
 _WAIT_MS = 200
 
@@ -105,13 +108,13 @@ class LiveSegmentation:
         self._result: RunResult | None = None
         self._shownQuality = ""
         self._pause, self._rest = timer(PAUSE_MS, self._onPause), timer(REST_MS, self._onRest)
-        self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(REST_MS, self._onSurfacesDue)
+        self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(_SURFACES_MS, self._onSurfacesDue)
         #: Ends an import once all others who follow the scene have what was imported.
         self._resume = timer(0, self._onResumed)
         self._isImporting = False
         #: A round that was done while a scene was being added: its volume, result and round.
         self._held: tuple[Any, RunResult, _Round] | None = None
-        self._preview = LivePreview(self._surfaces.start)
+        self._preview = LivePreview()
         scene, self._observations = slicer.mrmlScene, VTKObservationMixin()
         self._observations.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
         self._observations.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
@@ -221,6 +224,7 @@ class LiveSegmentation:
         self._result = None
         self._preview.show(query, result)
         self._result = result
+        self._surfaces.start()
         self._onResult(result)
         self._onChanged()
 
@@ -251,6 +255,7 @@ class LiveSegmentation:
     def _onPause(self) -> None:
         if self._isImporting:
             return
+        self._surfaces.start()
         self._takePainted()
         if self._outdated and self.autoUpdate and self.preview is not None:
             self._isToUpdate = True
@@ -268,7 +273,9 @@ class LiveSegmentation:
         self._startIfPossible()
 
     def _onSurfacesDue(self) -> None:
-        self._preview.remakeSurfaces()
+        preview = self.preview
+        if preview is not None and isIn3D(preview) and lacksSurfaces(preview):
+            self._logic.showIn3D(preview)
 
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self._letGo()

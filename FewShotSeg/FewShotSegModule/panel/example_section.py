@@ -11,11 +11,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from FewShotSegModule.panel.example_table import ExampleRow, ExampleTable
-from FewShotSegModule.panel.slice_place import jumpTo, positionText, sliceNormal
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.slice_place import jumpTo, positionText, sliceNormal
 from FewShotSegModule.scene.slice_views import sliceOfView
 
 #: A brush stroke changes a segment many times; rows are drawn anew when it pauses this many milliseconds.

@@ -26,6 +26,8 @@ class RunSettings:
     :param sliceRange: First and last slice, both included, counted along the axis that the examples were painted along;
         None for all.
     :param roi: A vtkMRMLMarkupsROINode; only inside its bounds anything changes. None for everywhere.
+    :param background: Name of the segments that are painted on what is no structure ("not this"); they are in no
+        result. None if there are none.
     """
 
     device: str = "auto"
@@ -35,6 +37,7 @@ class RunSettings:
     segmentNames: Sequence[str] | None = None
     sliceRange: tuple[int, int] | None = None
     roi: Any = None
+    background: str | None = None
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,9 @@ def _contentOf(volume: Volume) -> Hashable:
 
 
 def _contentOfExample(example: Example) -> Hashable:
-    return (_checksum(example.mask), tuple(example.names.items()), example.complete, example.background)
+    complete = example.complete
+    said = tuple(sorted(complete.items())) if isinstance(complete, Mapping) else complete
+    return (_checksum(example.mask), tuple(example.names.items()), said, example.background)
 
 
 def _checksum(array: np.ndarray) -> Hashable:

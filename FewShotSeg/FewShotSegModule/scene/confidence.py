@@ -77,6 +77,12 @@ def isConfidenceOf(volume: Any, query: Any) -> bool:
     return query is not None and volume.GetNodeReference(_QUERY_ROLE) is query
 
 
+def colorsOf(confidence: np.ndarray) -> np.ndarray:
+    """Red, green and blue in 0..1, array (..., 3), of confidences 0..1, array (...)."""
+    places = [place for place, _color in _STOPS]
+    return np.stack([np.interp(confidence, places, parts) for parts in zip(*(c for _p, c in _STOPS), strict=True)], -1)
+
+
 def removeConfidence(node: Any) -> None:
     """Removes a confidence volume, and the colours with the last one that has them.
 
@@ -104,10 +110,7 @@ def _colors(scene: Any) -> Any:
     table.SetTypeToUser()
     table.SetHideFromEditors(True)
     table.SetNumberOfColors(_COUNT)
-    places = [place for place, _color in _STOPS]
-    parts = np.array([color for _place, color in _STOPS])
-    for number in range(_COUNT):
-        at = number / (_COUNT - 1)
-        color = [float(np.interp(at, places, parts[:, channel])) for channel in range(3)]
+    places = np.linspace(0, 1, _COUNT)
+    for number, (at, color) in enumerate(zip(places, colorsOf(places).tolist(), strict=True)):
         table.SetColor(number, f"{at:.2f}", *color, 1.0)
     return scene.AddNode(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +59,17 @@ class ExampleList:
             segmentation = self._node.GetNodeReference(_SEGMENTATION_ROLE + entry["id"])
             if volume is not None and segmentation is not None:
                 rows.append(
-                    ExampleSlice(volume, segmentation, entry["axis"], entry["index"], entry["enabled"], entry["id"])
+                    ExampleSlice(
+                        volume,
+                        segmentation,
+                        entry["axis"],
+                        entry["index"],
+                        entry["enabled"],
+                        entry["id"],
+                        # Scenes of earlier versions have neither.
+                        entry.get("said") or None,
+                        entry.get("strokes", False),
+                    )
                 )
         return rows
 
@@ -107,9 +117,23 @@ class ExampleList:
 
     def setEnabled(self, identifier: str, enabled: bool) -> None:
         """Sets whether runs use a row."""
-        self._write(
-            [{**entry, "enabled": enabled} if entry["id"] == identifier else entry for entry in self._entries()]
-        )
+        self._change(identifier, enabled=enabled)
+
+    def setStrokes(self, identifier: str, strokes: bool) -> None:
+        """Sets whether only what is painted counts on a row."""
+        self._change(identifier, strokes=strokes)
+
+    def say(self, identifier: str, name: str, absent: bool | None) -> None:
+        """Says of a structure that is not painted on a row whether it is absent there.
+
+        :param name: The structure's name.
+        :param absent: False if it is there and not painted yet; None leaves it to the engine to find out.
+        """
+        row = next((row for row in self.rows() if row.identifier == identifier), None)
+        if row is not None:
+            assert row.complete is None or isinstance(row.complete, Mapping)
+            said = {**(row.complete or {}), name: absent}
+            self._change(identifier, said={name: whole for name, whole in said.items() if whole is not None})
 
     def clear(self) -> None:
         """Takes all rows off the list."""
@@ -165,7 +189,7 @@ class ExampleList:
         try:
             labels, segments = self._labels(row)
             image = row.volume.GetImageData().GetMTime(), geometry.ijkToRas(row.volume).tobytes(), self.positionMm(row)
-            return row.enabled, row.volume.GetName(), tuple(segments), hash(labels.tobytes()), image
+            return replace(row, volume=row.volume.GetName()), tuple(segments), hash(labels.tobytes()), image
         except SceneError as error:  # a volume without an image for the moment, for instance
             return row.enabled, str(error)
 
@@ -186,6 +210,9 @@ class ExampleList:
     def _entries(self) -> list[dict[str, Any]]:
         text = self._node.GetParameter(_PARAMETER)
         return json.loads(text) if text else []
+
+    def _change(self, identifier: str, **changed: Any) -> None:
+        self._write([{**entry, **changed} if entry["id"] == identifier else entry for entry in self._entries()])
 
     def _addAll(self, volume: Any, segmentation: Any, slices: Sequence[tuple[int, int]]) -> list[ExampleSlice]:
         Painted(volume, segmentation)  # raises if the nodes can't be used together

@@ -11,11 +11,10 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from FewShotSegModule.scene import geometry
-from FewShotSegModule.scene.change_watch import stateOf
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.painted_slices import paintedSlices
+from FewShotSegModule.scene.representations import LABELMAP, stateOf
 
-_LABELMAP = "Binary labelmap"
 #: Of more changed voxels on a slice of a labelmap only about so many count.
 _MANY = 2000
 
@@ -51,20 +50,20 @@ class PaintedChanges:
         #: Of each segment, what it adds to the codes where it is.
         self._codes: dict[str, int] = {}
         self._random = np.random.default_rng(0)
-        self._state = None if existing else stateOf(segmentation)
+        self._state = None if existing else stateOf(segmentation.GetSegmentation(), LABELMAP)
         self._planes = {} if existing else dict(self._read())
 
     @property
     def any(self) -> bool:
         """Whether there may be changes; reads no voxel."""
-        return stateOf(self._segmentation) != self._state
+        return stateOf(self._segmentation.GetSegmentation(), LABELMAP) != self._state
 
     def take(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Slices (axis, index) that changed since the last call and have something painted on them, and emptied ones.
 
         :raises SceneError: The nodes can't be used together.
         """
-        state = stateOf(self._segmentation)
+        state = stateOf(self._segmentation.GetSegmentation(), LABELMAP)
         if state == self._state:
             return [], []
         painted = Painted(self._volume, self._segmentation)
@@ -80,7 +79,7 @@ class PaintedChanges:
     def forget(self) -> None:
         """Takes all changes until now as known."""
         if self.any:
-            self._state, self._planes = stateOf(self._segmentation), dict(self._read())
+            self._state, self._planes = stateOf(self._segmentation.GetSegmentation(), LABELMAP), dict(self._read())
 
     def _read(self) -> Iterator[tuple[tuple[bytes, int], _Plane]]:
         """What is painted on each slice that has anything, by grid and number."""
@@ -88,7 +87,7 @@ class PaintedChanges:
         layers: dict[Any, dict[int, int]] = {}
         for number in range(content.GetNumberOfSegments()):
             segment = content.GetNthSegment(number)
-            image = segment.GetRepresentation(_LABELMAP)
+            image = segment.GetRepresentation(LABELMAP)
             if image is not None and image.GetNumberOfPoints() and image.GetPointData().GetScalars() is not None:
                 code = self._codeOf(content.GetNthSegmentID(number))
                 layers.setdefault(image, {})[int(segment.GetLabelValue())] = code
