@@ -24,8 +24,9 @@ from FewShotSegModule.scene.accepting import Accepting, newSegmentation
 from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES
 from FewShotSegModule.scene.example_slice import ExampleSlice
-from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather, rangeAxis
+from FewShotSegModule.scene.gather import anythingPainted, gather, rangeAxis
 from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, show
 from FewShotSegModule.scene.removal import remove

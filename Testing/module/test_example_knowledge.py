@@ -151,12 +151,17 @@ def test_rows_keep_what_is_said_and_those_of_earlier_versions_say_nothing(
 
 def test_a_row_of_which_something_else_is_said_looks_different(examples: Any, volume: Any, painted: Any) -> None:
     row = examples.add(volume, painted, 0, 3)
-    seen: list[str] = []
-    examples.observe(seen.extend)
-    examples.say(row.identifier, "spleen", True)
-    examples.setStrokes(row.identifier, True)
-    examples.say(row.identifier, "spleen", None)
-    assert seen == [row.identifier] * 3
+    stirred: list[bool] = []
+    examples.observe(lambda: stirred.append(True))
+    for say in (
+        lambda: examples.say(row.identifier, "spleen", True),
+        lambda: examples.setStrokes(row.identifier, True),
+        lambda: examples.say(row.identifier, "spleen", None),
+    ):
+        stirred.clear()
+        say()
+        assert stirred
+        assert examples.changes() == [row.identifier]
     examples.unobserve()
 
 

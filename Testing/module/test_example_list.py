@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +131,17 @@ def test_rows_vanish_with_their_nodes(slicer: Any, examples: Any, volume: Any, p
 
 class Changes:
     def __init__(self, examples: Any) -> None:
-        self.seen: list[str] = []
+        self.examples, self.stirred = examples, False
         examples.observe(self)
 
-    def __call__(self, identifiers: Sequence[str]) -> None:
-        self.seen += identifiers
+    def __call__(self) -> None:
+        self.stirred = True
 
     def take(self) -> set[str]:
-        seen, self.seen = set(self.seen), []
-        return seen
+        changes = set(self.examples.changes())
+        assert self.stirred or not changes
+        self.stirred = False
+        return changes
 
 
 def test_only_rows_that_look_different_are_reported(slicer: Any, examples: Any, volume: Any, painted: Any) -> None:

@@ -78,10 +78,10 @@ def test_a_run_that_cannot_start_is_explained_and_the_button_stays(
     panel = painted_panel
     panel.ui.addAllButton.click()
 
-    def refuse(**_callbacks: Any) -> Any:
+    def refuse(*_given: Any, **_callbacks: Any) -> Any:
         raise RuntimeError("no room on the disk")
 
-    monkeypatch.setattr(panel.widget._run, "_start", refuse)
+    monkeypatch.setattr(panel.widget.logic, "startRun", refuse)
     panel.swallow(panel.ui.runButton.click)
     assert len(panel.messages) == 1
     assert "no room on the disk" in panel.messages[0]

@@ -22,11 +22,15 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.live_preview import LivePreview
 from FewShotSegModule.scene.painted_changes import PaintedChanges
+from FewShotSegModule.scene.segment_info import segmentNames
+from FewShotSegModule.scene.surfaces import isIn3D, lacksSurfaces
 
 #: Milliseconds after the last stroke before what was painted is looked at, and the segmentation updated.
 PAUSE_MS = 1000
 #: Milliseconds without a stroke after an update, before a better result is computed in the background.
 REST_MS = 2000
+#: Milliseconds after a result before its surfaces are made.
+_SURFACES_MS = 300
 #: Milliseconds between two attempts while the worker is at a run of somebody else.
 _WAIT_MS = 200
 
@@ -68,7 +72,7 @@ class LiveSegmentation:
         the examples are asked for: the slices (axis, index) of the volume that changed and have something painted on
         them, and those that have nothing any more. What is to be an example is up to whoever is called.
     :param onChanged: Called after `state`, `progress`, `trouble` or `preview` changed.
-    :param onResult: Called with the finished SegmentationRun, after its result is in the preview.
+    :param onResult: Called with a RunResult, after it is in the preview.
     :param onFailed: Called with a message when an update that was asked for failed. Where one that started by itself
         failed, there is `trouble` instead.
     :param timer: Makes what waits, of milliseconds and a callback; can be replaced in tests.
@@ -83,17 +87,14 @@ class LiveSegmentation:
         settings: Callable[[], RunSettings],
         onPainted: Callable[[Any, Any, Slices, Slices], None],
         onChanged: Callable[[], None] = _nothing,
-        onResult: Callable[[Any], None] = _nothing,
+        onResult: Callable[[RunResult], None] = _nothing,
         onFailed: Callable[[str], None] = _nothing,
         timer: Callable[[int, Callable[[], Any]], Pause] = OneShot,
     ) -> None:
         self._logic = logic
         self._query, self._examples, self._settings = query, examples, settings
         self._onPainted, self._onChanged, self._onResult, self._onFailed = onPainted, onChanged, onResult, onFailed
-        #: Whether the preview follows what is painted by itself.
-        self.autoUpdate = True
-        #: Whether a better result is computed in the background.
-        self.improve = True
+        self._autoUpdate = self._improve = True
         #: What the latest round said last, (stage, done, total, seconds left or None); None while there is none.
         self.progress: tuple[str, int, int, float | None] | None = None
         #: Why the latest round that started by itself failed; "" if it didn't.
@@ -102,14 +103,47 @@ class LiveSegmentation:
         self._run: SegmentationRun | None = None
         self._round = _Round()
         self._outdated = self._isToUpdate = False
+        #: What the latest round that was no improvement had to go by, besides voxels.
+        self._basis: object = None
         self._result: RunResult | None = None
         self._shownQuality = ""
         self._pause, self._rest = timer(PAUSE_MS, self._onPause), timer(REST_MS, self._onRest)
-        self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(REST_MS, self._onSurfacesDue)
-        self._preview = LivePreview(self._surfaces.start)
+        self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(_SURFACES_MS, self._onSurfacesDue)
+        #: Ends an import once all others who follow the scene have what was imported.
+        self._resume = timer(0, self._onResumed)
+        self._isImporting = False
+        #: A round that was done while a scene was being added: its volume, result and round.
+        self._held: tuple[Any, RunResult, _Round] | None = None
+        self._preview = LivePreview()
         scene, self._observations = slicer.mrmlScene, VTKObservationMixin()
         self._observations.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
         self._observations.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved)
+        self._observations.addObserver(scene, slicer.vtkMRMLScene.StartImportEvent, self._onSceneStartImport)
+        self._observations.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._onSceneEndImport)
+
+    @property
+    def autoUpdate(self) -> bool:
+        """Whether the preview follows what is painted by itself."""
+        return self._autoUpdate
+
+    @autoUpdate.setter
+    def autoUpdate(self, on: bool) -> None:
+        if on and not self._autoUpdate and self._outdated:
+            self._pause.start()
+        self._autoUpdate = on
+
+    @property
+    def improve(self) -> bool:
+        """Whether a better result is computed in the background while nobody paints."""
+        return self._improve
+
+    @improve.setter
+    def improve(self, on: bool) -> None:
+        isNew, self._improve = on != self._improve, on
+        if isNew and on and self._run is None:
+            self._restAWhile()
+        elif not on and self._run is not None and self._round.isImprovement:
+            self._run.cancel()
 
     @property
     def state(self) -> str:
@@ -160,10 +194,17 @@ class LiveSegmentation:
                 if existing:
                     self._pause.start()
 
-    def outdate(self) -> None:
-        """Takes note that something else has changed that a result depends on: examples or settings."""
-        self._outdated = True
-        self._onStroke()
+    def ignorePainted(self) -> None:
+        """Takes what has changed until now as nobody's painting, such as a result that was accepted or taken back."""
+        for watched in self._watched.values():
+            watched.changes.forget()
+
+    def review(self) -> None:
+        """Looks whether examples or settings are others than those of the latest round; to be called after changes."""
+        if self._basis is not None and self._basisNow() != self._basis:
+            self._outdated = True
+            self._onStroke()
+            self._onChanged()
 
     def update(self) -> None:
         """Starts a round at once; if one is on its way, another one follows it.
@@ -173,6 +214,19 @@ class LiveSegmentation:
         self._takePainted()
         self._isToUpdate = True
         self._startIfPossible(asked=True)
+
+    def show(self, query: Any, result: RunResult) -> None:
+        """Shows a result in the preview, as that of a round.
+
+        :param query: The volume that was segmented.
+        """
+        # A preview of another volume is removed, which is nobody's wish to end this.
+        self._result = None
+        self._preview.show(query, result)
+        self._result = result
+        self._surfaces.start()
+        self._onResult(result)
+        self._onChanged()
 
     def cancel(self) -> None:
         """Ends the round that is on its way; the preview stays as it is."""
@@ -199,8 +253,9 @@ class LiveSegmentation:
         self._pause.start()
 
     def _onPause(self) -> None:
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+        if self._isImporting:
             return
+        self._surfaces.start()
         self._takePainted()
         if self._outdated and self.autoUpdate and self.preview is not None:
             self._isToUpdate = True
@@ -211,36 +266,53 @@ class LiveSegmentation:
 
     def _onRest(self) -> None:
         """Nobody has painted for a while: there is time for a better result."""
-        if self._run is None and self.improve and self._canBeImproved() and not self._logic.isBusy:
+        if self._run is None and self._canBeImproved() and not self._logic.isBusy:
             self._start(_Round(isImprovement=True))
 
     def _onWaited(self) -> None:
         self._startIfPossible()
 
     def _onSurfacesDue(self) -> None:
-        self._preview.remakeSurfaces()
+        preview = self.preview
+        if preview is not None and isIn3D(preview) and lacksSurfaces(preview):
+            self._logic.showIn3D(preview)
 
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         self._letGo()
+
+    def _onSceneStartImport(self, _caller: Any, _event: Any) -> None:
+        self._isImporting = True
+
+    def _onSceneEndImport(self, _caller: Any, _event: Any) -> None:
+        self._resume.start()
+
+    def _onResumed(self) -> None:
+        self._isImporting = False
+        held, self._held = self._held, None
+        if held is not None and slicer.mrmlScene.IsNodePresent(held[0]):
+            self._take(*held)
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         gone = [pair for pair in self._watched if not all(map(slicer.mrmlScene.IsNodePresent, pair))]
         for pair in gone:
             self._watched.pop(pair).stop()
         if self._result is not None and self.preview is None:
-            # Accepted, discarded, deleted: what follows is the user's to ask for.
+            # Accepted, discarded, deleted: what follows is the user's to ask for, and what was accepted is not painted.
             self._result = None
+            self.ignorePainted()
             self.cancel()
 
     def _letGo(self) -> None:
-        for waits in (self._pause, self._rest, self._wait, self._surfaces):
+        for waits in (self._pause, self._rest, self._wait, self._surfaces, self._resume):
             waits.stop()
         for watched in self._watched.values():
             watched.stop()
         self._watched = {}
-        self._isToUpdate = self._outdated = False
         if self._run is not None:
             self._run.cancel()
+        self._isToUpdate = self._outdated = self._isImporting = False
+        self._held = None
+        self._basis, self.trouble = None, ""
         self._preview.node = self._result = None
 
     # Painted slices
@@ -262,7 +334,7 @@ class LiveSegmentation:
 
     def _startIfPossible(self, asked: bool = False) -> None:
         """Starts the update that is waited for, as soon as nothing else is on its way."""
-        if not self._isToUpdate:
+        if not self._isToUpdate or self._isImporting:
             return
         if self._run is not None and self._round.isImprovement:
             self._run.cancel()
@@ -283,7 +355,7 @@ class LiveSegmentation:
         if thisOne.isImprovement:
             settings = replace(settings, quality=BEST)
         else:
-            self._outdated, self.trouble = False, ""
+            self._outdated, self.trouble, self._basis = False, "", self._basisNow()
         self._rest.stop()
         self._round, self.progress = thisOne, None
         try:
@@ -298,9 +370,9 @@ class LiveSegmentation:
                 onCancelled=self._onCancelled,
                 **({} if thisOne.isImprovement else {"onNear": self._onNear}),
             )
-        except FewShotSegError as error:
+        except Exception as error:
             self._outdated = not thisOne.isImprovement
-            if thisOne.isAsked:
+            if thisOne.isAsked or not isinstance(error, FewShotSegError):
                 raise
             self.trouble = str(error)
         else:
@@ -316,20 +388,23 @@ class LiveSegmentation:
         self._preview.patch(axis, slices, labels)
 
     def _onFinished(self, run: SegmentationRun) -> None:
-        result, thisOne = run.result, self._round
-        assert result is not None
+        assert run.result is not None
+        done = self._logic.volumeOf(run), run.result, self._round
         self._end()
-        isShown = not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result))
-        if isShown:
+        if self._isImporting:
+            self._held = done
+        else:
+            self._take(*done)
+
+    def _take(self, query: Any, result: RunResult, thisOne: _Round) -> None:
+        """Takes the result of a round, and goes on."""
+        if not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result)):
             try:
-                self._preview.show(self._logic.volumeOf(run), result)
+                self.show(query, result)
             except FewShotSegError as error:
                 self._tellFailure(str(error), thisOne)
                 return
-            self._result = result
         self._shownQuality = thisOne.quality
-        if isShown:
-            self._onResult(run)
         self._goOn()
         self._onChanged()
 
@@ -359,18 +434,30 @@ class LiveSegmentation:
 
     def _goOn(self) -> None:
         """What follows a round: what was painted meanwhile, or a better result."""
+        self._isToUpdate = self._isToUpdate or (self._outdated and self.autoUpdate)
         if self._isToUpdate:
             self._startIfPossible()
         else:
             self._restAWhile()
 
     def _restAWhile(self) -> None:
-        if self.improve and self._canBeImproved():
+        if self._canBeImproved():
             self._rest.start()
+
+    def _basisNow(self) -> object:
+        """Something that is another one where examples or settings are."""
+        rows, settings = list(self._examples()), self._settings()
+        bounds = [0.0] * 6
+        if settings.roi is not None:
+            settings.roi.GetRASBounds(bounds)
+        names = {row.segmentation: tuple(segmentNames(row.segmentation)) for row in rows}
+        return self._query(), rows, names, settings, bounds
 
     def _canBeImproved(self) -> bool:
         return (
-            self.result is not None
+            self.improve
+            and not self._isImporting
+            and self.result is not None
             and not self._outdated
             and self._shownQuality == FAST
             and self._settings().quality == FAST

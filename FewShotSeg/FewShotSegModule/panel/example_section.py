@@ -63,7 +63,6 @@ class ExampleSection:
         )
         #: What the table shows, by identifier: reading what is painted from the scene again takes time.
         self._rows: dict[str, ExampleRow] = {}
-        self._stale: set[str] = set()
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE)
@@ -74,12 +73,11 @@ class ExampleSection:
     def setList(self, examples: ExampleList | None) -> None:
         """Shows another list; None lets go of the scene."""
         self._timer.stop()
-        self._stale = set()
         if self._list is not None:
             self._list.unobserve()
         self._list = examples
         if examples is not None:
-            examples.observe(self._onListChanged)
+            examples.observe(self._onListStirred)
         self._showAll()
 
     def enabledRows(self) -> list[ExampleSlice]:
@@ -140,6 +138,19 @@ class ExampleSection:
             self._showAll()
             self._onChanged()
 
+    def takePainted(
+        self, volume: Any, segmentation: Any, painted: list[tuple[int, int]], emptied: list[tuple[int, int]]
+    ) -> None:
+        """Makes what somebody painted an example, and takes a row that was made so off again where all was erased.
+
+        :param painted: Slices (axis, index) of the volume that have something new on them.
+        :param emptied: Slices that have nothing on them any more.
+        """
+        if self._list is not None and (volume, segmentation) == self._painted() and segmentation is not self._preview():
+            if self._list.takePainted(volume, segmentation, painted, emptied):
+                self._showAll()
+                self._onChanged()
+
     def update(self) -> None:
         """Shows whether slices can be added, and if not, what is missing."""
         missing = self._whatIsMissing()
@@ -168,14 +179,13 @@ class ExampleSection:
             return _("The preview goes with the next run; accept it first, or paint in another segmentation.")
         return ""
 
-    def _onListChanged(self, identifiers: Any) -> None:
-        self._stale.update(identifiers)
+    def _onListStirred(self) -> None:
         self._timer.start()
 
     def _refreshStale(self) -> None:
         if self._list is None:
             return
-        stale, self._stale = self._stale, set()
+        stale = set(self._list.changes())
         rows = {row.identifier: row for row in self._list.rows()}
         if list(rows) != self._table.identifiers():
             self._showAll()
@@ -185,7 +195,8 @@ class ExampleSection:
             self._tellWhatIsKnown()
             for identifier in stale & rows.keys():
                 self._table.refresh(self._rows[identifier])
-        self._onChanged()
+        if stale:
+            self._onChanged()
 
     def _showAll(self) -> None:
         rows = self._list.rows() if self._list is not None else []

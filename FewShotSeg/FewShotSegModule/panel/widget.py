@@ -14,6 +14,7 @@ from slicer.parameterNodeWrapper import SlicerParameterNamePropertyName
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from FewShotSegModule.live.live_segmentation import LiveSegmentation
 from FewShotSegModule.logic import FewShotSegLogic
 from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.compact_editor import makeCompact
@@ -54,8 +55,6 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         #: The region that is observed.
         self._region: Any = None
-        #: A run that was done while a scene was being added.
-        self._waitingRun: Any = None
         # It readies the observations, too, and without a parent sets the panel up at once.
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -108,12 +107,22 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             saveStateOf=self._painting.saveStateOf,
             nextKeys=_NEXT_KEYS,
         )
+        #: The loop, which keeps the preview in step with what is painted.
+        self.live = LiveSegmentation(
+            self.logic,
+            query=lambda: self._parameters.queryVolume if self._parameters is not None else None,
+            examples=self._examples.enabledRows,
+            settings=self._settings.runSettings,
+            onPainted=self._examples.takePainted,
+            onChanged=lambda: self._run.showState(),
+            onResult=self._onResult,
+            onFailed=lambda message: self._run.tellFailure(message),
+        )
         self._run = RunController(
             self.ui,
-            start=self._start,
+            live=self.live,
             whatIsMissing=self._whatIsMissing,
             prepare=dependencies.ensureWithConsent,
-            onFinished=self._onRunFinished,
             shortcut=_RUN_KEYS,
         )
         self._nodes = ResultNodes(
@@ -121,6 +130,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._painting,
             parameters=lambda: self._parameters,
             isConfidenceShown=lambda: self._result.overlayIsOn,
+            onTakenBack=self.live.ignorePainted,
         )
         self._result = ResultSection(
             self.ui,
@@ -160,6 +170,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._letGoOfScene()
         self._slices.close()
         self.removeObservers()
+        self.live.release()
         self.logic.removeObservers()
         self.logic.shutdown()
 
@@ -220,14 +231,8 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # A wrapper remembers what it read, which during an import was not all of the scene: a new one reads again.
         self._setParameters(None)
         self._setParameters(self.logic.getParameterNode())
-        run, self._waitingRun = self._waitingRun, None
-        if run is not None:
-            self._onRunFinished(run)
 
     def _letGoOfScene(self) -> None:
-        # The worker stays, with the network that it has loaded.
-        self._run.cancel()
-        self._waitingRun = None
         self._soon.stop()
         self._result.release()
         self._slices.release()
@@ -244,6 +249,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters = None
         if parameters is None:
             self._watchRegion(None)
+            self.live.watch([])
             self._result.show(None, None)
             self._slices.show(None, None)
         elif self._parameters is None:
@@ -280,6 +286,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._region = roi
 
     def _onRegionModified(self, _caller: Any, _event: Any) -> None:
+        self.live.review()
         self._run.update()
 
     def _onExamplesChanged(self) -> None:
@@ -303,7 +310,19 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result.show(parameters.preview, parameters.confidenceVolume)
         self._slices.show(parameters.preview, parameters.confidenceVolume)
         self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
+        self._follow(volume, segmentation)
         self._run.update()
+
+    def _follow(self, volume: Any, segmentation: Any) -> None:
+        """Lets the loop follow what is painted, and what was set."""
+        parameters, live = self._parameters, self.live
+        live.autoUpdate, live.improve = parameters.autoUpdate, parameters.improve
+        live.preview = parameters.preview
+        pairs = [(row.volume, row.segmentation) for row in self._examples.enabledRows()]
+        if volume is not None and segmentation is not None:
+            pairs.append((volume, segmentation))
+        live.watch([pair for pair in pairs if pair[1] is not parameters.preview])
+        live.review()
 
     def _paintedNodes(self) -> tuple[Any, Any]:
         """The volume that is painted on and the segmentation that is painted in."""
@@ -322,17 +341,11 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return _("Nothing is painted on the examples; paint a structure on one of them at least.")
         return missing
 
-    def _start(self, **callbacks: Any) -> Any:
-        return self.logic.startRun(
-            self._parameters.queryVolume, self._examples.enabledRows(), self._settings.runSettings(), **callbacks
-        )
-
-    def _onRunFinished(self, run: Any) -> None:
-        if self._parameters is None:
-            self._waitingRun = run
-            return
+    def _onResult(self, result: Any) -> None:
         with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
-            self._nodes.show(run)
+            self._nodes.show(self.live.preview, result)
+        # The same nodes show something else now, which the parameter node does not know.
+        self._update()
 
 
 def _volumeInView() -> Any:

@@ -15,13 +15,17 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.list_observer import ListObserver
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.painted_slices import paintedSlices
+from FewShotSegModule.scene.painted_slices import evenlySpread, paintedSlices
 from FewShotSegModule.scene.segment_info import SegmentInfo
 from FewShotSegModule.scene.upright import upright
 
 _PARAMETER = "examples"
 _VOLUME_ROLE, _SEGMENTATION_ROLE = "exampleVolume", "exampleSegmentation"
 _AXIS_NAMES = ("k", "j", "i")
+#: What the engine takes at most.
+MOST_EXAMPLES = 50
+#: How many slices of one change become examples; neighbouring ones show nearly the same.
+MOST_AT_ONCE = 12
 
 
 class ExampleList:
@@ -42,6 +46,8 @@ class ExampleList:
     def __init__(self, node: Any) -> None:
         self._node = node
         self._observer: ListObserver | None = None
+        #: Rows that were added because somebody painted them.
+        self._taken: set[str] = set()
 
     # The rows
 
@@ -79,6 +85,31 @@ class ExampleList:
         points = Painted(volume, segmentation).points()
         spacing = np.linalg.norm(geometry.ijkToRas(volume)[:3, :3], axis=0)[::-1]
         return self._addAll(volume, segmentation, paintedSlices(points, spacing.tolist()))
+
+    def takePainted(
+        self, volume: Any, segmentation: Any, painted: Sequence[tuple[int, int]], emptied: Sequence[tuple[int, int]]
+    ) -> bool:
+        """Adds slices (axis, index) that somebody painted, and removes those added so on which nothing is left.
+
+        Slices that are in the list already stay as they are, enabled or not. Of many slices, as a brush in 3D paints
+        them, some are added that are spread over all of them.
+
+        :return: Whether the list changed.
+        """
+        rows = self.rows()
+        known = {(row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation}
+        room = min(MOST_AT_ONCE, MOST_EXAMPLES - len(rows))
+        new = evenlySpread([place for place in painted if place not in known], room) if room > 0 else []
+        gone = [known[place].identifier for place in emptied if place in known]
+        gone = [identifier for identifier in gone if identifier in self._taken]
+        before = self._node.StartModify()
+        try:
+            for identifier in gone:
+                self.remove(identifier)
+            self._taken.update(row.identifier for row in self._addAll(volume, segmentation, new))
+        finally:
+            self._node.EndModify(before)
+        return bool(new or gone)
 
     def remove(self, identifier: str) -> None:
         """Takes a row off the list; what is painted stays."""
@@ -138,10 +169,14 @@ class ExampleList:
 
     # Changes
 
-    def observe(self, callback: Callable[[Sequence[str]], None]) -> None:
-        """Calls back with the identifiers of rows that changed: repainted, renamed, added, removed."""
+    def observe(self, onStir: Callable[[], None]) -> None:
+        """Calls back whenever rows may have changed, which `changes` tells; no voxel is read before that is asked."""
         self.unobserve()
-        self._observer = ListObserver(self._node, self.rows, self._fingerprint, callback)
+        self._observer = ListObserver(self._node, self.rows, self._fingerprint, onStir)
+
+    def changes(self) -> list[str]:
+        """Identifiers of rows that changed since this was asked last: repainted, renamed, added, removed."""
+        return self._observer.changes() if self._observer is not None else []
 
     def unobserve(self) -> None:
         """Stops calling back."""
@@ -152,9 +187,9 @@ class ExampleList:
     def _fingerprint(self, row: ExampleSlice) -> object:
         """Something that is equal as long as a row shows the same."""
         try:
-            image, labels, pixel = self.sliceImage(row)
-            shown = image.tobytes(), labels.tobytes(), pixel, self.positionMm(row)
-            return replace(row, volume=row.volume.GetName()), tuple(self.segmentsOn(row)), hash(shown)
+            labels, segments = self._labels(row)
+            image = row.volume.GetImageData().GetMTime(), geometry.ijkToRas(row.volume).tobytes(), self.positionMm(row)
+            return replace(row, volume=row.volume.GetName()), tuple(segments), hash(labels.tobytes()), image
         except SceneError as error:  # a volume without an image for the moment, for instance
             return row.enabled, str(error)
 

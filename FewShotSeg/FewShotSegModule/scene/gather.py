@@ -14,11 +14,9 @@ from FewShotSegModule.runs.run_input import RunInput, RunSettings, Structure
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.crop import allowedBox, computedBox, thickEnough
 from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.painted import Painted
-
-#: What the engine takes at most.
-MOST_EXAMPLES = 50
 
 
 def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, values: dict[str, int]) -> RunInput:

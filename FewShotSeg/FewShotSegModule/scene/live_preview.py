@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,26 +12,23 @@ from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.preview import allowedOf, describe, gridOf, makePreview, orientedImageOf, queryOf, segmentOf
 from FewShotSegModule.scene.removal import remove
-
-_LABELMAP, _SURFACE = "Binary labelmap", "Closed surface"
+from FewShotSegModule.scene.representations import LABELMAP
 
 
 class LivePreview:
     """Shows results in a segmentation node, which stays the same one through all of them.
 
-    All segments share one labelmap, whose voxels are replaced where they are.
+    All segments share one labelmap, whose voxels are replaced where they are. Surfaces go with each result, and are
+    made elsewhere.
 
     Example::
 
         preview = LivePreview()
         preview.show(volume, run.result)
         preview.patch(axis, slices, labels)  # a first answer of the next round
-
-    :param surfacesLater: Called where surfaces that are shown in 3D have to be made anew; see `remakeSurfaces`.
     """
 
-    def __init__(self, surfacesLater: Callable[[], None] = lambda: None) -> None:
-        self._surfacesLater = surfacesLater
+    def __init__(self) -> None:
         self._node: Any = None
 
     @property
@@ -58,7 +54,6 @@ class LivePreview:
         if node is None:
             self._node = makePreview(query, result)
             return
-        hadSurfaces = node.GetSegmentation().ContainsRepresentation(_SURFACE)
         image = _imageOf(node)
         if image is None or allowedOf(node) != result.allowed or not _fits(image, result):
             image = orientedImageOf(query, result)
@@ -69,8 +64,6 @@ class LivePreview:
         image.GetPointData().GetScalars().Modified()
         # Takes the surfaces away, which show what was before.
         image.Modified()
-        if hadSurfaces:
-            self._surfacesLater()
 
     def patch(self, axis: int, slices: list[int], labels: np.ndarray) -> None:
         """Shows a first answer for some slices; surfaces stay what they were until the whole result is there.
@@ -94,13 +87,6 @@ class LivePreview:
         image.GetPointData().GetScalars().Modified()
         node.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
 
-    def remakeSurfaces(self) -> None:
-        """Makes surfaces anew where they are shown in 3D."""
-        node = self.node
-        display = node.GetDisplayNode() if node is not None else None
-        if display is not None and display.GetVisibility() and display.GetVisibility3D():
-            node.CreateClosedSurfaceRepresentation()
-
     def _takeSegments(self, node: Any, image: Any, result: RunResult) -> None:
         """Gives the node the result's segments; those that are there already stay, with what a user made of them."""
         content = node.GetSegmentation()
@@ -113,7 +99,7 @@ class LivePreview:
             if structure.name in there:
                 segment = content.GetSegment(there[structure.name])
                 segment.SetLabelValue(structure.value)
-                segment.AddRepresentation(_LABELMAP, image)
+                segment.AddRepresentation(LABELMAP, image)
             else:
                 content.AddSegment(segmentOf(structure, image), content.GenerateUniqueSegmentID(structure.name))
 
@@ -134,7 +120,7 @@ def _segments(content: Any) -> range:
 def _imageOf(node: Any) -> Any:
     """The labelmap that all segments share; None if they don't, as after somebody painted in the preview."""
     content = node.GetSegmentation()
-    images = {content.GetNthSegment(number).GetRepresentation(_LABELMAP) for number in _segments(content)}
+    images = {content.GetNthSegment(number).GetRepresentation(LABELMAP) for number in _segments(content)}
     image = images.pop() if len(images) == 1 else None
     return image if image is not None and image.GetPointData().GetScalars() is not None else None
 

@@ -12,11 +12,11 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.painted_slices import paintedAxis, paintedSlices
+from FewShotSegModule.scene.painted_slices import paintedSlices
 from FewShotSegModule.scene.representations import LABELMAP, stateOf
 
-#: Of so many changed voxels it is not looked at whether they lie in slices of several axes.
-_MANY = 200_000
+#: Of more changed voxels on a slice of a labelmap only about so many count.
+_MANY = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,11 @@ class PaintedChanges:
             [place for place, on in zip(slices, isOn, strict=True) if not on],
         )
 
+    def forget(self) -> None:
+        """Takes all changes until now as known."""
+        if self.any:
+            self._state, self._planes = stateOf(self._segmentation.GetSegmentation(), LABELMAP), dict(self._read())
+
     def _read(self) -> Iterator[tuple[tuple[bytes, int], _Plane]]:
         """What is painted on each slice that has anything, by grid and number."""
         content = self._segmentation.GetSegmentation()
@@ -115,9 +120,6 @@ class PaintedChanges:
         voxels = np.concatenate(parts)
         voxels = voxels[((voxels >= 0) & (voxels < geometry.shapeOf(self._volume))).all(axis=1)]
         spacing = np.linalg.norm(geometry.ijkToRas(self._volume)[:3, :3], axis=0)[::-1].tolist()
-        if len(voxels) > _MANY:
-            axis = paintedAxis(voxels, spacing)
-            return [(axis, int(index)) for index in np.unique(voxels[:, axis])]
         return paintedSlices(voxels, spacing)
 
 
@@ -155,8 +157,10 @@ def _sum(one: _Plane, other: _Plane, sign: int) -> _Plane:
     return _Plane(codes, (first[0], first[1]))
 
 
-def _changed(before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]) -> dict[bytes, np.ndarray]:
-    """Indices (n, 3), (k, j, i), of the voxels that differ, by grid."""
+def _changed(
+    before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]
+) -> dict[bytes, np.ndarray]:
+    """Indices (n, 3), (k, j, i), of voxels that differ, by grid."""
     nothing = _Plane(np.zeros((0, 0), np.uint32), (0, 0))
     found: dict[bytes, list[np.ndarray]] = {}
     for grid, k in sorted(before.keys() | now.keys()):
@@ -167,6 +171,18 @@ def _changed(before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int
             difference = one if one.codes.size else other
         else:
             difference = _sum(one, other, -1)
-        places = np.argwhere(difference.codes) + difference.first
+        places = _placesIn(difference.codes != 0) + difference.first
         found.setdefault(grid, []).append(np.column_stack([np.full(len(places), k), places]))
     return {grid: np.concatenate(parts) for grid, parts in found.items()}
+
+
+def _placesIn(plane: np.ndarray) -> np.ndarray:
+    """Indices (n, 2) of the pixels that are set; where they are many, of some of them, in each row and column."""
+    found = np.flatnonzero(plane)
+    if len(found) <= _MANY:
+        return np.column_stack(np.unravel_index(found, plane.shape))
+    some = np.column_stack(np.unravel_index(found[:: len(found) // _MANY], plane.shape))
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    ofRows = np.column_stack([rows, plane[rows].argmax(axis=1)])
+    ofColumns = np.column_stack([plane[:, columns].argmax(axis=0), columns])
+    return np.concatenate([some, ofRows, ofColumns])

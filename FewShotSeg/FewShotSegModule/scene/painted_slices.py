@@ -45,10 +45,12 @@ def evenlySpread(slices: Sequence[tuple[int, int]], most: int) -> list[tuple[int
     """So many of some slices at most, spread over all of them, with the first and the last.
 
     :param slices: In their order.
-    :param most: 2 at least.
+    :param most: 1 at least.
     """
     if len(slices) <= most:
         return list(slices)
+    if most == 1:
+        return [slices[len(slices) // 2]]
     return [slices[round(place)] for place in np.linspace(0, len(slices) - 1, most)]
 
 
