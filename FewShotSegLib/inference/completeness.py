@@ -28,9 +28,9 @@ from .predictor import Predictor
 from .query import UNKNOWN, Query, Support, line_of
 from .support import SupportImage
 
-# A stroke is nowhere wider than this radius, in pixels of the finer side, and what lies beside it looks like it: the means differ by less
-# than this part of the deviations, or, where it is not so many times as long as wide, by less still. Of the sample
-# scan's areas 1 % look so, of strokes along their middle lines 94 %.
+# A stroke is nowhere wider than this radius, in pixels of the finer side, and what lies beside it looks like it: the
+# means differ by less than this part of the deviations, or, where it is not so many times as long as wide, by less
+# still. Of the sample scan's areas 1 % look so, of strokes along their middle lines 94 %.
 _STROKE_RADIUS, _STROKE_LENGTH = 2.6, 6.0
 _STROKE_CONTRAST, _SHORT_STROKE_CONTRAST = 0.8, 0.5
 # Evidence for the search is measured on pixels so many times larger than usual.

@@ -43,8 +43,9 @@ _KEPT_PIXELS = 160 * 256 * 256
 _WHERE = ((-0.5, 0.05), (-0.4, 0.15), (-0.3, 0.4))
 # Boxes of all segments together, in whole frames: more would cost more than encoding the slice did.
 _BUDGET = 9.0
-# Where no shape is known, geodesic preference less this stands for it.
-_FARTHER = 0.5
+# Where no shape is known, half of what geodesic preference exceeds this by stands for it: it is less exact. Where one
+# is known, structures may have moved farther than it says, where geodesic preference less this says so.
+_FARTHER, _MOVED = 0.5, 1.2
 
 
 Evidence = Callable[[Sequence[int]], Tensor]
@@ -459,7 +460,8 @@ def _around(possible: Tensor) -> Box | None:
 def _nearness(evidence: Tensor) -> Tensor:
     """(Q, T, h, w) how near to a segment each pixel is, -1 to 1: by the shape, or, where there is none, by distance."""
     has_shape = evidence[:, :, 3] > 0
-    return torch.where(has_shape, evidence[:, :, 0], evidence[:, :, 4] - _FARTHER)
+    shape, preference = evidence[:, :, 0], evidence[:, :, 4]
+    return torch.where(has_shape, torch.maximum(shape, preference - _MOVED), 0.5 * (preference - _FARTHER))
 
 
 def _relabelled(labels: Tensor, table: Tensor) -> Tensor:
