@@ -90,7 +90,16 @@ class Load:
     @classmethod
     def of(cls, run: int, number: int, volume: Volume, folder: ArrayFolder) -> Self:
         """The request for a volume, whose voxels are written; OSError where they can't be."""
-        array = folder.put(run, f"volume{number}", volume.array)
+        return cls.written(run, number, volume, folder.put(run, cls.file_name(number), volume.array))
+
+    @staticmethod
+    def file_name(number: int) -> str:
+        """What the file of a volume's voxels is called, after the number of the run."""
+        return f"volume{number}"
+
+    @classmethod
+    def written(cls, run: int, number: int, volume: Volume, array: str) -> Self:
+        """The request for a volume whose voxels are in a file already."""
         return cls(
             run=run,
             volume=number,
