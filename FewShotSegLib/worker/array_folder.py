@@ -24,6 +24,11 @@ def in_parts(shape: tuple[int, ...], itemsize: int) -> Iterator[slice]:
         yield slice(first, min(first + planes, shape[0]))
 
 
+def smallest(labels: np.ndarray) -> np.ndarray:
+    """Whole numbers from 0 in the smallest type that holds them, since they have to be written and read."""
+    return labels.astype(np.min_scalar_type(int(labels.max(initial=0))))
+
+
 class ArrayFolder:
     """Arrays as .npy files, whose names begin with the number of the run that they belong to.
 

@@ -196,6 +196,7 @@ class WorkerHost:
             self._preparing = self._memory.prepare(run, runInput, client.arrays, near)
         end = time.monotonic() + _TURN
         try:
+            next(self._preparing)
             while time.monotonic() < end:
                 next(self._preparing)
         except StopIteration as done:
