@@ -159,10 +159,13 @@ def test_a_run_that_is_cancelled_while_large_images_pass_leaves_nothing(make_hos
     run = start(host, "quick", LARGE)
     worker = host.client
     if when == "read":
-        wait(run, lambda: run.part and len(files_in(worker)) == 2)
-        for _turn in range(2):
-            time.sleep(0.2)
-            run.poll()
+        wait(run, lambda: run.part)
+        end = time.monotonic() + 60
+        while len(files_in(worker)) < 2 or (worker.folder / "1-confidence.npy").stat().st_size < 200e6:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(0.2)
+        run.poll()
     assert run.state == "running"
     run.cancel()
     assert files_in(worker) == []
