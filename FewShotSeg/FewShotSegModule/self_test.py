@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unittest
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
+from FewShotSegLib.worker.protocol import Suggestion
 from FewShotSegModule.logic import FewShotSegLogic
 from FewShotSegModule.runs.run_input import Structure
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.errors import ObliqueViewError
+from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.preview import makePreview
 from FewShotSegModule.scene.slice_views import sliceOfView
 from FewShotSegModule.setup import dependencies
@@ -50,6 +54,8 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             self.test_previewsAreAcceptedUndoneAndDiscardedInThePanel,
             self.test_nodesOfThePanelAreDeletedByOthers,
             self.test_panelKeepsExamplesAndSettings,
+            self.test_rowsTellWhatIsKnown,
+            self.test_nextSliceIsShownAndCorrected,
             self.test_consoleCallSegments,
             self.test_panelSegmentsAndAccepts,
         ):
@@ -157,6 +163,69 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert not ui.runButton.enabled
         assert ui.queryVolumeSelector.currentNode() is None
         self.delayDisplay(_("The panel keeps examples and settings."))
+
+    def test_rowsTellWhatIsKnown(self) -> None:
+        """What is said of structures that are not painted, strokes and background; needs no packages."""
+        volume, segmentation, _truth = madeUpScan()
+        ui = self._panelFor(volume, segmentation)
+        logic = slicer.util.getModuleWidget("FewShotSeg").logic
+        examples = ExampleList(logic.getParameterNode().parameterNode)
+        identifier = segmentation.GetSegmentation().AddEmptySegment("", "not this")
+        strokes = np.zeros(SHAPE, np.uint8)
+        strokes[PAINTED[0], 2, 2:9] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(strokes, segmentation, identifier, volume)
+        ui.addAllButton.click()
+        self._waitFor(lambda: "not this" in ui.exampleTable.item(1, 2).toolTip())
+        ui.backgroundSelector.currentIndex = 3
+        self._waitFor(lambda: "not this" not in ui.exampleTable.item(1, 2).toolTip())
+        assert [ui.segmentList.item(n).text() for n in range(ui.segmentList.count)] == ["large", "small"]
+        ui.backgroundSelector.currentIndex = 0
+        assert logic.getParameterNode().background == ""
+        row = examples.rows()[1]
+        examples.say(row.identifier, "not this", True)
+        self._waitFor(lambda: "not on this slice" in ui.exampleTable.item(1, 2).toolTip())
+        examples.setStrokes(row.identifier, True)
+        self._waitFor(lambda: "strokes" in ui.exampleTable.cellWidget(1, 2).text)
+        ui.exampleTable.cellWidget(1, 4).click()
+        menu = qt.QApplication.activePopupWidget()
+        assert len(menu.actions()) == 3, "strokes, a separator, and the structure that is not painted"
+        menu.close()
+        slicer.app.processEvents()
+        self.delayDisplay(_("Rows tell what is known."))
+
+    def test_nextSliceIsShownAndCorrected(self) -> None:
+        """The next slice, the strip of confidence, and a slice that is copied to be mended; needs no packages."""
+        volume, segmentation, truth = madeUpScan()
+        ui = self._panelFor(volume, segmentation)
+        view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+        if view is None:  # without a main window there are no views
+            self.skipTest(_("There are no slice views."))
+        view.SetOrientationToAxial()
+        parameters = slicer.util.getModuleWidget("FewShotSeg").logic.getParameterNode()
+        result = replace(madeUpResult(truth), suggestions=(Suggestion(0, 7, (2,), "small unsure"),))
+        ui.addAllButton.click()
+        parameters.confidenceVolume = writeConfidence(volume, result)
+        parameters.preview = makePreview(volume, result)
+        ui.nextSliceButton.click()
+        assert sliceOfView(view, volume) == (0, 7)
+        assert "small unsure" in ui.nextSliceLabel.toolTip
+        strip = ui.confidenceStrip
+        self._waitFor(lambda: not strip.toolTip)
+        assert strip.pixmap.width() == strip.width
+        at = qt.QPointF((3.5 / SHAPE[0]) * strip.width, 4)
+        button, none = qt.Qt.LeftButton, qt.Qt.NoModifier
+        qt.QApplication.sendEvent(strip, qt.QMouseEvent(qt.QEvent.MouseButtonPress, at, button, button, none))
+        assert sliceOfView(view, volume) == (0, 3)
+        ui.correctSliceButton.click()
+        self._stir()
+        painted = Painted(volume, segmentation)
+        assert np.array_equal(painted.plane(0, 3) > 0, (truth["large"] | truth["small"])[3])
+        assert ui.exampleTable.rowCount == len(PAINTED) + 1
+        ui.segmentEditorWidget.undo()
+        self._stir()
+        assert not painted.plane(0, 3).any()
+        assert painted.plane(0, PAINTED[0]).any()
+        self.delayDisplay(_("Next slice and corrections work."))
 
     def test_consoleCallSegments(self) -> None:
         """The one call that scripts use gives the structures."""

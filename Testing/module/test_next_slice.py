@@ -79,12 +79,12 @@ def test_each_step_shows_the_next_suggestion_in_the_view_of_its_axis(volume: Any
     first = following.show(preview)
     assert first is not None
     assert slice_of(views, "Red", volume) == (0, 5)
-    assert reasonText(preview, first) == "Red, I 10.0 mm: liver unsure"
+    assert reasonText(preview, first) == "I 10.0 mm: liver unsure"
     assert slice_of(views, "Yellow", volume) == (2, 9), "the others go through what is in doubt"
     second = following.show(preview)
     assert second is not None
     assert slice_of(views, "Yellow", volume) == (2, 11)
-    assert reasonText(preview, second) == "Yellow, L 6.5 mm: ends of liver and 1 more"
+    assert reasonText(preview, second) == "L 6.5 mm: ends of liver and 1 more"
     assert following.show(preview) == first
     assert slice_of(views, "Red", volume) == (0, 5)
 

@@ -226,9 +226,9 @@ def test_the_self_test_says_what_it_skips_where_packages_are_missing(
 
     monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.3,<3"])
     self_test.runTest()
-    assert len(self_test.said) == 7
+    assert len(self_test.said) == 9
     assert "examples and settings" in self_test.said[4], "what needs no packages is tested"
-    assert all("torch>=2.3,<3" in text for text in self_test.said[5:])
+    assert all("torch>=2.3,<3" in text for text in self_test.said[7:])
 
 
 def test_the_self_test_that_runs_inside_slicer_passes_here(empty_panel: Any, self_test: Any) -> None:

@@ -16,6 +16,7 @@ from slicer.util import VTKObservationMixin
 
 from FewShotSegModule.live.live_segmentation import LiveSegmentation
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.compact_editor import makeCompact
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.folding import Folding
@@ -26,6 +27,7 @@ from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
+from FewShotSegModule.panel.slice_section import SliceSection
 from FewShotSegModule.scene.confidence import isConfidence
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.region import fitRegion
@@ -33,6 +35,8 @@ from FewShotSegModule.setup import dependencies
 
 #: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
 _ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+E", "Ctrl+Shift+G", "Ctrl+Shift+K"
+#: A text field that is typed into takes it before.
+_NEXT_KEYS = "N"
 #: Milliseconds after a node came or went before the panel follows.
 _PAUSE = 100
 
@@ -85,12 +89,23 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._folding = Folding(self.ui)
         self._painted = PaintedNodes()
         self._settings = SettingsSection(self.ui)
+        view = ChosenView(self.ui.viewSelector)
         self._examples = ExampleSection(
             self.ui,
             painted=self._paintedNodes,
             onChanged=self._onExamplesChanged,
+            view=view,
+            background=lambda: self._parameters.background if self._parameters is not None else "",
             preview=lambda: self._parameters.preview if self._parameters is not None else None,
             addShortcut=_ADD_KEYS,
+        )
+        self._slices = SliceSection(
+            self.ui,
+            view=view,
+            examples=self._examples,
+            painted=self._paintedNodes,
+            saveStateOf=self._painting.saveStateOf,
+            nextKeys=_NEXT_KEYS,
         )
         #: The loop, which keeps the preview in step with what is painted.
         self.live = LiveSegmentation(
@@ -129,6 +144,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 (_ADD_KEYS, self._examples.addCurrentSlice),
                 (_RUN_KEYS, self._run.toggle),
                 (_ACCEPT_KEYS, self._result.accept),
+                (_NEXT_KEYS, self._slices.showNext),
             ]
         )
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRegionAdded)
@@ -152,6 +168,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Keys and effects of a panel that is reloaded would get into the way of the new one's.
         self.exit()
         self._letGoOfScene()
+        self._slices.close()
         self.removeObservers()
         self.live.release()
         self.logic.removeObservers()
@@ -218,6 +235,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _letGoOfScene(self) -> None:
         self._soon.stop()
         self._result.release()
+        self._slices.release()
         self._setParameters(None)
         self._painted.remember(None, None)
         self._painting.release()
@@ -233,6 +251,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._watchRegion(None)
             self.live.watch([])
             self._result.show(None, None)
+            self._slices.show(None, None)
         elif self._parameters is None:
             self._parameters = parameters
             self._guiTag = parameters.connectGui(self._bound)
@@ -289,6 +308,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._examples.update()
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
+        self._slices.show(parameters.preview, parameters.confidenceVolume)
         self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
         self._follow(volume, segmentation)
         self._run.update()

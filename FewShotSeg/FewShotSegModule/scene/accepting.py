@@ -154,9 +154,7 @@ class Accepting:
                 self._modify(target, identifier, grid, gone, box, _Editor.ModificationModeRemove)
             if number in found:
                 box = _boxOfExtent(found[number])
-                self._modify(
-                    target, identifier, grid, labels[_slices(box)] == number, box, _Editor.ModificationModeAdd
-                )
+                self._modify(target, identifier, grid, labels[_slices(box)] == number, box, _Editor.ModificationModeAdd)
 
     def _unmasked(self, grid: _Grid) -> np.ndarray | bool:
         """Where the masking by segments lets something change, as it is now; it counts as done then.

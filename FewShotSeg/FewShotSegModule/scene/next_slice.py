@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.preview import SuggestedSlice, queryOf, suggestionsOf
 from FewShotSegModule.scene.slice_place import placeText, showSlice
-from FewShotSegModule.scene.slice_views import viewsAlong
 
 
 class NextSlice:
@@ -60,10 +59,6 @@ def _middle(volume: Any, preview: Any, suggested: SuggestedSlice) -> tuple[float
 
 
 def reasonText(preview: Any, suggested: SuggestedSlice) -> str:
-    """Which view shows a suggested slice, where it is and why: "Red, S 349.0 mm: left kidney unsure"."""
-    volume = queryOf(preview)
-    place = placeText(volume, suggested.axis, suggested.index)
-    views = viewsAlong(volume, suggested.axis)
-    if not views:
-        return _("{place}: {reason}").format(place=place, reason=suggested.reason)
-    return _("{view}, {place}: {reason}").format(view=views[0].GetName(), place=place, reason=suggested.reason)
+    """Where a suggested slice is, and why it is suggested: "S 349.0 mm: left kidney unsure"."""
+    place = placeText(queryOf(preview), suggested.axis, suggested.index)
+    return _("{place}: {reason}").format(place=place, reason=suggested.reason)

@@ -111,9 +111,7 @@ class PaintedChanges:
 
     def _slices(self, changed: dict[bytes, np.ndarray]) -> list[tuple[int, int]]:
         """The volume's slices that changed voxels of labelmaps lie in."""
-        toVolume = np.linalg.inv(
-            geometry.between(self._volume, self._segmentation) @ geometry.ijkToRas(self._volume)
-        )
+        toVolume = np.linalg.inv(geometry.between(self._volume, self._segmentation) @ geometry.ijkToRas(self._volume))
         parts = [np.zeros((0, 3), np.intp)]
         for grid, points in changed.items():
             matrix = toVolume @ np.frombuffer(grid).reshape(4, 4)

@@ -42,9 +42,7 @@ def withLabelmaps(content: Any) -> Any:
     """
     if not content.GetNumberOfSegments() or content.ContainsRepresentation(LABELMAP):
         return content
-    grid = content.GetConversionParameter(
-        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    )
+    grid = content.GetConversionParameter(slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName())
     state = (grid, stateOf(content, content.GetSourceRepresentationName()))
     known, copy = getattr(content, "fewShotSegLabelmaps", (None, None))
     if known != state:

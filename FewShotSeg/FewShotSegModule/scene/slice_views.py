@@ -38,6 +38,15 @@ def sliceOfView(sliceNode: Any, volume: Any) -> tuple[int, int]:
     return 2 - axis, index
 
 
+def axisOfView(sliceNode: Any, volume: Any) -> int:
+    """The array axis (0=k, 1=j, 2=i) of a volume across whose slices a view lies, wherever it is.
+
+    :param sliceNode: The vtkMRMLSliceNode of the view.
+    :raises ObliqueViewError: The view cuts across the volume's slices.
+    """
+    return 2 - _inVoxels(sliceNode, volume)[2]
+
+
 def viewsAlong(volume: Any, axis: int) -> list[Any]:
     """The vtkMRMLSliceNodes that show slices across an axis of a volume, those in the layout first.
 
@@ -47,7 +56,7 @@ def viewsAlong(volume: Any, axis: int) -> list[Any]:
     found = []
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         try:
-            along = 2 - _inVoxels(node, volume)[2]
+            along = axisOfView(node, volume)
         except SceneError:
             continue
         if along == axis:

@@ -115,5 +115,7 @@ def isIn3D(segmentation: Any) -> bool:
 
 def is3DViewOpen(scene: Any) -> bool:
     """Whether the layout has a 3D view."""
-    views = (scene.GetNthNodeByClass(n, "vtkMRMLViewNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLViewNode")))
+    views = (
+        scene.GetNthNodeByClass(n, "vtkMRMLViewNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLViewNode"))
+    )
     return any(view.IsMappedInLayout() and view.GetVisibility() for view in views)
