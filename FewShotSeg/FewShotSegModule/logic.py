@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import slicer
@@ -111,7 +112,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
         With `wait=False` it returns at once, and a timer of the application looks after the run (without Qt, its owner
         has to call `run.poll()` now and then). What was given is copied as soon as the worker takes it, mostly before
-        this returns, and may be changed then; only the query has to stay. Callbacks come in the main thread; one of
+        this returns, of large volumes a moment later; it may be changed then, and only the query has to stay.
+        Callbacks come in the main thread; one of
         `onFinished`, `onFailed` and `onCancelled` ends a run.
         `run.state` is "running", "finished", "failed" or "cancelled"; `run.part` is how much of it is done, 0 to 1;
         `run.cancel()` ends it at once::
@@ -190,6 +192,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             queryVolume,
             rows,
             settings,
+            compareVoxels=True,
             onProgress=onProgress,
             onFinished=finished,
             onFailed=onFailed,
@@ -219,17 +222,22 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         settings: RunSettings,
         *,
         background: bool = False,
+        compareVoxels: bool = False,
         **callbacks: Any,
     ) -> SegmentationRun:
         """Starts a run, which its caller then polls.
 
         :param background: Whether it is cancelled as soon as another one is started.
+        :param compareVoxels: Whether volumes are compared with those of the run before also where nothing says that
+            they were modified: scripts may change voxels without telling the scene, which no view shows.
         :param callbacks: onProgress, onFinished, onFailed, onCancelled, onNear; see `SegmentationRun`.
         :raises FewShotSegError: It can't be started.
         """
         if self.isBusy:
             raise RunError(_("A run is going on; wait for it or cancel it first."))
         runInput = gather(queryVolume, examples, settings, self._values)
+        if compareVoxels:
+            runInput = replace(runInput, stamps={})
         if self._run is not None:
             self._run.cancel()
         run = SegmentationRun(self._host, runInput, **callbacks)

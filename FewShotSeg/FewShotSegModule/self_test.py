@@ -58,6 +58,8 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             self.test_nextSliceIsShownAndCorrected,
             self.test_consoleCallSegments,
             self.test_panelSegmentsAndAccepts,
+            self.test_previewFollowsWhatIsPainted,
+            self.test_updatesEndWithWhatTheyAreAbout,
         ):
             self.setUp()
             try:
@@ -260,6 +262,83 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert len(accepted) == 1
         self._checkResult(accepted[0], volume, truth)
         self.delayDisplay(_("The panel works."))
+
+    def test_previewFollowsWhatIsPainted(self) -> None:
+        """The loop: a first result, then one by Update, one by itself after a stroke, and one that is cancelled."""
+        self._needPackages()
+        volume, segmentation, truth = madeUpScan()
+        ui = self._firstResult(volume, segmentation)
+        parameters = slicer.util.getModuleWidget("FewShotSeg").logic.getParameterNode()
+        preview = parameters.preview
+        ui.autoUpdateCheckBox.click()
+        self._paint(segmentation, volume, truth, 7)
+        self._waitFor(lambda: ui.exampleTable.rowCount == len(PAINTED) + 1)
+        assert ui.runButton.text == _("Update")
+        assert ui.stateLabel.text, "that it is outdated is said"
+        ui.runButton.click()
+        self._waitForUpdate(ui)
+        self._checkSlice(preview, volume, truth, 7)
+        ui.autoUpdateCheckBox.click()
+        self._paint(segmentation, volume, truth, 4)
+        self._waitForUpdate(ui)
+        self._checkSlice(preview, volume, truth, 4)
+        assert parameters.preview is preview, "it stays the same node"
+        assert ui.exampleTable.rowCount == len(PAINTED) + 2
+        self._paint(segmentation, volume, truth, 6)
+        self._waitFor(lambda: ui.runButton.text == _("Cancel"))
+        ui.runButton.click()
+        self._stir()
+        assert ui.runButton.text == _("Update")
+        assert parameters.preview is preview
+        self.delayDisplay(_("The preview follows what is painted."))
+
+    def test_updatesEndWithWhatTheyAreAbout(self) -> None:
+        """The scene is closed, or a node deleted, while an update is on its way, also while a brush is active."""
+        self._needPackages()
+        for number in range(4):
+            slicer.mrmlScene.Clear(0)
+            volume, segmentation, truth = madeUpScan()
+            ui = self._firstResult(volume, segmentation)
+            ui.segmentEditorWidget.setActiveEffectByName("Paint")
+            self._paint(segmentation, volume, truth, 7)
+            self._waitFor(lambda: ui.runButton.text == _("Cancel"))  # noqa: B023  # it is called here
+            preview = slicer.util.getModuleWidget("FewShotSeg").logic.getParameterNode().preview
+            if number == 0:
+                slicer.mrmlScene.Clear(0)
+            else:
+                slicer.mrmlScene.RemoveNode((volume, segmentation, preview)[number - 1])
+            self._waitFor(lambda: ui.runButton.text != _("Cancel"))  # noqa: B023
+            self._stir()
+        self.delayDisplay(_("Updates end with what they are about."))
+
+    def _firstResult(self, volume: Any, segmentation: Any) -> Any:
+        """The panel with a first result, which nothing in the background changes."""
+        ui = self._panelFor(volume, segmentation)
+        if ui.improveCheckBox.checked:
+            ui.improveCheckBox.click()
+        ui.addAllButton.click()
+        slicer.app.processEvents()
+        ui.runButton.click()
+        self._waitFor(lambda: ui.acceptButton.enabled)
+        return ui
+
+    def _paint(self, segmentation: Any, volume: Any, truth: dict[str, np.ndarray], k: int) -> None:
+        """Paints the structures on one more slice."""
+        content = segmentation.GetSegmentation()
+        for name, mask in truth.items():
+            identifier = content.GetSegmentIdBySegmentName(name)
+            painted = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identifier, volume)
+            painted[k] = mask[k]
+            slicer.util.updateSegmentBinaryLabelmapFromArray(painted, segmentation, identifier, volume)
+
+    def _waitForUpdate(self, ui: Any) -> None:
+        self._waitFor(lambda: ui.runButton.text == _("Cancel"))
+        self._waitFor(lambda: ui.runButton.text == _("Update"))
+
+    def _checkSlice(self, preview: Any, volume: Any, truth: dict[str, np.ndarray], k: int) -> None:
+        """A painted slice comes back exactly as painted."""
+        painted = Painted(volume, preview).plane(0, k) > 0
+        assert np.array_equal(painted, (truth["large"] | truth["small"])[k])
 
     def _panelFor(self, volume: Any, segmentation: Any) -> Any:
         slicer.util.selectModule("FewShotSeg")

@@ -36,13 +36,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.example import Example
 from FewShotSegLib.result import Note
 from FewShotSegLib.volume import Volume
-from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.array_folder import ArrayFolder, smallest
 
 VERSION = 2
 
@@ -90,7 +88,16 @@ class Load:
     @classmethod
     def of(cls, run: int, number: int, volume: Volume, folder: ArrayFolder) -> Self:
         """The request for a volume, whose voxels are written; OSError where they can't be."""
-        array = folder.put(run, f"volume{number}", volume.array)
+        return cls.written(run, number, volume, folder.put(run, cls.file_name(number), volume.array))
+
+    @staticmethod
+    def file_name(number: int) -> str:
+        """What the file of a volume's voxels is called, after the number of the run."""
+        return f"volume{number}"
+
+    @classmethod
+    def written(cls, run: int, number: int, volume: Volume, array: str) -> Self:
+        """The request for a volume whose voxels are in a file already."""
         return cls(
             run=run,
             volume=number,
@@ -160,7 +167,6 @@ class Put:
     @classmethod
     def of(cls, run: int, session: int, key: str, number: int, example: Example, folder: ArrayFolder) -> Self:
         """The request for an example of a volume with that number; its mask is written, OSError where it can't be."""
-        mask = example.mask.astype(np.min_scalar_type(int(example.mask.max(initial=0))))
         return cls(
             run=run,
             session=session,
@@ -168,7 +174,7 @@ class Put:
             volume=number,
             axis=example.axis,
             index=example.index,
-            mask=folder.put(run, f"mask{key}", mask),
+            mask=folder.put(run, f"mask{key}", smallest(example.mask)),
             names=example.names,
             complete=sorted(said) if isinstance(said := example.complete, frozenset) else said,  # type: ignore[arg-type]
             background=example.background,

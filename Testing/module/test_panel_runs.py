@@ -226,7 +226,7 @@ def test_the_self_test_says_what_it_skips_where_packages_are_missing(
 
     monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.3,<3"])
     self_test.runTest()
-    assert len(self_test.said) == 9
+    assert len(self_test.said) == 11
     assert "examples and settings" in self_test.said[4], "what needs no packages is tested"
     assert all("torch>=2.3,<3" in text for text in self_test.said[7:])
 

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from FewShotSegLib.worker.protocol import *
 folder = ArrayFolder(Path(sys.argv[1]))
-loaded, devices = set(), {}
+loaded, devices, shapes = set(), {}, {}
 def say(answer):
     print(encode(answer).decode(), end="", flush=True)
 def finish(run):
     folder.discard(run)
-    result = {name: folder.put(run, name, np.ones((2, 4, 4), "float32")) for name in ("labels", "confidence")}
+    result = {name: folder.put(run, name, np.ones(shapes[max(shapes)], "float32")) for name in ("labels", "confidence")}
     say(Finished(run=run, device="cpu", **result))
 say(Ready())
 for line in sys.stdin.buffer:
@@ -39,7 +39,7 @@ for line in sys.stdin.buffer:
             loaded.add(request.volume)
         case Open():
             assert request.volume in loaded
-            devices[request.session] = request.device
+            devices[request.session], shapes[request.session] = request.device, request.stop
         case Predict(run=run):
             say(Progress(run=run, stage="segmenting", done=1, total=2, part=0.5))
             if devices[request.session] == "quick":
@@ -86,13 +86,13 @@ def make_host(slicer: Any) -> Iterator[Callable[..., Any]]:
         host.close()
 
 
-def start(host: Any, device: str = "", **callbacks: Any) -> Any:
+def start(host: Any, device: str = "", shape: tuple[int, int, int] = (2, 4, 4), **callbacks: Any) -> Any:
     from FewShotSegModule.runs.run_input import RunInput
     from FewShotSegModule.runs.segmentation_run import SegmentationRun
 
-    query = Volume.from_array(np.zeros((2, 4, 4), np.int16))
-    examples = [Example(query, 0, 0, np.ones((4, 4), np.uint8), {1: "liver"})]
-    box = ((0, 0, 0), (2, 4, 4))
+    query = Volume.from_array(np.zeros(shape, np.int16))
+    examples = [Example(query, 0, 0, np.ones(shape[1:], np.uint8), {1: "liver"})]
+    box = ((0, 0, 0), shape)
     return SegmentationRun(host, RunInput(query, box, box, examples, [], device), **callbacks)
 
 
@@ -130,6 +130,47 @@ def test_cancelling_keeps_nobody_waiting_and_the_worker_alive(make_host: Callabl
     assert host.client is worker
     assert worker.alive
     assert files_in(worker) == []
+
+
+LARGE = (200, 512, 512)
+
+
+def test_large_images_are_handed_over_and_read_in_turns(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS)
+    run = start(host, "quick", LARGE)
+    turns = 0
+    while run.state == "running":
+        began = time.process_time()
+        run.poll()
+        # Time of this process alone, and several times what a turn is to take.
+        assert time.process_time() - began < 0.5
+        turns += 1
+        time.sleep(0.01)
+    assert turns > 4
+    assert run.result.labels.shape == run.result.confidence.shape == LARGE
+    assert files_in(host.client) == []
+
+
+@pytest.mark.parametrize("when", ["handed over", "read"])
+def test_a_run_that_is_cancelled_while_large_images_pass_leaves_nothing(make_host: Callable[..., Any], when: str) -> None:
+    host = make_host(OBEYS)
+    run = start(host, "quick", LARGE)
+    worker = host.client
+    if when == "read":
+        wait(run, lambda: run.part)
+        end = time.monotonic() + 60
+        while len(files_in(worker)) < 2 or (worker.folder / "1-confidence.npy").stat().st_size < 200e6:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(0.2)
+        run.poll()
+    assert run.state == "running"
+    run.cancel()
+    again = start(host, "quick")
+    wait(again, lambda: again.state != "running")
+    assert again.state == "finished"
+    assert files_in(worker) == []
+    assert host.client is worker
 
 
 def test_a_run_that_is_started_meanwhile_waits_for_the_same_worker(make_host: Callable[..., Any]) -> None:

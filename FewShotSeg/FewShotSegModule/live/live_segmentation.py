@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,8 @@ class LiveSegmentation:
         #: What the latest round that was no improvement had to go by, besides voxels.
         self._basis: object = None
         self._result: RunResult | None = None
+        #: The preview, also where it was removed from the scene since.
+        self._expected: Any = None
         self._shownQuality = ""
         self._pause, self._rest = timer(PAUSE_MS, self._onPause), timer(REST_MS, self._onRest)
         self._wait, self._surfaces = timer(_WAIT_MS, self._onWaited), timer(_SURFACES_MS, self._onSurfacesDue)
@@ -171,7 +173,7 @@ class LiveSegmentation:
     @preview.setter
     def preview(self, node: Any) -> None:
         if node is not self._preview.node:
-            self._preview.node, self._result = node, None
+            self._preview.node, self._expected, self._result = node, node, None
             self._rest.stop()
 
     @property
@@ -206,6 +208,10 @@ class LiveSegmentation:
             self._onStroke()
             self._onChanged()
 
+    def notice(self) -> None:
+        """Tells at once what was painted, which is otherwise told after a pause."""
+        self._takePainted()
+
     def update(self) -> None:
         """Starts a round at once; if one is on its way, another one follows it.
 
@@ -221,9 +227,9 @@ class LiveSegmentation:
         :param query: The volume that was segmented.
         """
         # A preview of another volume is removed, which is nobody's wish to end this.
-        self._result = None
+        self._expected = None
         self._preview.show(query, result)
-        self._result = result
+        self._expected, self._result = self.preview, result
         self._surfaces.start()
         self._onResult(result)
         self._onChanged()
@@ -296,24 +302,23 @@ class LiveSegmentation:
         gone = [pair for pair in self._watched if not all(map(slicer.mrmlScene.IsNodePresent, pair))]
         for pair in gone:
             self._watched.pop(pair).stop()
-        if self._result is not None and self.preview is None:
+        if self._expected is not None and self.preview is None:
             # Accepted, discarded, deleted: what follows is the user's to ask for, and what was accepted is not painted.
-            self._result = None
+            self._expected = self._result = None
             self.ignorePainted()
             self.cancel()
 
     def _letGo(self) -> None:
+        # First of all: a preview that goes with its scene is not touched any more.
+        self._preview.node = self._expected = self._result = None
+        if self._run is not None:
+            self._run.cancel()
         for waits in (self._pause, self._rest, self._wait, self._surfaces, self._resume):
             waits.stop()
         for watched in self._watched.values():
             watched.stop()
-        self._watched = {}
-        if self._run is not None:
-            self._run.cancel()
+        self._watched, self._held, self._basis, self.trouble = {}, None, None, ""
         self._isToUpdate = self._outdated = self._isImporting = False
-        self._held = None
-        self._basis, self.trouble = None, ""
-        self._preview.node = self._result = None
 
     # Painted slices
 
@@ -358,10 +363,12 @@ class LiveSegmentation:
             self._outdated, self.trouble, self._basis = False, "", self._basisNow()
         self._rest.stop()
         self._round, self.progress = thisOne, None
+        query, rows = self._query(), self._examples()
+        thisOne.painted = [(row.axis, row.index) for row in rows if row.volume is query]
         try:
             self._run = self._logic.startRun(
-                self._query(),
-                self._examples(),
+                query,
+                rows,
                 settings,
                 background=thisOne.isImprovement,
                 onProgress=self._onProgress,
@@ -385,7 +392,7 @@ class LiveSegmentation:
         self._onChanged()
 
     def _onNear(self, axis: int, slices: list[int], labels: np.ndarray, _confidence: np.ndarray) -> None:
-        self._preview.patch(axis, slices, labels)
+        self._preview.patch(axis, slices, labels, keep=self._round.painted)
 
     def _onFinished(self, run: SegmentationRun) -> None:
         assert run.result is not None
@@ -409,17 +416,12 @@ class LiveSegmentation:
         self._onChanged()
 
     def _onRunFailed(self, message: str) -> None:
-        thisOne = self._round
-        self._end()
-        self._outdated = self._outdated or not thisOne.isImprovement
+        self._giveUp()
         self._isToUpdate = False
-        self._tellFailure(message, thisOne)
+        self._tellFailure(message, self._round)
 
     def _onCancelled(self) -> None:
-        thisOne = self._round
-        self._end()
-        if not thisOne.isImprovement:
-            self._outdated = True
+        self._giveUp()
         self._onChanged()
 
     def _tellFailure(self, message: str, thisOne: _Round) -> None:
@@ -431,6 +433,14 @@ class LiveSegmentation:
 
     def _end(self) -> None:
         self._run = self.progress = None
+
+    def _giveUp(self) -> None:
+        """Ends a round without a result; what it has shown so far stays."""
+        if not self._round.isImprovement:
+            self._outdated = True
+        self._end()
+        self._preview.settle()
+        self._surfaces.start()
 
     def _goOn(self) -> None:
         """What follows a round: what was painted meanwhile, or a better result."""
@@ -471,6 +481,8 @@ class _Round:
     isAsked: bool = False
     isImprovement: bool = False
     quality: str = ""
+    #: The painted slices (axis, index) of the volume.
+    painted: Slices = field(default_factory=list)
 
 
 class _Watched:

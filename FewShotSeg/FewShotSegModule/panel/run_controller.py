@@ -54,7 +54,10 @@ class RunController:
         """Starts an update, or cancels the one that is on its way; does nothing where the button is disabled."""
         if self._live.state == "updating":
             self._live.cancel()
-        elif not self._whatIsMissing() and self._prepare():
+            return
+        # What was just painted may be the first example.
+        self._live.notice()
+        if not self._whatIsMissing() and self._prepare():
             with slicer.util.tryWithErrorDisplay(_("The segmentation can't start."), waitCursor=False):
                 self._live.update()
 

@@ -42,15 +42,28 @@ def writeConfidence(query: Any, result: RunResult, node: Any = None) -> Any:
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetAttribute(_ATTRIBUTE, "true")
         node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
-    whole = np.ones(result.shape, np.float32)
-    whole[tuple(slice(first, last) for first, last in zip(*result.allowed, strict=True))] = result.confidence
+    box = tuple(slice(first, last) for first, last in zip(*result.allowed, strict=True))
     matrix = vtk.vtkMatrix4x4()
     query.GetIJKToRASMatrix(matrix)
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveTransformNodeID(query.GetTransformNodeID())
-    slicer.util.updateVolumeFromArray(node, whole)
+    if not _hasRoomFor(node, result):
+        slicer.util.updateVolumeFromArray(node, np.ones(result.shape, np.float32))
+    voxels = slicer.util.arrayFromVolume(node)
+    if result.confidence.shape != result.shape:
+        voxels[...] = 1.0
+    voxels[box] = result.confidence
+    slicer.util.arrayFromVolumeModified(node)
     showInColors(node)
     return node
+
+
+def _hasRoomFor(node: Any, result: RunResult) -> bool:
+    """Whether a volume's voxels can be filled where they are, which is much quicker for large ones."""
+    if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
+        return False
+    voxels = slicer.util.arrayFromVolume(node)
+    return voxels.shape == result.shape and voxels.dtype == np.float32
 
 
 def showInColors(node: Any) -> None:

@@ -66,7 +66,8 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, valu
             )
         )
     strength = float(settings.refineStrength) if settings.refine else 0.0
-    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality)
+    stamps = {volume: geometry.stampOf(node) for node, volume in images.items()}
+    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality, stamps)
 
 
 def _place(row: ExampleSlice) -> tuple[Any, int, int]:

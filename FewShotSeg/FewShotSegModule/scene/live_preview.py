@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class LivePreview:
 
     def __init__(self) -> None:
         self._node: Any = None
+        self._isPatched = False
 
     @property
     def node(self) -> Any:
@@ -47,7 +49,7 @@ class LivePreview:
 
         :param query: The volume that was segmented.
         """
-        node = self.node
+        node, self._isPatched = self.node, False
         if node is not None and not _isOf(node, query):
             remove(node)
             node = None
@@ -65,12 +67,15 @@ class LivePreview:
         # Takes the surfaces away, which show what was before.
         image.Modified()
 
-    def patch(self, axis: int, slices: list[int], labels: np.ndarray) -> None:
+    def patch(
+        self, axis: int, slices: list[int], labels: np.ndarray, keep: Sequence[tuple[int, int]] = ()
+    ) -> None:
         """Shows a first answer for some slices; surfaces stay what they were until the whole result is there.
 
         :param axis: Array axis across the slices.
         :param slices: Their numbers in the volume.
         :param labels: Their labels (slices, rows, columns) in the part of the volume in which something may change.
+        :param keep: Painted slices (axis, index). Where those along other axes cross, the preview stays as it is.
         """
         node = self.node
         image = _imageOf(node) if node is not None else None
@@ -78,14 +83,27 @@ class LivePreview:
             return
         start, _stop = allowedOf(node)
         voxels = np.moveaxis(_voxelsOf(image), axis, 0)
+        others = [a for a in range(3) if a != axis]
+        free = np.ones(voxels.shape[1:], bool)
+        for a, index in keep:
+            if a != axis and 0 <= index - start[a] < free.shape[others.index(a)]:
+                np.moveaxis(free, others.index(a), 0)[index - start[a]] = False
         if labels.shape[1:] != voxels.shape[1:] or labels.max(initial=0) > np.iinfo(voxels.dtype).max:
             return
         for index, plane in zip(slices, labels, strict=True):
             if 0 <= index - start[axis] < len(voxels):
-                voxels[index - start[axis]] = plane
+                np.copyto(voxels[index - start[axis]], plane, where=free, casting="unsafe")
         # Not the image's own event, at which surfaces would go.
         image.GetPointData().GetScalars().Modified()
         node.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+        self._isPatched = True
+
+    def settle(self) -> None:
+        """Takes the surfaces away that show less than was patched, where no whole result follows."""
+        image = _imageOf(self.node) if self._isPatched and self.node is not None else None
+        self._isPatched = False
+        if image is not None:
+            image.Modified()
 
     def _takeSegments(self, node: Any, image: Any, result: RunResult) -> None:
         """Gives the node the result's segments; those that are there already stay, with what a user made of them."""
