@@ -291,6 +291,27 @@ def test_a_tilted_view_is_refused_for_correction_with_advice(painted_panel: Any)
     assert "align" in panel.messages[0].lower()
 
 
+def test_the_engines_own_suggestion_is_shown_and_the_loop_takes_the_corrected_slice(finished_panel: Any) -> None:
+    from FewShotSegModule.scene.painted import Painted
+
+    panel, ui = finished_panel, finished_panel.ui
+    panel.parameters.improve = False
+    preview, rows = panel.parameters.preview, ui.exampleTable.rowCount
+    ui.nextSliceButton.click()
+    assert "mm: " in ui.nextSliceLabel.toolTip
+    axis, index = slice_of(panel, ("Red", "Green", "Yellow")[ui.viewSelector.currentIndex])
+    before = Painted(panel.volume, preview).plane(axis, index)
+    ui.correctSliceButton.click()
+    assert panel.messages == []
+    assert ui.exampleTable.rowCount == rows + 1
+    painted = Painted(panel.volume, panel.parameters.paintSegmentation).plane(axis, index)
+    assert np.array_equal(painted > 0, before > 0)
+    panel.waitFor(lambda: ui.runButton.text == "Cancel", 60)
+    panel.waitFor(lambda: ui.runButton.text == "Update", 120)
+    assert np.array_equal(Painted(panel.volume, preview).plane(axis, index) > 0, before > 0)
+    wait_for_strip(panel)
+
+
 # What is known on rows
 
 
