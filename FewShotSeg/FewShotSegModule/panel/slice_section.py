@@ -144,8 +144,10 @@ class SliceSection(VTKObservationMixin):
     def _update(self) -> None:
         ui, preview = self._ui, self._preview
         label = ui.nextSliceLabel
-        label.text = elided(self._said, label.width, lambda text: qt.QFontMetrics(label.font).size(0, text).width())
-        label.toolTip = self._said
+        legend = _("Strip: from unsure to sure; ticks are painted slices.") if preview is not None else ""
+        said = self._said or legend
+        label.text = elided(said, label.width, lambda text: qt.QFontMetrics(label.font).size(0, text).width())
+        label.toolTip = said
         suggestions = suggestionsOf(preview) if preview is not None and queryOf(preview) is not None else []
         ui.nextSliceButton.enabled = bool(suggestions)
         tip = _("Show the slice whose painting would help most, and say why; then the next one.")
