@@ -44,7 +44,8 @@ class Run:
 
     def __init__(self, settings: Any, rows: list[Any], callbacks: dict[str, Any]) -> None:
         self.settings, self.rows, self.callbacks = settings, rows, callbacks
-        self.state, self.result = "running", None
+        self.state = "running"
+        self.result: Any = None
 
     def poll(self) -> None:
         pass
@@ -272,7 +273,10 @@ def test_a_first_answer_is_patched_into_the_preview_and_surfaces_stay_until_the_
 def test_a_first_answer_leaves_painted_slices_of_other_axes_alone(loop: Loop) -> None:
     from FewShotSegModule.scene.example_slice import ExampleSlice
 
-    loop.rows += [ExampleSlice(loop.volume, loop.segmentation, 2, 5), ExampleSlice(loop.volume, loop.segmentation, 1, 7)]
+    loop.rows += [
+        ExampleSlice(loop.volume, loop.segmentation, 2, 5),
+        ExampleSlice(loop.volume, loop.segmentation, 1, 7),
+    ]
     loop.first_result()
     before = shown_of(loop, "liver")
     loop.live.update()

@@ -152,7 +152,9 @@ def test_large_images_are_handed_over_and_read_in_turns(make_host: Callable[...,
 
 
 @pytest.mark.parametrize("when", ["handed over", "read"])
-def test_a_run_that_is_cancelled_while_large_images_pass_leaves_nothing(make_host: Callable[..., Any], when: str) -> None:
+def test_a_run_that_is_cancelled_while_large_images_pass_leaves_nothing(
+    make_host: Callable[..., Any], when: str
+) -> None:
     host = make_host(OBEYS)
     run = start(host, "quick", LARGE)
     worker = host.client

@@ -97,7 +97,9 @@ class ExampleList:
         :return: Whether the list changed.
         """
         rows = self.rows()
-        known = {(row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation}
+        known = {
+            (row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation
+        }
         room = min(MOST_AT_ONCE, MOST_EXAMPLES - len(rows))
         new = evenlySpread([place for place in painted if place not in known], room) if room > 0 else []
         gone = [known[place].identifier for place in emptied if place in known]

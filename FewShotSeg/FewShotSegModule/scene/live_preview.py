@@ -67,9 +67,7 @@ class LivePreview:
         # Takes the surfaces away, which show what was before.
         image.Modified()
 
-    def patch(
-        self, axis: int, slices: list[int], labels: np.ndarray, keep: Sequence[tuple[int, int]] = ()
-    ) -> None:
+    def patch(self, axis: int, slices: list[int], labels: np.ndarray, keep: Sequence[tuple[int, int]] = ()) -> None:
         """Shows a first answer for some slices; surfaces stay what they were until the whole result is there.
 
         :param axis: Array axis across the slices.

@@ -157,9 +157,7 @@ def _sum(one: _Plane, other: _Plane, sign: int) -> _Plane:
     return _Plane(codes, (first[0], first[1]))
 
 
-def _changed(
-    before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]
-) -> dict[bytes, np.ndarray]:
+def _changed(before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]) -> dict[bytes, np.ndarray]:
     """Indices (n, 3), (k, j, i), of voxels that differ, by grid."""
     nothing = _Plane(np.zeros((0, 0), np.uint32), (0, 0))
     found: dict[bytes, list[np.ndarray]] = {}
