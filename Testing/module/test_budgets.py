@@ -1,4 +1,4 @@
-"""What may be done while somebody paints in a large volume: counts of reads, and times with room for a busy computer."""
+"""What may be done while somebody paints in a large volume: counts of reads, and times of this process alone."""
 
 from __future__ import annotations
 

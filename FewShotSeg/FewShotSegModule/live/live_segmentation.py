@@ -149,7 +149,7 @@ class LiveSegmentation:
 
     @property
     def state(self) -> str:
-        """ "updating" or "improving" while a round is on its way, else "outdated" if something changed, else "idle"."""
+        """What it is at: "updating" or "improving" in a round, else "outdated" if something changed, else "idle"."""
         if self._run is not None:
             return "improving" if self._round.isImprovement else "updating"
         if self._isToUpdate:

@@ -146,10 +146,10 @@ class ExampleSection:
         :param painted: Slices (axis, index) of the volume that have something new on them.
         :param emptied: Slices that have nothing on them any more.
         """
-        if self._list is not None and (volume, segmentation) == self._painted() and segmentation is not self._preview():
-            if self._list.takePainted(volume, segmentation, painted, emptied):
-                self._showAll()
-                self._onChanged()
+        isOurs = (volume, segmentation) == self._painted() and segmentation is not self._preview()
+        if self._list is not None and isOurs and self._list.takePainted(volume, segmentation, painted, emptied):
+            self._showAll()
+            self._onChanged()
 
     def update(self) -> None:
         """Shows whether slices can be added, and if not, what is missing."""

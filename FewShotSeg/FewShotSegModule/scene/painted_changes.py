@@ -31,8 +31,8 @@ class PaintedChanges:
     """Compares what is painted with what was painted before.
 
     Voxels are read where it is asked for changes, not while somebody paints, and only those of labelmaps that were
-    modified since. A change that lies in one slice of an axis was painted on that slice, as a stroke in a slice view is;
-    one of many slices, by a brush that is a sphere for instance, counts on all slices of the axis that has fewest.
+    modified since. A change that lies in one slice of an axis was painted on that slice, as a stroke in a slice view
+    is; one of many slices, by a sphere for instance, counts on all slices of the axis that has fewest.
 
     Example::
 
