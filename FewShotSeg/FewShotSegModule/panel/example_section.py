@@ -15,7 +15,7 @@ from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.example_table import ExampleRow, ExampleTable, Unpainted
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.knowledge import Known, foundOn, knownOn
 from FewShotSegModule.scene.slice_place import jumpTo, positionText, sliceNormal
@@ -91,6 +91,12 @@ class ExampleSection:
             shown = self._rows.get(row.identifier)
             names.update(dict.fromkeys(name for name, _color in (shown.segments if shown else ())))
         return list(names)
+
+    def note(self) -> str:
+        """What is to be said of the list; empty if nothing."""
+        if len(self._rows) < MOST_EXAMPLES:
+            return ""
+        return _("The list is full: what you paint on further slices is no example before you remove some rows.")
 
     @property
     def isEmpty(self) -> bool:
