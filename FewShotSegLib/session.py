@@ -13,9 +13,9 @@ from .inference.encodings import Encodings
 from .inference.finish import finished
 from .inference.near import near_changes
 from .inference.pipeline import run_passes
-from .inference.query import Query, lay_out
+from .inference.query import lay_out
 from .inference.steps import Steps
-from .inference.suggest import Suggestion, in_bytes, suggestions
+from .inference.suggest import Doubts, Suggestion, suggestions
 from .network.model import FewShotNetwork
 from .plan import Plan
 from .preprocessing.mending import MendedImages
@@ -58,7 +58,7 @@ class Session:
         self._encodings = Encodings()
         self._examples: dict[int, Example] = {}
         self._next_key = 0
-        self._last: tuple[Query, np.ndarray, np.ndarray] | None = None
+        self._last: Doubts | None = None
         self._changed: list[int] = []
 
     @property
@@ -148,7 +148,7 @@ class Session:
         query = lay_out(volume, examples, values)
         tick(1)
         with torch.inference_mode():
-            if self._last is not None and self._last[0].view.volume is not volume:
+            if self._last is not None and self._last.query.view.volume is not volume:
                 self._encodings = Encodings()  # what is painted decided otherwise which intensities matter
             if near is not None and self._last is not None:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
@@ -164,8 +164,7 @@ class Session:
             self.query.with_array(confidence, name="confidence"),
             notes,
         )
-        # The confidence in few bits: of a large volume it takes as much memory as all else together.
-        self._last, self._changed = (query, labels, in_bytes(confidence)), []
+        self._last, self._changed = Doubts.of(query, labels, confidence), []
         return result
 
     def suggest(self, count: int = 3) -> list[Suggestion]:
@@ -179,4 +178,4 @@ class Session:
         """
         if self._last is None:
             raise ExampleError("Nothing was predicted yet, expected a prediction to judge; call predict first.")
-        return suggestions(*self._last, count)
+        return suggestions(self._last, count)

@@ -323,3 +323,17 @@ def test_strokes_are_told_from_areas_by_their_shape_and_what_lies_beside_them(
     ]
     mistaken = [looks(e)[0] for e in alone if e.values]
     assert np.mean(mistaken) < 0.03
+
+
+def test_areas_of_thick_voxels_are_no_strokes_and_lines_of_them_are() -> None:
+    rng = np.random.default_rng(3)
+    image = Volume.from_array(rng.normal(100, 20, (12, 80, 90)).astype(np.float32), spacing=(1.0, 1.0, 8.0))
+
+    def looks(mask: np.ndarray) -> bool:
+        return looks_like_strokes(lay_out(image, [Example(image, 1, 40, mask)], [1]).own[0])
+
+    area, row, column = (np.zeros((12, 90), np.uint8) for _ in range(3))
+    area[4:8, 20:60] = 1  # 32 x 40 mm, but four voxels thick
+    row[5, 20:60] = 1
+    column[1:11, 30:33] = 1
+    assert [looks(area), looks(row), looks(column)] == [False, True, True]

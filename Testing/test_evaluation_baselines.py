@@ -152,7 +152,7 @@ def test_every_baseline_answers_in_the_shapes_of_the_engines_network(name: str, 
         features = network.encode(images)
         support = network.build_support(features[:1], class_fractions(labels[:1], 2, 4))
         match = network.match(features[1:], support)
-        logits = network.decode(features[1:], match, None, 1, (2, 7, 0, 8)).logits
+        logits = network.decode(features[1:], match, network.look(match, None, 1, (2, 7, 0, 8))).logits
         whole = network(features[1:], support).logits
     assert match.coarse.shape == (2, 3, 8, 8)
     assert whole.shape == (2, 2, 32, 32)

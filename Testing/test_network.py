@@ -102,8 +102,8 @@ def test_logits_come_at_strides_two_and_eight(
 
 def test_a_box_gives_the_logits_of_the_box(network: FewShotNetwork, images: Tensor, labels: Tensor) -> None:
     features, _, match = matched(network, images, labels)
-    whole = network.decode(features, match, None, 1, (0, 8, 0, 12))
-    boxed = network.decode(features, match, None, 1, (0, 8, 1, 12))
+    whole = network.decode(features, match, network.look(match, None, 1, (0, 8, 0, 12)))
+    boxed = network.decode(features, match, network.look(match, None, 1, (0, 8, 1, 12)))
     assert boxed.logits.shape == (3, 1, 32, 44)
     assert boxed.coarse.shape == (3, 1, 8, 11)
     # Away from the box's own border the neighbourhood is the same.
@@ -150,8 +150,8 @@ def test_one_segment_decoded_alone_is_the_same_as_with_the_others(
 ) -> None:
     features, _, match = matched(network, images, labels)
     box = (0, 8, 0, 12)
-    together = network.decode(features, match, evidence, slice(None), box).logits
-    alone = network.decode(features, match, evidence[:, 1:2], 1, box).logits
+    together = network.decode(features, match, network.look(match, evidence, slice(None), box)).logits
+    alone = network.decode(features, match, network.look(match, evidence[:, 1:2], 1, box)).logits
     torch.testing.assert_close(alone, together[:, 1:2], rtol=1e-4, atol=1e-4)
 
 
@@ -230,9 +230,8 @@ def test_the_low_level_switch_hides_boundaries_and_low_level_comparisons(images:
     assert not match.fine.any()
     hidden = replace(features, low4=torch.zeros_like(features.low4), low2=torch.zeros_like(features.low2))
     box = (0, 8, 0, 12)
-    torch.testing.assert_close(
-        ablated(features, support).logits, full.decode(hidden, match, None, slice(None), box).logits
-    )
+    looked = full.look(match, None, slice(None), box)
+    torch.testing.assert_close(ablated(features, support).logits, full.decode(hidden, match, looked).logits)
 
 
 @pytest.mark.parametrize(

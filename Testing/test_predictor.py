@@ -40,8 +40,8 @@ def a_stack(slices: int) -> tuple[np.ndarray, np.ndarray]:
     return (np.array([100, 160, 40])[labels] + rng.normal(0, 12, labels.shape)).astype(np.float32), labels
 
 
-def a_predictor(network: FewShotNetwork, slices: int) -> Predictor:
-    view = SliceView(Volume.from_array(a_stack(slices)[0], spacing=(1.0, 1.0, 3.0)), 0)
+def a_predictor(network: FewShotNetwork, slices: int, gap: float = 3.0) -> Predictor:
+    view = SliceView(Volume.from_array(a_stack(slices)[0], spacing=(1.0, 1.0, gap)), 0)
     return Predictor(network, view, Frame(0, 0, SIDE, SIDE, SIDE, SIDE), torch.device("cpu"), Encodings())
 
 
@@ -98,6 +98,23 @@ def test_tall_stacks_are_segmented_as_well_as_those_the_network_learned_context_
     predictor, given = a_predictor(bundled, 100), painted(100, 20, 50, 80)
     logits = predictor.logits(given, [], [1], predictor.evidence(given, [1]))
     assert dice(logits[0], range(20, 81), 100) > 0.9
+
+
+@torch.inference_mode()
+def test_slices_closer_than_the_logits_points_are_interpolated_but_for_those_that_are_painted(
+    bundled: FewShotNetwork,
+) -> None:
+    given = painted(37, 9, 18, 27)
+    done: list[int] = []
+    for gap, looked_at in ((3.0, 37), (0.5, 12)):  # points of the logits are 2 mm apart, so every fourth
+        predictor = a_predictor(bundled, 37, gap)
+        logits = predictor.logits(given, [], [1], predictor.evidence(given, [1]), tick=done.append)
+        assert sum(done) == 37
+        done.clear()
+        assert dice(logits[0], range(9, 28), 37) > 0.9
+        between = logits[0, 12:17].float()
+        straight = torch.lerp(between[0], between[-1], 0.5)
+        assert ((between[2] - straight).abs().max() < 0.02) == (looked_at < 37)
 
 
 # Supports

@@ -48,7 +48,7 @@ class _Episode:
     """A painted slice to be found from the others.
 
     Attributes:
-        features, match, evidence: what the head gets; see FewShotNetwork.decode.
+        features, match, evidence: what the head gets; see FewShotNetwork.look.
         labels: (1, h / 2, w / 2) segments 0..L, -1 where nothing is known.
         segments: those that the other slices show, 1..L.
         boxes: where the head runs for each of 1..L, as where a slice is segmented; None for nowhere.
@@ -277,7 +277,8 @@ def _decoded(network: FewShotNetwork, episode: _Episode, segment: int) -> Tensor
     if box is None:
         return torch.full((1, 1, height, width), OUTSIDE, device=episode.labels.device)
     shown = episode.evidence[:, segment - 1 : segment]
-    inside = network.decode(episode.features, episode.match, shown, segment - 1, box).logits
+    looked = network.look(episode.match, shown, segment - 1, box)
+    inside = network.decode(episode.features, episode.match, looked).logits
     top, bottom, left, right = (4 * b for b in box)
     return F.pad(inside, (left, width - right, top, height - bottom), value=OUTSIDE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from ..network.encoding_decoding import Features
 from ..network.matching import Match, SupportSet
-from ..network.model import Box, FewShotNetwork, class_fractions
+from ..network.model import Box, FewShotNetwork, Looked, class_fractions
 from ..parallel import Check, in_parallel
 from ..plan import Tick, no_tick
 from ..preprocessing.frame import Frame, union
@@ -27,7 +28,8 @@ from .support import SupportImage
 OUTSIDE = -10.0
 """Logit where the head was not run: surely not this segment."""
 
-_CHUNK = 8
+# Slices that are gone through together: on a CPU few, since the box of a segment is around all places in all of them.
+_CHUNK, _CHUNK_ON_GPU = 4, 8
 # Slices of the stacks that the network learned context from, about; taller ones are taken in turns, every second slice
 # and the others, say.
 _STACK = 30
@@ -36,13 +38,14 @@ _ENCODED_AT_ONCE = 2 * 256 * 256
 _NEAREST = 5
 # Pixels of all slices, once for each segment, up to which what both passes over the slices need is kept between them.
 _KEPT_PIXELS = 160 * 256 * 256
-# Where the head runs: near the interpolated shape (at first within about 24 pixels of stride 2), or where matching
-# finds the segment. Later pairs are stricter, for when the boxes of all segments together would cost too much.
-_WHERE = ((-0.99, 0.05), (-0.9, 0.15), (-0.6, 0.4))
+# Where the head runs: near the interpolated shape (within about 4 pixels of stride 2), or where matching finds the
+# segment. Later pairs are stricter, for when the boxes of all segments together would cost too much.
+_WHERE = ((-0.5, 0.05), (-0.4, 0.15), (-0.3, 0.4))
 # Boxes of all segments together, in whole frames: more would cost more than encoding the slice did.
 _BUDGET = 9.0
-# Where no shape is known, geodesic preference less this stands for it.
-_FARTHER = 0.5
+# Where no shape is known, half of what geodesic preference exceeds this by stands for it: it is less exact. Where one
+# is known, structures may have moved farther than it says, where geodesic preference less this says so.
+_FARTHER, _MOVED = 0.5, 1.2
 
 
 Evidence = Callable[[Sequence[int]], Tensor]
@@ -57,16 +60,14 @@ class _Matched:
         features, match: of the slices.
         hint: (Q, T, PRIOR_CHANNELS, h / 2, w / 2) evidence of the targets, or None.
         boxes: where the head runs for each target.
+        looked: what the head's first part made of each target, where that is kept.
     """
 
     features: Features
     match: Match
     hint: Tensor | None
     boxes: list[Box | None]
-
-    def given(self, row: int, device: torch.device) -> Tensor | None:
-        """Evidence of one target, (Q, 1, PRIOR_CHANNELS, h / 2, w / 2)."""
-        return None if self.hint is None else self.hint[:, row : row + 1].to(device)
+    looked: dict[int, Looked]
 
 
 class Predictor:
@@ -117,7 +118,8 @@ class Predictor:
             shown: painted slices of other volumes or axes.
             targets: T segments 1..L to decode.
             evidence: of the targets; of the labelled slices, where there are any, else of other volumes.
-            only: increasing slice numbers to look at, all if None; elsewhere the segments are surely absent.
+            only: increasing slice numbers to look at; elsewhere the segments are surely absent. None for the whole
+                stack: slices that lie closer together than the logits' points are interpolated.
             context: whether slices see what their neighbours show; they must then be neighbours in their order.
             tick: called with the number of slices done since the last call; may raise to cancel.
 
@@ -128,8 +130,8 @@ class Predictor:
         segments = labelled.known.complete.shape[1]
         own, others = self.encode_labelled(labelled, segments, tick), self.encode_shown(shown, segments, tick)
         known: dict[tuple[int, ...], SupportSet] = {}
-        wanted = list(range(self.count)) if only is None else list(only)
-        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
+        wanted = self._spaced(labelled.positions) if only is None else list(only)
+        chunks = [wanted[start : start + self._chunk] for start in range(0, len(wanted), self._chunk)]
         twice = context and bool(labelled.positions) and self.network.sees_stack
         keeps = twice and len(wanted) * len(targets) * self.frame.area <= _KEPT_PIXELS
         kept: dict[int, _Matched] = {}
@@ -144,27 +146,35 @@ class Predictor:
             match = self.network.match(features, known[nearest])
             hint = None if evidence is None else evidence(slices)
             boxes = self.boxes(match, hint if labelled.positions else None, targets)
-            found = _Matched(features, match, hint, boxes)
+            found = _Matched(features, match, hint, boxes, {})
             if keeps:
                 kept[slices[0]] = found
             return found
 
-        surveyed = self._context(chunks, matched, targets, tick) if twice else None
+        def looked(found: _Matched, row: int, box: Box) -> Looked:
+            if row in found.looked:
+                return found.looked.pop(row)
+            given = None if found.hint is None else found.hint[:, row : row + 1].to(self.device)
+            result = self.network.look(found.match, given, targets[row] - 1, box)
+            if keeps:
+                found.looked[row] = result
+            return result
+
+        surveyed = self._context(chunks, matched, looked, len(targets), tick) if twice else None
 
         def decoded(number: int, check: Check) -> list[Tensor | None]:
-            here = slice(number * _CHUNK, number * _CHUNK + len(chunks[number]))
+            here = self._rows(number, chunks)
             found = matched(chunks[number])
             logits: list[Tensor | None] = []
-            for row, segment in enumerate(targets):
+            for row, box in enumerate(found.boxes):
                 check()
-                box, given = found.boxes[row], found.given(row, self.device)
-                near = None if surveyed is None else surveyed[here, row : row + 1].to(self.device).float()
                 if box is None:
                     logits.append(None)
                     continue
+                near = None if surveyed is None else surveyed[here, row : row + 1].to(self.device).float()
                 whole = torch.full((len(chunks[number]), *self.frame.half), OUTSIDE, dtype=torch.float16)
                 top, bottom, left, right = (4 * b for b in box)
-                inside = self.network.decode(found.features, found.match, given, segment - 1, box, near).logits
+                inside = self.network.decode(found.features, found.match, looked(found, row, box), near).logits
                 whole[:, top:bottom, left:right] = inside[:, 0].half().cpu()
                 logits.append(whole)
             return logits
@@ -174,17 +184,41 @@ class Predictor:
                 if logits is not None:
                     result[row, slices] = logits
             tick(len(slices) - (_surveyed(slices) if twice else 0))
+        if only is None:
+            _fill_between(result, wanted)
+            tick(self.count - len(wanted))
         return result
 
+    def _spaced(self, labelled: list[int]) -> list[int]:
+        """The slices to look at: all where they are as far apart as points of the logits, else some, and labelled ones.
+
+        Slices of a large volume, or along another axis, lie closer together than what is found in them is fine.
+        """
+        step = max(int(max(self.half_pixel, 0.5 * max(self.view.pixel)) / self.view.gap), 1)
+        return sorted({*range(0, self.count, step), self.count - 1, *labelled})
+
+    @property
+    def _chunk(self) -> int:
+        return _CHUNK if self.device.type == "cpu" else _CHUNK_ON_GPU
+
+    def _rows(self, number: int, chunks: list[list[int]]) -> slice:
+        """Where the slices of a chunk lie among those of all chunks."""
+        return slice(number * self._chunk, number * self._chunk + len(chunks[number]))
+
     def _context(
-        self, chunks: list[list[int]], matched: Callable[[list[int]], _Matched], targets: list[int], tick: Tick
+        self,
+        chunks: list[list[int]],
+        matched: Callable[[list[int]], _Matched],
+        looked: Callable[[_Matched, int, Box], Looked],
+        targets: int,
+        tick: Tick,
     ) -> Tensor:
         """Context of neighbouring slices for the head.
 
         Args:
             chunks: slices, by what is matched together.
-            matched: see `logits`.
-            targets: T segments.
+            matched, looked: see `logits`.
+            targets: T.
             tick: called with half of the number of slices done since the last call; may raise to cancel.
 
         Returns:
@@ -192,31 +226,27 @@ class Predictor:
         """
         count, channels = sum(len(slices) for slices in chunks), self.network.config.stack_channels
         height, width = self.frame.height // 8, self.frame.width // 8
-        kept = torch.zeros(count, len(targets), channels, height, width, dtype=torch.float16)
-        around: list[Box | None] = [None] * len(targets)
+        kept = torch.zeros(count, targets, channels, height, width, dtype=torch.float16)
+        around: list[Box | None] = [None] * targets
 
         def surveyed(slices: list[int], check: Check) -> list[tuple[Box, Tensor] | None]:
             found = matched(slices)
             surveys: list[tuple[Box, Tensor] | None] = []
-            for row, segment in enumerate(targets):
+            for row, box in enumerate(found.boxes):
                 check()
-                box = found.boxes[row]
-                if box is None:
-                    surveys.append(None)
-                    continue
-                survey = self.network.survey(found.match, found.given(row, self.device), segment - 1, box)
-                surveys.append((box, survey[:, 0].half().cpu()))
+                survey = None if box is None else self.network.survey(looked(found, row, box))[:, 0].half().cpu()
+                surveys.append(None if box is None or survey is None else (box, survey))
             return surveys
 
         for number, surveys in enumerate(in_parallel(surveyed, chunks, tick)):
-            here = slice(number * _CHUNK, number * _CHUNK + len(chunks[number]))
+            here = self._rows(number, chunks)
             for row, found in enumerate(surveys):
                 if found is not None:
                     (top, bottom, left, right), survey = found
                     kept[here, row, :, top:bottom, left:right] = survey
                     around[row] = union([found[0], around[row] or found[0]])
             tick(_surveyed(chunks[number]))
-        step = max(round(self.count / _STACK), 1)
+        step = max(round(count / _STACK), 1)
 
         def mixed(job: tuple[int, int], _: Check) -> None:
             row, first = job
@@ -225,7 +255,7 @@ class Predictor:
                 inside = kept[first::step, row : row + 1, :, box[0] : box[1], box[2] : box[3]]
                 inside[:] = self.network.context(inside.to(self.device).float()).half().cpu()
 
-        for _ in in_parallel(mixed, [(row, first) for row in range(len(targets)) for first in range(step)], tick):
+        for _ in in_parallel(mixed, [(row, first) for row in range(targets) for first in range(step)], tick):
             pass
         return kept
 
@@ -238,7 +268,7 @@ class Predictor:
 
     @property
     def _batch(self) -> int:
-        return max(_ENCODED_AT_ONCE // self.frame.area, 1) if self.device.type == "cpu" else _CHUNK
+        return max(_ENCODED_AT_ONCE // self.frame.area, 1) if self.device.type == "cpu" else _CHUNK_ON_GPU
 
     def features(self, slices: list[int]) -> Features:
         """Features of some slices of the stack."""
@@ -400,6 +430,14 @@ class Predictor:
         return boxes
 
 
+def _fill_between(logits: Tensor, known: list[int]) -> None:
+    """Interpolates logits (T, Z, h, w) of slices between those that are known, in place."""
+    for before, after in pairwise(known):
+        ends = logits[:, before].float(), logits[:, after].float()
+        for z in range(before + 1, after):
+            logits[:, z] = torch.lerp(*ends, (z - before) / (after - before))
+
+
 def _surveyed(slices: list[int]) -> int:
     """How many slices count as done when these have been gone through for their context."""
     return len(slices) // 2
@@ -422,7 +460,8 @@ def _around(possible: Tensor) -> Box | None:
 def _nearness(evidence: Tensor) -> Tensor:
     """(Q, T, h, w) how near to a segment each pixel is, -1 to 1: by the shape, or, where there is none, by distance."""
     has_shape = evidence[:, :, 3] > 0
-    return torch.where(has_shape, evidence[:, :, 0], evidence[:, :, 4] - _FARTHER)
+    shape, preference = evidence[:, :, 0], evidence[:, :, 4]
+    return torch.where(has_shape, torch.maximum(shape, preference - _MOVED), 0.5 * (preference - _FARTHER))
 
 
 def _relabelled(labels: Tensor, table: Tensor) -> Tensor:

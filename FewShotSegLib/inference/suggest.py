@@ -47,21 +47,64 @@ class Suggestion:
         return f"Slice {self.index} along {AXIS_NAMES[self.axis]}: {self.reason}."
 
 
-def suggestions(query: Query, labels: np.ndarray, confidence: np.ndarray, count: int) -> list[Suggestion]:
+@dataclass(frozen=True, eq=False)
+class Doubts:
+    """What suggestions need of a prediction: sums, so that the prediction itself need not be kept.
+
+    Attributes:
+        query: with its painted slices.
+        errors: (L, Z) expected wrong voxels of each segment on each slice of the stack, as parts of the segment's.
+        areas: by array axis, (L, slices along it) voxels of each segment.
+    """
+
+    query: Query
+    errors: np.ndarray
+    areas: dict[int, np.ndarray]
+
+    @classmethod
+    def of(cls, query: Query, labels: np.ndarray, confidence: np.ndarray) -> Doubts:
+        """Of a prediction.
+
+        Args:
+            query: what it is of.
+            labels: (k, j, i) label values.
+            confidence: of the same shape, 0 to 1.
+        """
+        axis, classes = query.view.axis, len(query.values) + 1
+        table = np.zeros(max(query.values) + 1, np.intp)
+        table[query.values] = np.arange(1, classes)
+        areas = {a: np.zeros((classes, count)) for a, count in enumerate(labels.shape)}
+        doubts, everywhere = np.zeros((classes, labels.shape[axis])), np.zeros(labels.shape[axis])
+        for k, (plane, sureness) in enumerate(zip(labels, confidence, strict=True)):
+            place = (np.full(1, k), *np.nonzero(plane))
+            segments, doubt = table[plane[place[1:]]], 1 - sureness
+            for a, area in areas.items():
+                area += np.bincount(segments * area.shape[1] + place[a], minlength=area.size).reshape(area.shape)
+            found = np.bincount(segments * doubts.shape[1] + place[axis], doubt[place[1:]], doubts.size)
+            doubts += found.reshape(doubts.shape)
+            if axis == 0:
+                everywhere[k] = doubt.sum(dtype=np.float64)
+            else:
+                everywhere += doubt.sum(axis=2 - axis, dtype=np.float64)
+        here = {a: area[1:] for a, area in areas.items()}
+        painted = [s.index for s in query.own]
+        errors = _expected_errors(doubts[1:], everywhere - doubts.sum(axis=0), here[axis], painted)
+        return cls(query, errors, here)
+
+
+def suggestions(doubts: Doubts, count: int) -> list[Suggestion]:
     """The slices whose painting would help most, best first.
 
     Args:
-        query: with its painted slices.
-        labels: (k, j, i) label values of a prediction.
-        confidence: of the same shape, by `in_bytes`.
+        doubts: of the latest prediction.
         count: how many at most.
     """
+    query, errors = doubts.query, doubts.errors
     axis = query.view.axis
     painted = [s.index for s in query.own]
-    errors = expected_errors(np.moveaxis(labels, axis, 0), np.moveaxis(confidence, axis, 0), query.values, painted)
     total = max(float(errors.sum()), 1e-9)
     apart = max(round(_APART * errors.shape[1]), 1)
-    across = _Across(query, labels)
+    across = _Across(query, doubts.areas)
     result: list[Suggestion] = []
     while len(result) < count:
         gains = _gains(errors.sum(axis=0), painted)
@@ -102,21 +145,16 @@ class _Across:
 
     Args:
         query: with its painted slices.
-        labels: (k, j, i) label values of a prediction.
+        areas: of a prediction, see `Doubts`.
 
     Attributes:
         seen: segments whose ends a painted slice across the stack shows.
     """
 
-    def __init__(self, query: Query, labels: np.ndarray) -> None:
+    def __init__(self, query: Query, areas: dict[int, np.ndarray]) -> None:
         self._query = query
         self.seen = {segment for s in query.crossing for segment in s.segments}
-        self._profiles: dict[int, np.ndarray] = {}
-        for axis in {0, 1, 2} - {query.view.axis}:
-            profile = np.zeros((len(query.values), labels.shape[axis]))
-            for index, plane in enumerate(np.moveaxis(labels, axis, 0)):
-                profile[:, index] = np.bincount(plane.ravel(), minlength=max(query.values) + 1)[query.values]
-            self._profiles[axis] = profile
+        self._profiles = {axis: profile for axis, profile in areas.items() if axis != query.view.axis}
 
     def best(self, errors: np.ndarray) -> _Cut:
         """The slice that cuts the segments with most errors (L, Z) beyond their painted slices."""
@@ -141,41 +179,24 @@ class _Across:
         return found
 
 
-def in_bytes(confidence: np.ndarray) -> np.ndarray:
-    """Confidences of 0 to 1 as whole numbers of 0 to 255, slice by slice."""
-    result = np.empty(confidence.shape, np.uint8)
-    for here, plane in zip(result, confidence, strict=True):
-        here[:] = np.rint(255 * plane)
-    return result
-
-
-def expected_errors(
-    labels: np.ndarray, confidence: np.ndarray, values: list[int], painted: list[int]
+def _expected_errors(
+    doubts: np.ndarray, background: np.ndarray, areas: np.ndarray, painted: list[int]
 ) -> np.ndarray:
     """(L, Z) expected wrong voxels of each segment on each slice of a stack, as parts of the segment's voxels.
 
     Args:
-        labels: (Z, rows, columns) label values.
-        confidence: of the same shape, by `in_bytes`.
-        values: label values of segments 1..L.
+        doubts: (L, Z) sums of 1 - confidence over the voxels of each segment.
+        background: (Z,) the same of the background.
+        areas: (L, Z) voxels of each segment.
         painted: slice numbers.
     """
-    distance = _distance(len(labels), painted)
-    result = np.zeros((len(values), len(labels)))
-    largest = max(values) + 1
-    volumes = np.zeros(largest)
-    for z, (plane, sureness) in enumerate(zip(labels, confidence, strict=True)):
-        doubt = 1 - sureness.ravel() / 255
-        by_value = np.bincount(plane.ravel(), doubt, largest)
-        here = np.bincount(plane.ravel(), minlength=largest)
-        volumes += here
-        result[:, z] = by_value[values]
-        # doubtful background is shared out by what is segmented beside it
-        areas = here[values] + 1.0
-        result[:, z] += by_value[0] * areas / areas.sum()
-        # and far from what is painted some of the area is wrong, however sure
-        result[:, z] += _FAR_ERRORS * here[values] * distance[z] / (distance[z] + _FAR * len(labels))
-    return result / np.maximum(volumes[values], 1.0)[:, None]
+    count = areas.shape[1]
+    # doubtful background is shared out by what is segmented beside it
+    shared = background * (areas + 1.0) / (areas + 1.0).sum(axis=0)
+    # and far from what is painted some of the area is wrong, however sure
+    distance = _distance(count, painted)
+    far = _FAR_ERRORS * areas * distance / (distance + _FAR * count)
+    return (doubts + shared + far) / np.maximum(areas.sum(axis=1, keepdims=True), 1.0)
 
 
 def _distance(count: int, painted: list[int]) -> np.ndarray:

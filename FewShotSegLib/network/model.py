@@ -19,6 +19,23 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
+class Looked:
+    """The head's first part, of L segments in Q queries inside a box of h x w pixels of stride 8.
+
+    Attributes:
+        state: (Q, L, H8, h, w).
+        shown: (Q L, PRIOR_CHANNELS, 4h, 4w) the evidence that it saw there, zeros where there is none.
+        which: the segments among all of the match.
+        box: where.
+    """
+
+    state: Tensor
+    shown: Tensor
+    which: slice
+    box: Box
+
+
+@dataclass(frozen=True)
 class Decoded:
     """What the head made of L segments in Q queries, inside a box of h x w pixels of stride 8.
 
@@ -82,30 +99,39 @@ class FewShotNetwork(nn.Module):
         """Similarity maps of Q encoded queries with every segment of the support set."""
         return self.matching(features, support)
 
-    def decode(
-        self,
-        features: Features,
-        match: Match,
-        evidence: Tensor | None,
-        segment: int | slice,
-        box: Box,
-        context: Tensor | None = None,
-    ) -> Decoded:
-        """Runs the segment head for some segments inside a box.
+    def look(self, match: Match, evidence: Tensor | None, segment: int | slice, box: Box) -> Looked:
+        """Runs the first part of the segment head for some segments inside a box.
+
+        Args:
+            match: of the Q queries.
+            evidence: (Q, L', PRIOR_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
+            segment: which segments, 0..L - 1.
+            box: where; the queries' own prototypes are pooled inside it only.
+        """
+        which = slice(segment, segment + 1) if isinstance(segment, int) else segment
+        top, bottom, left, right = box
+        maps = match.maps[:, which, :, top:bottom, left:right]
+        queries, segments, _, height, width = maps.shape
+        if evidence is None:
+            shown = maps.new_zeros(queries, segments, PRIOR_CHANNELS, 4 * height, 4 * width)
+        else:
+            shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
+        shown = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        state = self.head.look(maps.flatten(0, 1), shown).unflatten(0, (queries, segments))
+        return Looked(state, shown, which, box)
+
+    def decode(self, features: Features, match: Match, looked: Looked, context: Tensor | None = None) -> Decoded:
+        """Runs the rest of the segment head.
 
         Args:
             features: of the Q queries.
             match: their match.
-            evidence: (Q, L', PRIOR_CHANNELS, H / 2, W / 2) of these segments, or None across volumes.
-            segment: which segments, 0..L - 1.
-            box: where; the queries' own prototypes are pooled inside it only.
+            looked: the first part.
             context: (Q, L', K, H / 8, W / 8) of :meth:`context`, None for slices by themselves.
         """
-        which = slice(segment, segment + 1) if isinstance(segment, int) else segment
-        top, bottom, left, right = box
-        state, shown = self._look(match, evidence, which, box)
-        queries, segments = state.shape[:2]
-        state = state.flatten(0, 1)
+        which, (top, bottom, left, right) = looked.which, looked.box
+        queries, segments = looked.state.shape[:2]
+        state = looked.state.flatten(0, 1)
         if context is not None:
             state = state + self.head.stack.added(context[..., top:bottom, left:right].flatten(0, 1))
         coarse = self.head.logit8(state)
@@ -114,7 +140,7 @@ class FewShotNetwork(nn.Module):
         if not self.config.use_low_level:
             low4, low2 = torch.zeros_like(low4), torch.zeros_like(low2)
         share = coarse.detach().sigmoid().float().view(queries, segments, *coarse.shape[-2:])
-        again, separated = self.matching.again(match, which, box, share)
+        again, separated = self.matching.again(match, which, looked.box, share)
         fine = torch.cat([match.fine[:, which, :, 2 * top : 2 * bottom, 2 * left : 2 * right], separated], dim=2)
         logits = self.head.complete(
             state,
@@ -123,21 +149,19 @@ class FewShotNetwork(nn.Module):
             fine.flatten(0, 1),
             low4.repeat_interleave(segments, dim=0),
             low2.repeat_interleave(segments, dim=0),
-            shown,
+            looked.shown,
             match.prototypes[:, which].flatten(0, 1),
         )
         pairs = (queries, segments)
         return Decoded(logits.unflatten(0, pairs), coarse[:, 0].unflatten(0, pairs), separated)
 
-    def survey(self, match: Match, evidence: Tensor | None, segment: int | slice, box: Box) -> Tensor:
-        """What is kept of Q slices for the context of their neighbours; see `decode` for the arguments.
+    def survey(self, looked: Looked) -> Tensor:
+        """What is kept of Q slices for the context of their neighbours.
 
         Returns:
             (Q, L', K, h, w), inside the box.
         """
-        which = slice(segment, segment + 1) if isinstance(segment, int) else segment
-        state, _ = self._look(match, evidence, which, box)
-        return self.head.stack.keep(state.flatten(0, 1)).unflatten(0, state.shape[:2])
+        return self.head.stack.keep(looked.state.flatten(0, 1)).unflatten(0, looked.state.shape[:2])
 
     def context(self, kept: Tensor) -> Tensor:
         """Context of neighbouring slices.
@@ -149,18 +173,6 @@ class FewShotNetwork(nn.Module):
             (Z, L', K, h, w), for `decode`.
         """
         return self.head.stack(kept)
-
-    def _look(self, match: Match, evidence: Tensor | None, which: slice, box: Box) -> tuple[Tensor, Tensor]:
-        """State (Q, L', H8, h, w) of the head's first part inside a box, and evidence (Q L', C, 4h, 4w) there."""
-        top, bottom, left, right = box
-        maps = match.maps[:, which, :, top:bottom, left:right]
-        queries, segments, _, height, width = maps.shape
-        if evidence is None:
-            shown = maps.new_zeros(queries, segments, PRIOR_CHANNELS, 4 * height, 4 * width)
-        else:
-            shown = self._switch(evidence[..., 4 * top : 4 * bottom, 4 * left : 4 * right])
-        shown = shown.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.head.look(maps.flatten(0, 1), shown).unflatten(0, (queries, segments)), shown
 
     def _switch(self, evidence: Tensor) -> Tensor:
         config = self.config
@@ -185,10 +197,9 @@ class FewShotNetwork(nn.Module):
         match = self.match(features, support)
         height, width = features.mid.shape[-2:]
         whole = (0, height, 0, width)
-        context = None
-        if stack and self.sees_stack:
-            context = self.context(self.survey(match, evidence, slice(None), whole))
-        return Prediction(self.decode(features, match, evidence, slice(None), whole, context), match)
+        looked = self.look(match, evidence, slice(None), whole)
+        context = self.context(self.survey(looked)) if stack and self.sees_stack else None
+        return Prediction(self.decode(features, match, looked, context), match)
 
 
 def class_fractions(labels: Tensor, segments: int, stride: int) -> Tensor:

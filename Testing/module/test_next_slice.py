@@ -125,7 +125,7 @@ def test_a_tilted_view_is_no_view_along_the_slices(volume: Any, views: dict[str,
 
 def test_what_is_known_of_structures_on_a_row_and_from_whom(volume: Any) -> None:
     from FewShotSegModule.scene.example_slice import ExampleSlice
-    from FewShotSegModule.scene.knowledge import Known, foundOn, knownOn
+    from FewShotSegModule.scene.knowledge import foundOn, knownOn
 
     preview = preview_of(volume, a_result(notes=(Note(0, 5, 3, "liver"), Note(0, 5, 8, "spleen"))))
     found = foundOn(preview)
@@ -133,12 +133,13 @@ def test_what_is_known_of_structures_on_a_row_and_from_whom(volume: Any) -> None
     assert foundOn(None) == {}
     names = ("liver", "spleen", "vein", "heart", "lung")
 
-    def known(**said: Any) -> list[str]:
-        row = ExampleSlice(volume, preview, 0, 5, **said)
-        return [state.value for state in knownOn(row, names, {"liver"}, found[volume, 0, 5]).values()]
+    def known(complete: Any = None, strokes: bool = False, **more: Any) -> list[str]:
+        row = ExampleSlice(volume, preview, 0, 5, complete=complete, strokes=strokes)
+        states = knownOn(row, more.get("query", volume), names, {"liver"}, found[volume, 0, 5])
+        return [state.value for state in states.values()]
 
     assert known() == ["painted", "found", "asked", "asked", "asked"]
     said = {"liver": True, "spleen": True, "vein": False}
     assert known(complete=said) == ["painted", "absent", "unknown", "asked", "asked"]
     assert known(complete=said, strokes=True) == ["painted", "absent", "unknown", "unknown", "unknown"]
-    assert list(Known) == [Known.PAINTED, Known.ABSENT, Known.UNKNOWN, Known.ASKED, Known.FOUND]
+    assert known(complete=said, query=None) == ["painted", "absent", "unknown", "assumed", "assumed"]

@@ -94,6 +94,21 @@ def test_the_key_is_a_letter_in_a_text_field(painted_panel: Any) -> None:
     window.hide()
 
 
+def test_a_view_that_the_layout_does_not_show_is_told(painted_panel: Any) -> None:
+    panel, ui = painted_panel, painted_panel.ui
+    red, yellow = (panel.slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNode" + view) for view in ("Red", "Yellow"))
+    red.SetMappedInLayout(1)
+    give_a_result(panel)
+    ui.nextSliceButton.click()
+    assert ui.nextSliceLabel.toolTip == "S 35.0 mm: small unsure"
+    ui.nextSliceButton.click()
+    assert "(view Yellow, which this layout does not show)" in ui.nextSliceLabel.toolTip
+    yellow.SetMappedInLayout(1)
+    for _both in range(2):
+        ui.nextSliceButton.click()
+    assert "layout" not in ui.nextSliceLabel.toolTip
+
+
 # The strip
 
 
@@ -276,6 +291,27 @@ def test_a_tilted_view_is_refused_for_correction_with_advice(painted_panel: Any)
     assert "align" in panel.messages[0].lower()
 
 
+def test_the_engines_own_suggestion_is_shown_and_the_loop_takes_the_corrected_slice(finished_panel: Any) -> None:
+    from FewShotSegModule.scene.painted import Painted
+
+    panel, ui = finished_panel, finished_panel.ui
+    panel.parameters.improve = False
+    preview, rows = panel.parameters.preview, ui.exampleTable.rowCount
+    ui.nextSliceButton.click()
+    assert "mm: " in ui.nextSliceLabel.toolTip
+    axis, index = slice_of(panel, ("Red", "Green", "Yellow")[ui.viewSelector.currentIndex])
+    before = Painted(panel.volume, preview).plane(axis, index)
+    ui.correctSliceButton.click()
+    assert panel.messages == []
+    assert ui.exampleTable.rowCount == rows + 1
+    painted = Painted(panel.volume, panel.parameters.paintSegmentation).plane(axis, index)
+    assert np.array_equal(painted > 0, before > 0)
+    panel.waitFor(lambda: ui.runButton.text == "Cancel", 60)
+    panel.waitFor(lambda: ui.runButton.text == "Update", 120)
+    assert np.array_equal(Painted(panel.volume, preview).plane(axis, index) > 0, before > 0)
+    wait_for_strip(panel)
+
+
 # What is known on rows
 
 
@@ -362,7 +398,7 @@ def test_a_click_switches_between_absent_and_not_painted_yet(painted_panel: Any)
     assert "\N{WHITE SQUARE} small: not painted yet" in tip(panel, 0)
     follow(panel, 0, "small")
     assert complete(panel) == {"small": True}
-    say(panel, 0, "small: The engine finds out")
+    say(panel, 0, "small: Nothing said")
     assert complete(panel) is None
     assert ">?</span>" in text(panel, 0)
 
@@ -389,6 +425,17 @@ def test_a_real_click_on_a_name_says_something_and_one_beside_it_shows_the_slice
             if complete(panel) is None:
                 click(x, y)
     assert complete(panel) == {"small": True}
+
+
+def test_on_another_volume_what_is_not_painted_counts_as_absent_until_it_is_said_otherwise(painted_panel: Any) -> None:
+    panel = painted_panel
+    one_by_one(panel)
+    panel.parameters.queryVolume = panel.addVolume("other patient")
+    panel.parameters.paintVolume = panel.volume
+    panel.events()
+    assert "\N{EMPTY SET} small: not painted, so it counts as absent" in tip(panel, 0)
+    follow(panel, 0, "small")
+    assert complete(panel) == {"small": False}
 
 
 def test_the_menu_tells_what_is_said(painted_panel: Any) -> None:

@@ -43,7 +43,8 @@ class ConfidenceStrip:
         self._names: list[str] = []
         self._confidence: SliceConfidence | None = None
         self._steps: Iterator[None] = iter(())
-        self._axis, self._painted, self._current = 0, frozenset[int](), None
+        self._axis, self._painted = 0, frozenset[int]()
+        self._current: int | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._goOn)
@@ -180,7 +181,7 @@ class ConfidenceStrip:
         self._label.toolTip = ", ".join(said) + "\n" + _("Click to see this slice.")
 
 
-class _Mouse(qt.QObject):  # type: ignore[misc]  # Qt has no types here
+class _Mouse(qt.QObject):
     """Tells where the label is pressed or dragged, where the mouse is, and when its size or colours change."""
 
     def __init__(

@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from FewShotSegModule.panel.chosen_view import ChosenView
-from FewShotSegModule.panel.example_table import ExampleRow, ExampleTable, Unpainted
+from FewShotSegModule.panel.example_table import Color, ExampleRow, ExampleTable, Unpainted
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
@@ -34,6 +34,7 @@ class ExampleSection:
     :param view: The slice view whose slice is added.
     :param preview: Gives the result that waits to be accepted, which is no place to paint examples in, and tells what
         was found on examples without being painted there; may be None.
+    :param query: Gives the volume to segment; may be None.
     :param background: Gives the name of the segments that are painted on what is no structure; "" if there are none.
     :param addShortcut: Keys that add a slice, for the tooltip.
     """
@@ -46,10 +47,11 @@ class ExampleSection:
         onChanged: Callable[[], None],
         view: ChosenView,
         preview: Callable[[], Any] = lambda: None,
+        query: Callable[[], Any] = lambda: None,
         background: Callable[[], str] = str,
         addShortcut: str = "",
     ) -> None:
-        self._ui, self._view, self._background = ui, view, background
+        self._ui, self._view, self._query, self._background = ui, view, query, background
         self._painted, self._onChanged, self._preview = painted, onChanged, preview
         self._addShortcut = addShortcut
         self._list: ExampleList | None = None
@@ -266,18 +268,18 @@ class ExampleSection:
 
     def _withWhatIsKnown(self) -> dict[str, ExampleRow]:
         """The rows of which something else is known than they show."""
-        colors: dict[str, Any] = {}
+        colors: dict[str, Color] = {}
         for shown in self._rows.values():
             colors |= {name: color for name, color in shown.segments if name not in colors}
         colors.pop(self._background(), None)
-        found = foundOn(self._preview())
+        found, query = foundOn(self._preview()), self._query()
         changed = {}
         for row in self._list.rows() if self._list is not None else []:
-            shown = self._rows.get(row.identifier)
-            if shown is None:
+            if row.identifier not in self._rows:
                 continue
+            shown = self._rows[row.identifier]
             painted = {name for name, _color in shown.segments}
-            known = knownOn(row, colors, painted, found.get((row.volume, row.axis, row.index), ()))
+            known = knownOn(row, query, colors, painted, found.get((row.volume, row.axis, row.index), ()))
             others = tuple(
                 Unpainted(name, colors[name], state) for name, state in known.items() if state is not Known.PAINTED
             )

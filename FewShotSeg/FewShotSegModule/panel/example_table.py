@@ -28,6 +28,7 @@ _SIGNS = {
     Known.FOUND: "\N{SQUARE WITH LEFT HALF BLACK}",
     Known.UNKNOWN: "\N{WHITE SQUARE}",
     Known.ABSENT: "\N{EMPTY SET}",
+    Known.ASSUMED: "\N{EMPTY SET}",
     Known.ASKED: "?",
 }
 #: Names of what is not painted; it is read on dark and on light.
@@ -237,7 +238,7 @@ class ExampleTable:
             self._openMenu(identifier)
         elif identifier in self._rows:
             other = self._rows[identifier].others[int(link)]
-            self._onSaid(identifier, other.name, other.known is not Known.ABSENT)
+            self._onSaid(identifier, other.name, other.known not in (Known.ABSENT, Known.ASSUMED))
 
     def _checkBox(self, row: ExampleRow) -> Any:
         box = qt.QCheckBox()
@@ -282,7 +283,7 @@ class ExampleTable:
         for other in row.others:
             choices = menu.addMenu(other.name.replace("&", "&&"))
             for text, absent, chosen in (
-                (_("The engine finds out"), None, other.known in (Known.ASKED, Known.FOUND)),
+                (_("Nothing said"), None, other.known in (Known.ASSUMED, Known.ASKED, Known.FOUND)),
                 (_("Not on this slice"), True, other.known is Known.ABSENT),
                 (_("There, not painted yet"), False, other.known is Known.UNKNOWN),
             ):
@@ -338,6 +339,7 @@ def _knownText(known: Known) -> str:
         Known.FOUND: _("found by the engine, not painted yet"),
         Known.UNKNOWN: _("not painted yet"),
         Known.ABSENT: _("not on this slice"),
+        Known.ASSUMED: _("not painted, so it counts as absent, this being another volume"),
         Known.ASKED: _("not painted; the engine finds out"),
     }[known]
 

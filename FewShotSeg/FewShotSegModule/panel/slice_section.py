@@ -84,7 +84,7 @@ class SliceSection(VTKObservationMixin):
             self._said = _("All slices that were suggested are painted; segment again.")
         else:
             self._said = reasonText(self._preview, suggested)
-            self._view.choose(next(iter(viewsAlong(queryOf(self._preview), suggested.axis)), None))
+            self._chooseViewAlong(suggested.axis)
         self._update()
 
     def correct(self) -> None:
@@ -162,7 +162,17 @@ class SliceSection(VTKObservationMixin):
 
     def _onChosen(self, axis: int, index: int) -> None:
         showSlice(queryOf(self._preview), axis, index)
-        self._view.choose(next(iter(viewsAlong(queryOf(self._preview), axis)), None))
+        self._chooseViewAlong(axis)
+
+    def _chooseViewAlong(self, axis: int) -> None:
+        """Chooses a view that shows slices across an axis, and tells where the layout has none."""
+        views = viewsAlong(queryOf(self._preview), axis)
+        if not views:
+            return
+        self._view.choose(views[0])
+        others = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+        if not views[0].IsMappedInLayout() and any(other.IsMappedInLayout() for other in others):
+            self._said += " " + _("(view {name}, which this layout does not show)").format(name=views[0].GetName())
 
     def _onViewChosen(self) -> None:
         if self._preview is not None:

@@ -95,6 +95,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             painted=self._paintedNodes,
             onChanged=self._onExamplesChanged,
             view=view,
+            query=self._queryVolume,
             background=lambda: self._parameters.background if self._parameters is not None else "",
             preview=lambda: self._parameters.preview if self._parameters is not None else None,
             addShortcut=_ADD_KEYS,
@@ -110,7 +111,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         #: The loop, which keeps the preview in step with what is painted.
         self.live = LiveSegmentation(
             self.logic,
-            query=lambda: self._parameters.queryVolume if self._parameters is not None else None,
+            query=self._queryVolume,
             examples=self._examples.enabledRows,
             settings=self._settings.runSettings,
             onPainted=self._examples.takePainted,
@@ -324,6 +325,10 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             pairs.append((volume, segmentation))
         live.watch([pair for pair in pairs if pair[1] is not parameters.preview])
         live.review()
+
+    def _queryVolume(self) -> Any:
+        """The volume to segment; None if there is none."""
+        return self._parameters.queryVolume if self._parameters is not None else None
 
     def _paintedNodes(self) -> tuple[Any, Any]:
         """The volume that is painted on and the segmentation that is painted in."""

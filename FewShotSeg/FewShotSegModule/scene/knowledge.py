@@ -19,6 +19,8 @@ class Known(Enum):
     ABSENT = "absent"
     #: The user said that it is there and not painted yet, or that only what is painted counts.
     UNKNOWN = "unknown"
+    #: Nobody said anything, and the slice is of another volume than the one to segment: it counts as absent.
+    ASSUMED = "assumed"
     #: Nobody said anything; the engine finds out in each run.
     ASKED = "asked"
     #: As before, and in the latest run the engine has found it.
@@ -26,11 +28,12 @@ class Known(Enum):
 
 
 def knownOn(
-    row: ExampleSlice, names: Iterable[str], painted: Collection[str], found: Collection[str]
+    row: ExampleSlice, query: Any, names: Iterable[str], painted: Collection[str], found: Collection[str]
 ) -> dict[str, Known]:
     """What is known on a row.
 
     :param row: An example of the list, see `ExampleList`.
+    :param query: The volume to segment.
     :param names: Names of the structures.
     :param painted: Names of those that are painted on it.
     :param found: Names of those that the engine has found on it, without their being painted.
@@ -44,6 +47,8 @@ def knownOn(
             return Known.ABSENT
         if row.strokes or name in said:
             return Known.UNKNOWN
+        if row.volume is not query:
+            return Known.ASSUMED
         return Known.FOUND if name in found else Known.ASKED
 
     return {name: known(name) for name in names}

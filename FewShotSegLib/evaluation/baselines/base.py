@@ -48,6 +48,14 @@ class BaselineMatch:
 
 
 @dataclass(frozen=True)
+class BaselineLooked:
+    """Segments among all of a match, and a box of its map at stride 8."""
+
+    which: slice
+    box: Box
+
+
+@dataclass(frozen=True)
 class BaselinePrediction:
     """Logits (Q, L, H / 2, W / 2) of the segments; background has logit 0."""
 
@@ -101,20 +109,17 @@ class Baseline(nn.Module):
         logits = self.compare(features, support)
         return BaselineMatch(logits, with_background(_resized(logits, support.masks.shape[-2:])))
 
+    def look(self, match: BaselineMatch, evidence: Tensor | None, segment: int | slice, box: Box) -> BaselineLooked:
+        """Which segments are decoded where: there is no head, hence no first part of it."""
+        return BaselineLooked(slice(segment, segment + 1) if isinstance(segment, int) else segment, box)
+
     def decode(
-        self,
-        features: Features,
-        match: BaselineMatch,
-        evidence: Tensor | None,
-        segment: int | slice,
-        box: Box,
-        context: None = None,
+        self, features: Features, match: BaselineMatch, looked: BaselineLooked, context: None = None
     ) -> BaselinePrediction:
         """Logits (Q, L', 4h, 4w) of some segments inside a box of the stride-8 map; from the match alone."""
-        which = slice(segment, segment + 1) if isinstance(segment, int) else segment
-        top, bottom, left, right = box
+        top, bottom, left, right = looked.box
         height, width = match.coarse.shape[-2:]
-        full = _resized(match.logits[:, which], (4 * height, 4 * width))
+        full = _resized(match.logits[:, looked.which], (4 * height, 4 * width))
         return BaselinePrediction(full[:, :, 4 * top : 4 * bottom, 4 * left : 4 * right].float())
 
     def forward(self, features: Features, support: BaselineSupport) -> BaselinePrediction:
