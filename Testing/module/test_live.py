@@ -254,7 +254,8 @@ def test_a_first_answer_is_patched_into_the_preview_and_surfaces_stay_until_the_
     node.GetDisplayNode().SetVisibility3D(True)
     node.CreateClosedSurfaceRepresentation()
     events: list[str] = []
-    node.AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_: events.append("modified"))
+    # What the displayable managers of the slice views listen to.
+    node.AddObserver(slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, lambda *_: events.append("redraw"))
     loop.live.update()
     near = np.zeros((2, *SHAPE[1:]), np.int32)
     near[:, 1:3, 1:3] = 1
