@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nodes import add_segmentation, add_volume, box
 
 from FewShotSegLib.example import Example
 from FewShotSegLib.stages import Stage
@@ -130,6 +131,34 @@ def test_cancelling_keeps_nobody_waiting_and_the_worker_alive(make_host: Callabl
     assert host.client is worker
     assert worker.alive
     assert files_in(worker) == []
+
+
+def test_a_run_in_the_background_makes_way_for_another_and_one_in_the_foreground_does_not(
+    slicer: Any, make_host: Callable[..., Any]
+) -> None:
+    from FewShotSegModule.logic import FewShotSegLogic
+    from FewShotSegModule.runs.errors import RunError
+    from FewShotSegModule.runs.run_input import RunSettings
+    from FewShotSegModule.scene.example_slice import ExampleSlice
+
+    volume = add_volume(slicer)
+    segmentation = add_segmentation(slicer, volume, {"liver": box(2, slice(4, 9), slice(4, 9))})
+    rows, settings, ended = [ExampleSlice(volume, segmentation, 0, 2)], RunSettings(), []
+    logic = FewShotSegLogic(make_host(OBEYS))
+    first = logic.startRun(volume, rows, settings, background=True, onCancelled=lambda: ended.append("first"))
+    assert not logic.isBusy
+    with pytest.raises(ValueError, match="no examples"):
+        logic.startRun(volume, [], settings)
+    assert first.state == "running", "what can't start ends nothing"
+    second = logic.startRun(volume, rows, settings)
+    assert ended == ["first"]
+    assert logic.isBusy
+    for background in (False, True):
+        with pytest.raises(RunError, match="A run is going on"):
+            logic.startRun(volume, rows, settings, background=background)
+    second.cancel()
+    assert not logic.isBusy
+    logic.removeObservers()
 
 
 LARGE = (200, 512, 512)
