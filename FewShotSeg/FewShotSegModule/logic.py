@@ -376,7 +376,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if min(geometry.shapeOf(queryVolume)) < 2:
             return _("{name} has one slice only; a volume is needed.").format(name=queryVolume.GetName())
         if not examples:
-            return _("Add examples: paint a slice, then add it to the list.")
+            return _("Paint a slice of the volume; it becomes an example by itself, or by Add current slice.")
         if len(examples) > MOST_EXAMPLES:
             return _("There are {count} examples; use at most {most}.").format(count=len(examples), most=MOST_EXAMPLES)
         if settings.segmentNames is not None and not settings.segmentNames:

@@ -1,4 +1,4 @@
-"""What may be done while somebody paints in a large volume: counts of reads, and times with room for a busy computer."""
+"""What may be done while somebody paints in a large volume: counts of reads, and times of this process alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from nodes import add_segmentation, add_volume
 SHAPE = (200, 512, 512)
 PAINTED = (20, 90, 160)
 #: Functions through which voxels are read or written.
-READERS = {"vtk_to_numpy", "numpy_to_vtk", "arrayFromVolume", "arrayFromSegmentBinaryLabelmap", "plane", "whole", "_read"}
+READERS = {
+    "vtk_to_numpy",
+    "numpy_to_vtk",
+    "arrayFromVolume",
+    "arrayFromSegmentBinaryLabelmap",
+    "plane",
+    "whole",
+    "_read",
+}
 
 
 @contextmanager
@@ -147,11 +155,12 @@ def test_a_result_is_written_into_the_labelmap_that_is_there_and_a_first_answer_
 
 
 def test_the_next_round_of_the_same_volume_reads_only_the_slices_of_its_examples(slicer: Any, tmp_path: Any) -> None:
-    from FewShotSegLib.worker.array_folder import ArrayFolder
     from FewShotSegModule.runs.run_input import RunSettings
     from FewShotSegModule.runs.worker_memory import WorkerMemory
     from FewShotSegModule.scene.example_slice import ExampleSlice
     from FewShotSegModule.scene.gather import gather
+
+    from FewShotSegLib.worker.array_folder import ArrayFolder
 
     volume = add_volume(slicer, "large", np.zeros(SHAPE, np.int16) + np.arange(512, dtype=np.int16))
     segmentation = add_segmentation(slicer, volume, masks())

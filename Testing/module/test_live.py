@@ -44,7 +44,8 @@ class Run:
 
     def __init__(self, settings: Any, rows: list[Any], callbacks: dict[str, Any]) -> None:
         self.settings, self.rows, self.callbacks = settings, rows, callbacks
-        self.state, self.result = "running", None
+        self.state = "running"
+        self.result: Any = None
 
     def poll(self) -> None:
         pass
@@ -253,7 +254,8 @@ def test_a_first_answer_is_patched_into_the_preview_and_surfaces_stay_until_the_
     node.GetDisplayNode().SetVisibility3D(True)
     node.CreateClosedSurfaceRepresentation()
     events: list[str] = []
-    node.AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_: events.append("modified"))
+    # What the displayable managers of the slice views listen to.
+    node.AddObserver(slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, lambda *_: events.append("redraw"))
     loop.live.update()
     near = np.zeros((2, *SHAPE[1:]), np.int32)
     near[:, 1:3, 1:3] = 1
@@ -272,7 +274,10 @@ def test_a_first_answer_is_patched_into_the_preview_and_surfaces_stay_until_the_
 def test_a_first_answer_leaves_painted_slices_of_other_axes_alone(loop: Loop) -> None:
     from FewShotSegModule.scene.example_slice import ExampleSlice
 
-    loop.rows += [ExampleSlice(loop.volume, loop.segmentation, 2, 5), ExampleSlice(loop.volume, loop.segmentation, 1, 7)]
+    loop.rows += [
+        ExampleSlice(loop.volume, loop.segmentation, 2, 5),
+        ExampleSlice(loop.volume, loop.segmentation, 1, 7),
+    ]
     loop.first_result()
     before = shown_of(loop, "liver")
     loop.live.update()

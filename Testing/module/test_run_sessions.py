@@ -225,13 +225,18 @@ def case(slicer: Any, sample_scan: SampleScan) -> Case:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Shapes of the arrays that this process has written for the worker."""
     shapes: list[tuple[int, ...]] = []
-    for way in ("put", "put_in_parts"):
 
-        def noted(self: ArrayFolder, run: int, name: str, array: np.ndarray, put: Any = getattr(ArrayFolder, way)) -> Any:
+    def note(way: str) -> None:
+        put = getattr(ArrayFolder, way)
+
+        def noted(self: ArrayFolder, run: int, name: str, array: np.ndarray) -> Any:
             shapes.append(array.shape)
             return put(self, run, name, array)
 
         monkeypatch.setattr(ArrayFolder, way, noted)
+
+    note("put")
+    note("put_in_parts")
     return shapes
 
 

@@ -149,7 +149,7 @@ class LiveSegmentation:
 
     @property
     def state(self) -> str:
-        """ "updating" or "improving" while a round is on its way, else "outdated" if something changed, else "idle"."""
+        """What it is at: "updating" or "improving" in a round, else "outdated" if something changed, else "idle"."""
         if self._run is not None:
             return "improving" if self._round.isImprovement else "updating"
         if self._isToUpdate:
@@ -388,7 +388,7 @@ class LiveSegmentation:
         self._onChanged()
 
     def _onProgress(self, *progress: Any) -> None:
-        self.progress = progress  # type: ignore[assignment]
+        self.progress = progress
         self._onChanged()
 
     def _onNear(self, axis: int, slices: list[int], labels: np.ndarray, _confidence: np.ndarray) -> None:
@@ -439,8 +439,9 @@ class LiveSegmentation:
         if not self._round.isImprovement:
             self._outdated = True
         self._end()
-        self._preview.settle()
-        self._surfaces.start()
+        if not slicer.mrmlScene.IsClosing():
+            self._preview.settle()
+            self._surfaces.start()
 
     def _goOn(self) -> None:
         """What follows a round: what was painted meanwhile, or a better result."""

@@ -15,7 +15,7 @@ from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.example_table import Color, ExampleRow, ExampleTable, Unpainted
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.knowledge import Known, foundOn, knownOn
 from FewShotSegModule.scene.slice_place import jumpTo, positionText, sliceNormal
@@ -94,6 +94,12 @@ class ExampleSection:
             names.update(dict.fromkeys(name for name, _color in (shown.segments if shown else ())))
         return list(names)
 
+    def note(self) -> str:
+        """What is to be said of the list; empty if nothing."""
+        if len(self._rows) < MOST_EXAMPLES:
+            return ""
+        return _("The list is full: what you paint on further slices is no example before you remove some rows.")
+
     @property
     def isEmpty(self) -> bool:
         """Whether there is no example at all, used or not."""
@@ -148,10 +154,10 @@ class ExampleSection:
         :param painted: Slices (axis, index) of the volume that have something new on them.
         :param emptied: Slices that have nothing on them any more.
         """
-        if self._list is not None and (volume, segmentation) == self._painted() and segmentation is not self._preview():
-            if self._list.takePainted(volume, segmentation, painted, emptied):
-                self._showAll()
-                self._onChanged()
+        isOurs = (volume, segmentation) == self._painted() and segmentation is not self._preview()
+        if self._list is not None and isOurs and self._list.takePainted(volume, segmentation, painted, emptied):
+            self._showAll()
+            self._onChanged()
 
     def update(self) -> None:
         """Shows whether slices can be added, and if not, what is missing."""

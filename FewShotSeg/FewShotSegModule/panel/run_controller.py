@@ -31,6 +31,7 @@ class RunController:
     :param live: The loop.
     :param whatIsMissing: What a run still needs, in words; empty if nothing.
     :param prepare: Called on a click before a run, may ask the user; False means that there is to be no run.
+    :param note: What else is to be said, in words; empty if nothing.
     :param shortcut: Keys that do the same as a click, for the tooltip.
     """
 
@@ -41,10 +42,12 @@ class RunController:
         live: LiveSegmentation,
         whatIsMissing: Callable[[], str],
         prepare: Callable[[], bool],
+        note: Callable[[], str] = lambda: "",
         shortcut: str = "",
     ) -> None:
         self._ui, self._live = ui, live
-        self._whatIsMissing, self._prepare, self._shortcut = whatIsMissing, prepare, shortcut
+        self._whatIsMissing, self._prepare, self._note = whatIsMissing, prepare, note
+        self._shortcut = shortcut
         self._missing = ""
         self._wasUpdating = False
         ui.runButton.connect("clicked()", self.toggle)
@@ -118,7 +121,7 @@ class RunController:
             return _("Up to date; improving in the background ({percent} %).").format(percent=round(100 * part))
         if live.state == "outdated" and live.preview is not None:
             return _("Painted or changed since; {button} brings it up to date.").format(button=_("Update"))
-        return ""
+        return self._note()
 
     def _showProgress(self) -> None:
         bar, run = self._ui.progressBar, self._live.run

@@ -125,6 +125,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             live=self.live,
             whatIsMissing=self._whatIsMissing,
             prepare=dependencies.ensureWithConsent,
+            note=self._examples.note,
             shortcut=_RUN_KEYS,
         )
         self._nodes = ResultNodes(

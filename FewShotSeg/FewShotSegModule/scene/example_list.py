@@ -25,7 +25,9 @@ _AXIS_NAMES = ("k", "j", "i")
 #: What the engine takes at most.
 MOST_EXAMPLES = 50
 #: How many slices of one change become examples; neighbouring ones show nearly the same.
-MOST_AT_ONCE = 12
+_MOST_AT_ONCE = 24
+#: Changes of more slices than so many leave room for so many corrections to come.
+_FEW, _ROOM = 3, 10
 
 
 class ExampleList:
@@ -97,9 +99,14 @@ class ExampleList:
         :return: Whether the list changed.
         """
         rows = self.rows()
-        known = {(row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation}
-        room = min(MOST_AT_ONCE, MOST_EXAMPLES - len(rows))
-        new = evenlySpread([place for place in painted if place not in known], room) if room > 0 else []
+        known = {
+            (row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation
+        }
+        wanted = [place for place in painted if place not in known]
+        room = MOST_EXAMPLES - len(rows)
+        if len(wanted) > _FEW:
+            room = min(_MOST_AT_ONCE, room - _ROOM)
+        new = evenlySpread(wanted, room) if room > 0 else []
         gone = [known[place].identifier for place in emptied if place in known]
         gone = [identifier for identifier in gone if identifier in self._taken]
         before = self._node.StartModify()

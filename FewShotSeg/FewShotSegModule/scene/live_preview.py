@@ -66,10 +66,9 @@ class LivePreview:
         image.GetPointData().GetScalars().Modified()
         # Takes the surfaces away, which show what was before.
         image.Modified()
+        _redraw(node)
 
-    def patch(
-        self, axis: int, slices: list[int], labels: np.ndarray, keep: Sequence[tuple[int, int]] = ()
-    ) -> None:
+    def patch(self, axis: int, slices: list[int], labels: np.ndarray, keep: Sequence[tuple[int, int]] = ()) -> None:
         """Shows a first answer for some slices; surfaces stay what they were until the whole result is there.
 
         :param axis: Array axis across the slices.
@@ -96,6 +95,7 @@ class LivePreview:
         # Not the image's own event, at which surfaces would go.
         image.GetPointData().GetScalars().Modified()
         node.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+        _redraw(node)
         self._isPatched = True
 
     def settle(self) -> None:
@@ -129,6 +129,14 @@ def _isOf(node: Any, query: Any) -> bool:
         and node.GetTransformNodeID() == query.GetTransformNodeID()
         and bool(np.allclose(gridOf(node), geometry.ijkToRas(query)))
     )
+
+
+def _redraw(node: Any) -> None:
+    """Makes the views draw a segmentation anew: they follow its display nodes, not the voxels themselves."""
+    for number in range(node.GetNumberOfDisplayNodes()):
+        display = node.GetNthDisplayNode(number)
+        if display is not None:
+            display.Modified()
 
 
 def _segments(content: Any) -> range:

@@ -31,8 +31,8 @@ class PaintedChanges:
     """Compares what is painted with what was painted before.
 
     Voxels are read where it is asked for changes, not while somebody paints, and only those of labelmaps that were
-    modified since. A change that lies in one slice of an axis was painted on that slice, as a stroke in a slice view is;
-    one of many slices, by a brush that is a sphere for instance, counts on all slices of the axis that has fewest.
+    modified since. A change that lies in one slice of an axis was painted on that slice, as a stroke in a slice view
+    is; one of many slices, by a sphere for instance, counts on all slices of the axis that has fewest.
 
     Example::
 
@@ -157,9 +157,7 @@ def _sum(one: _Plane, other: _Plane, sign: int) -> _Plane:
     return _Plane(codes, (first[0], first[1]))
 
 
-def _changed(
-    before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]
-) -> dict[bytes, np.ndarray]:
+def _changed(before: dict[tuple[bytes, int], _Plane], now: dict[tuple[bytes, int], _Plane]) -> dict[bytes, np.ndarray]:
     """Indices (n, 3), (k, j, i), of voxels that differ, by grid."""
     nothing = _Plane(np.zeros((0, 0), np.uint32), (0, 0))
     found: dict[bytes, list[np.ndarray]] = {}
