@@ -23,6 +23,7 @@ from FewShotSegModule.runs.worker_host import WorkerHost
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.accepting import Accepting, newSegmentation
 from FewShotSegModule.scene.confidence import writeConfidence
+from FewShotSegModule.scene.correcting import copySlice
 from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import MOST_EXAMPLES
@@ -332,6 +333,27 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if hadSurfaces:
             self._makeSurfaces(target)
         return target
+
+    def copySlice(
+        self, preview: Any, segmentation: Any, axis: int, index: int, saveState: Callable[[], Any] | None = None
+    ) -> list[str]:
+        """Adds what a preview shows on a slice to a segmentation that is painted in, to be mended there.
+
+        What is painted there stays. Surfaces are made afterwards, where there were some.
+
+        :param segmentation: Where to.
+        :param axis: Array axis across the slice, of the volume's grid (0=k, 1=j, 2=i).
+        :param index: The slice's number.
+        :param saveState: Saves the segmentation for undo; called once, if there is anything to add.
+        :return: Names of the segments that were added to.
+        :raises SceneError: The volume is gone, or the segmentation can't be written into.
+        """
+        _requireInScene(segmentation)
+        hadSurfaces = hasSurfaces(segmentation)
+        added = copySlice(preview, segmentation, axis, index, saveState)
+        if added and hadSurfaces:
+            self._makeSurfaces(segmentation)
+        return added
 
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""

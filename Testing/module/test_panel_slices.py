@@ -257,6 +257,21 @@ def test_a_slice_of_the_result_is_copied_and_becomes_an_example_in_one_step_of_u
     assert not Painted(panel.volume, segmentation).plane(0, 7).any()
 
 
+def test_surfaces_of_what_is_painted_come_back_after_a_correction(painted_panel: Any) -> None:
+    from FewShotSegModule.scene.surfaces import hasSurfaces
+
+    panel = painted_panel
+    give_a_result(panel)
+    segmentation = panel.parameters.paintSegmentation
+    segmentation.CreateClosedSurfaceRepresentation()
+    before = segmentation.GetSegmentation().GetNthSegment(0).GetRepresentation("Closed surface").GetNumberOfPoints()
+    panel.showSlice(7)
+    panel.ui.correctSliceButton.click()
+    panel.waitFor(lambda: hasSurfaces(segmentation), 10)
+    surface = segmentation.GetSegmentation().GetNthSegment(0).GetRepresentation("Closed surface")
+    assert surface.GetNumberOfPoints() > before
+
+
 def test_strokes_that_were_filled_in_are_no_longer_strokes(painted_panel: Any) -> None:
     panel, ui = painted_panel, painted_panel.ui
     give_a_result(panel)

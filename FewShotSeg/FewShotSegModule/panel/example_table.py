@@ -300,7 +300,10 @@ class ExampleTable:
 
 @dataclass(frozen=True)
 class _Mark:
-    """What is shown of a structure: its name, after a sign in its colour where it is one; with a link it is faint."""
+    """What is shown of a structure: its name, after a sign in its colour; with a link it is faint.
+
+    Without a sign, it stands for there being none of them, or, without a name, for those that there is no room for.
+    """
 
     name: str
     known: Known | None = None
@@ -316,7 +319,7 @@ class _Mark:
         if self.link:
             shown = f'<a href="{self.link}" style="color:{_FAINT};text-decoration:none">{shown}</a>'
         if self.known is None:
-            return shown if self.link else f"<i>{html.escape(name)}</i>"
+            return f"<i>{html.escape(name)}</i>" if self.name else shown
         red, green, blue = (round(255 * part) for part in self.color)
         return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">{_SIGNS[self.known]}</span>&nbsp;{shown}'
 

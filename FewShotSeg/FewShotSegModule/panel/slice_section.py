@@ -16,7 +16,6 @@ from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.confidence_strip import ConfidenceStrip
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.names_that_fit import elided
-from FewShotSegModule.scene.correcting import copySlice
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.next_slice import NextSlice, reasonText
 from FewShotSegModule.scene.preview import queryOf, suggestionsOf
@@ -34,6 +33,7 @@ class SliceSection(VTKObservationMixin):
     :param view: The slice view whose slice is corrected, and marked in the strip.
     :param examples: Has the examples, to which a corrected slice is added.
     :param painted: Gives the volume that is painted on and the segmentation that is painted in; either may be None.
+    :param copySlice: Copies a slice of the result, see `FewShotSegLogic.copySlice`.
     :param saveStateOf: Gives what saves a segmentation for the editor's undo.
     :param nextKeys: Keys that show the next slice, for the tooltip.
     """
@@ -45,12 +45,14 @@ class SliceSection(VTKObservationMixin):
         view: ChosenView,
         examples: ExampleSection,
         painted: Callable[[], tuple[Any, Any]],
+        copySlice: Callable[[Any, Any, int, int, Callable[[], Any] | None], list[str]],
         saveStateOf: Callable[[Any], Callable[[], Any] | None],
         nextKeys: str = "",
     ) -> None:
         VTKObservationMixin.__init__(self)
         self._ui, self._view, self._examples = ui, view, examples
-        self._painted, self._saveStateOf, self._nextKeys = painted, saveStateOf, nextKeys
+        self._painted, self._copySlice, self._saveStateOf = painted, copySlice, saveStateOf
+        self._nextKeys = nextKeys
         self._next = NextSlice()
         self._preview: Any = None
         self._said = ""
@@ -94,7 +96,7 @@ class SliceSection(VTKObservationMixin):
         volume, segmentation = self._painted()
         with slicer.util.tryWithErrorDisplay(_("The slice can't be corrected.")):
             axis, index = sliceOfView(self._view.require(), volume)
-            added = copySlice(self._preview, segmentation, axis, index, self._saveStateOf(segmentation))
+            added = self._copySlice(self._preview, segmentation, axis, index, self._saveStateOf(segmentation))
             place = placeText(volume, axis, index)
             if added:
                 self._said = _("{place}: {segments} copied; mend it with the tools above.").format(
@@ -142,8 +144,10 @@ class SliceSection(VTKObservationMixin):
     def _update(self) -> None:
         ui, preview = self._ui, self._preview
         label = ui.nextSliceLabel
-        label.text = elided(self._said, label.width, lambda text: qt.QFontMetrics(label.font).size(0, text).width())
-        label.toolTip = self._said
+        legend = _("Strip: from unsure to sure; ticks are painted slices.") if preview is not None else ""
+        said = self._said or legend
+        label.text = elided(said, label.width, lambda text: qt.QFontMetrics(label.font).size(0, text).width())
+        label.toolTip = said
         suggestions = suggestionsOf(preview) if preview is not None and queryOf(preview) is not None else []
         ui.nextSliceButton.enabled = bool(suggestions)
         tip = _("Show the slice whose painting would help most, and say why; then the next one.")

@@ -105,6 +105,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             view=view,
             examples=self._examples,
             painted=self._paintedNodes,
+            copySlice=self.logic.copySlice,
             saveStateOf=self._painting.saveStateOf,
             nextKeys=_NEXT_KEYS,
         )

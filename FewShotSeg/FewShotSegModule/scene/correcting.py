@@ -14,7 +14,7 @@ from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.preview import queryOf
-from FewShotSegModule.scene.representations import LABELMAP, orientedImage, requireVoxels
+from FewShotSegModule.scene.representations import LABELMAP, SURFACE, orientedImage, requireVoxels
 from FewShotSegModule.scene.segment_info import addLike, segmentId
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
@@ -26,7 +26,8 @@ def copySlice(
     """Adds what a result shows on a slice to a segmentation: what is painted there already stays as it is.
 
     So on a slice that nobody has painted it is the whole slice of the result, and on one that is painted in part what
-    is missing. A segment that the segmentation lacks is made; one with the status "completed" is left alone.
+    is missing. A segment that the segmentation lacks is made; one with the status "completed" is left alone. The
+    segmentation's surfaces go.
 
     :param preview: The result, a segmentation that `makePreview` made.
     :param segmentation: The vtkMRMLSegmentationNode to add to.
@@ -55,6 +56,8 @@ def copySlice(
     toSegmentation = geometry.between(volume, segmentation) @ geometry.ijkToRas(volume)
     if saveState is not None:
         saveState()
+    # Else each segment's surface is made anew at once.
+    segmentation.GetSegmentation().RemoveRepresentation(SURFACE)
     for number, mask in masks.items():
         source = preview.GetSegmentation().GetNthSegment(number - 1)
         identifier = segmentId(segmentation, source.GetName()) or addLike(segmentation.GetSegmentation(), source)
@@ -72,15 +75,14 @@ def _add(
     segmentation: Any, identifier: str, mask: np.ndarray, start: tuple[int, int, int], toSegmentation: np.ndarray
 ) -> None:
     """Adds the voxels of a slab, one slice thick, to a segment."""
-    value = segmentation.GetSegmentation().GetSegment(identifier).GetLabelValue()
-    image = orientedImage(mask * np.min_scalar_type(value).type(value), start, toSegmentation)
+    image = orientedImage(mask.astype(np.uint8), start, toSegmentation)
     grid = _gridOf(segmentation)
     if grid is not None and not slicer.vtkOrientedImageDataResample.DoGeometriesMatchIgnoreOrigin(grid, image):
         resampled = slicer.vtkOrientedImageData()
         resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
         resample(image, grid, resampled, False, True)
         image = resampled
-    _Logic.SetBinaryLabelmapToSegment(image, segmentation, identifier, _Logic.MODE_MERGE_MAX)
+    _Logic.SetBinaryLabelmapToSegment(image, segmentation, identifier, _Logic.MODE_MERGE_MASK)
 
 
 def _gridOf(segmentation: Any) -> Any:
