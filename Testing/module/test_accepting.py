@@ -363,7 +363,7 @@ def test_what_is_missing_is_said_in_words(slicer: Any, logic: Any, volume: Any) 
     missing = logic.whatIsMissing
     assert missing(volume, [row], RunSettings()) == ""
     assert "volume" in missing(None, [row], RunSettings())
-    assert "paint" in missing(volume, [], RunSettings())
+    assert "becomes an example" in missing(volume, [], RunSettings())
     assert "50" in missing(volume, [row] * 51, RunSettings())
     assert "segment" in missing(volume, [row], RunSettings(segmentNames=[]))
     assert "slices" in missing(volume, [row], RunSettings(sliceRange=(3, 8)))

@@ -19,8 +19,6 @@ from FewShotSegModule.runs.worker_host import WorkerHost
 #: Stages before the worker is at the run; the others are the engine's, `FewShotSegLib.stages`.
 STARTING, WAITING = "starting", "waiting"
 
-#: Seconds of reading the result before the application has its turn.
-_TURN = 0.05
 #: Slicer's launcher says so of a Python that was killed; its own exit code is 1 then.
 _LAUNCHER_SAYS = "exit abnormally"
 
@@ -193,7 +191,7 @@ class SegmentationRun:
     def _goOnReading(self) -> None:
         """Reads the result for a moment."""
         assert self._reading is not None
-        end = time.monotonic() + _TURN
+        end = time.monotonic() + self._host.turn
         try:
             next(self._reading)
             while time.monotonic() < end:

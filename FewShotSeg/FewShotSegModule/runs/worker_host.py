@@ -21,7 +21,7 @@ from FewShotSegModule.runs.worker_memory import WorkerMemory
 _PATIENCE = 10.0
 #: How many times longer it has where it has only begun to load the network: a fresh one would have to do the same.
 _LOADING = 6
-#: Seconds of writing arrays before the application has its turn.
+#: Seconds of writing or reading arrays before the application has its turn.
 _TURN = 0.05
 
 
@@ -44,10 +44,13 @@ class WorkerHost:
 
     :param start: Starts a worker.
     :param patience: Seconds that a worker has to stop a run.
+    :param turn: Seconds of writing or reading arrays before the application has its turn.
     """
 
-    def __init__(self, start: Callable[[], WorkerClient] = WorkerClient, patience: float = _PATIENCE) -> None:
-        self._start, self._patience = start, patience
+    def __init__(
+        self, start: Callable[[], WorkerClient] = WorkerClient, patience: float = _PATIENCE, turn: float = _TURN
+    ) -> None:
+        self._start, self._patience, self.turn = start, patience, turn
         self._client: WorkerClient | None = None
         self._memory = WorkerMemory()
         self._runs = 0
@@ -194,7 +197,7 @@ class WorkerHost:
         before, client = self._client, self._acquire()
         if self._preparing is None or client is not before:
             self._preparing = self._memory.prepare(run, runInput, client.arrays, near)
-        end = time.monotonic() + _TURN
+        end = time.monotonic() + self.turn
         try:
             next(self._preparing)
             while time.monotonic() < end:
