@@ -35,8 +35,8 @@ class FewShotSeg(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "SegmentEditor", "Volumes"]
         parent.contributors = ["FewShotSeg contributors"]
         parent.helpText = _(
-            "Paint structures on a few slices of a volume, and get them on all the others: add the painted slices"
-            " as examples and click <b>Segment from examples</b>. Paint all structures on a slice or one after the"
+            "Paint structures on a few slices of a volume, and get them on all the others: click"
+            " <b>Segment from examples</b>, go on painting, and the result follows. Paint all structures on a slice or one after the"
             " other, areas or strokes, on slices along any axis. Keys: {add}"
             " adds the current slice, {run} starts and cancels, {accept} accepts the result."
             ' <a href="https://github.com/FewShotSeg/SlicerFewShotSeg#readme">Documentation</a>.'

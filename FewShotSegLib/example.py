@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from FewShotSegLib.colors import Color
 from FewShotSegLib.errors import ExampleError, GeometryError, VolumeError
 from FewShotSegLib.labels import LABEL_LIMIT, as_labels, label_problem, label_values
 from FewShotSegLib.volume import AXIS_NAMES, Volume, clean_names
+
+Complete: TypeAlias = Literal["all"] | Collection[int] | Mapping[int, bool] | None
+"""What is said of the structures of a slice, see `Example.complete`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,8 @@ class Example:
         complete: Label values of the structures that are painted completely on the slice, or known not to be on it;
             of the others the unpainted pixels may be theirs. "all": every structure. An empty set: strokes, nothing
             but the painted pixels is known. None: the engine finds out; a structure that is not painted on a slice is
-            looked for there from the other slices, and taken as absent where it is not found.
+            looked for there from the other slices, and taken as absent where it is not found. A mapping says it of
+            some structures, True for complete and False for not, and leaves the others to the engine.
         background: Label value whose pixels are no structure's ("not this"); it is in no result.
 
     Raises:
@@ -52,7 +56,7 @@ class Example:
     mask: np.ndarray
     names: dict[int, str] = field(default_factory=dict)
     colors: dict[int, Color] = field(default_factory=dict)
-    complete: Literal["all"] | Collection[int] | None = None
+    complete: Complete = None
     background: int | None = None
 
     def __post_init__(self) -> None:
@@ -79,7 +83,7 @@ class Example:
         slices: Iterable[int] | None = None,
         axis: int = 0,
         names: Mapping[int, str] | None = None,
-        complete: Literal["all"] | Collection[int] | None = None,
+        complete: Complete = None,
         background: int | None = None,
     ) -> list[Example]:
         """Takes slices of a labelmap as examples.
@@ -259,13 +263,18 @@ def _with_values(example: Example, values: Mapping[str, int]) -> Example:
         mask=table[example.mask],
         names={moves[value]: name for value, name in example.names.items()},
         colors={moves.get(value, value): color for value, color in example.colors.items()},
-        complete=(
-            example.complete
-            if example.complete is None or example.complete == "all"
-            else {moves.get(value, value) for value in example.complete}
-        ),
+        complete=_moved(example.complete, moves),
         background=None if example.background is None else moves.get(example.background, example.background),
     )
+
+
+def _moved(complete: Complete, moves: Mapping[int, int]) -> Complete:
+    """What is said of structures, with other values for them."""
+    if complete is None or isinstance(complete, str):
+        return complete
+    if isinstance(complete, Mapping):
+        return {moves.get(value, value): whole for value, whole in complete.items()}
+    return {moves.get(value, value) for value in complete}
 
 
 def _labels_by_name(names: Mapping[int, str]) -> dict[str, set[int]]:
@@ -327,17 +336,25 @@ def _require_background(value: int | None) -> int | None:
     return whole
 
 
-def _require_complete(complete: object) -> Literal["all"] | frozenset[int] | None:
+def _require_complete(complete: object) -> Literal["all"] | frozenset[int] | dict[int, bool] | None:
     if complete is None:
         return None
+    if isinstance(complete, Mapping):
+        if not all(isinstance(whole, bool | np.bool_) for whole in complete.values()):
+            raise ExampleError(f"The structures are said to be {dict(complete)!r}, expected True (complete) or False.")
+        return dict(zip(_complete_values(complete), map(bool, complete.values()), strict=True)) or None
     if isinstance(complete, str) and complete == "all":
         return "all"
     if isinstance(complete, str) or not isinstance(complete, Iterable):
         raise ExampleError(
             f"The completely painted structures are {complete!r}, expected 'all', a set of label values such as "
-            "{1, 2}, or None to have it found out."
+            "{1, 2}, a mapping such as {1: True, 2: False}, or None to have it found out."
         )
-    values = frozenset(_whole(value, "label value of a complete structure") for value in complete)
+    return frozenset(_complete_values(complete))
+
+
+def _complete_values(complete: Iterable[object]) -> list[int]:
+    values = [_whole(value, "label value of a complete structure") for value in complete]
     wrong = sorted(value for value in values if not 1 <= value <= LABEL_LIMIT)
     if wrong:
         raise ExampleError(
@@ -347,9 +364,9 @@ def _require_complete(complete: object) -> Literal["all"] | frozenset[int] | Non
     return values
 
 
-def _whole(number: int, what: str) -> int:
+def _whole(number: object, what: str) -> int:
     try:
-        return operator.index(number)
+        return operator.index(number)  # type: ignore[arg-type]  # that is what it finds out
     except TypeError:
         raise ExampleError(f"The {what} is {number!r}, expected a whole number.") from None
 

@@ -104,6 +104,27 @@ def test_a_structure_that_is_said_to_be_complete_and_is_not_painted_is_not_there
     assert dice(found, labels.array[9], BRIGHT) > 0.8
 
 
+def test_a_mapping_says_it_of_some_structures_and_leaves_the_others_to_the_engine(
+    segmenter: Segmenter, scan: tuple[Volume, Volume]
+) -> None:
+    image, labels = scan
+    others = [painted(*scan, z) for z in (8, 12)]
+
+    def segmented(complete: Any) -> tuple[np.ndarray, tuple[int, ...]]:
+        result = segmenter.segment(image, [painted(*scan, 10, [BRIGHT], complete=complete), *others])
+        return result.labelmap.array[10], tuple(note.value for note in result.notes)
+
+    asked, absent, unknown = (segmented(complete) for complete in (None, {DARK: True}, {DARK: False}))
+    assert asked[1] in ((), (DARK,))
+    assert absent[1] == unknown[1] == (), "nothing is noted of what somebody said"
+    assert not (absent[0] == DARK).any()
+    assert dice(unknown[0], labels.array[10], DARK) > 0.7
+    np.testing.assert_array_equal(segmented({BRIGHT: True})[0], asked[0])
+    np.testing.assert_array_equal(segmented({BRIGHT: True, DARK: True})[0], segmented("all")[0])
+    np.testing.assert_array_equal(segmented({BRIGHT: True, DARK: False})[0], segmented({BRIGHT})[0])
+    np.testing.assert_array_equal(segmented({})[0], asked[0])
+
+
 def test_in_a_real_scan_structure_by_structure_is_about_as_good_as_all_at_once(
     segmenter: Segmenter, sample_scan: SampleScan
 ) -> None:
@@ -141,6 +162,8 @@ def test_in_a_real_scan_structure_by_structure_is_about_as_good_as_all_at_once(
         ({-1}, "hold the value -1, expected label values from 1"),
         ({0, 1}, "hold the value 0.*an empty set stands for strokes"),
         ({40000}, "hold the value 40000"),
+        ({BRIGHT: 1, DARK: 2}, "expected True"),
+        ({0: True}, "hold the value 0"),
     ],
 )
 def test_wrong_words_for_what_is_complete_are_refused(scan: tuple[Volume, Volume], complete: Any, message: str) -> None:
@@ -155,7 +178,7 @@ def test_wrong_labels_of_background_are_refused(scan: tuple[Volume, Volume], bac
 
 
 def test_completeness_may_be_named_in_any_collection(scan: tuple[Volume, Volume]) -> None:
-    for complete in ([BRIGHT, DARK], (BRIGHT, DARK, DARK), np.array([BRIGHT, DARK]), {BRIGHT: 1, DARK: 2}):
+    for complete in ([BRIGHT, DARK], (BRIGHT, DARK, DARK), np.array([BRIGHT, DARK]), {BRIGHT, DARK}):
         assert painted(*scan, 9, complete=complete).complete == {BRIGHT, DARK}
     assert painted(*scan, 9, complete=[]).complete == frozenset()
 

@@ -223,6 +223,9 @@ def test_messages_come_out_of_a_line_as_they_went_in(tmp_path: Path, liver: Live
     example = put.read(liver.volume, folder)
     assert (example.axis, example.index, example.names) == (0, 1, {1: "liver"})
     assert (example.complete, example.background) == ({1}, 9)
+    some = decode_request(encode(liver.put(folder, 1, 1, complete={1: True, 2: False})))
+    assert isinstance(some, Put)
+    assert some.read(liver.volume, folder).complete == {1: True, 2: False}
     assert np.array_equal(example.mask, liver.truth[1])
     with pytest.raises(ProtocolError, match="kind 'ready', expected load"):
         decode_request(encode(Ready()))

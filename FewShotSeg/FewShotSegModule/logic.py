@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import slicer
 from slicer.i18n import tr as _
@@ -22,17 +23,22 @@ from FewShotSegModule.runs.worker_host import WorkerHost
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.accepting import Accepting, newSegmentation
 from FewShotSegModule.scene.confidence import writeConfidence
+from FewShotSegModule.scene.correcting import copySlice
 from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES
 from FewShotSegModule.scene.example_slice import ExampleSlice
-from FewShotSegModule.scene.gather import MOST_EXAMPLES, anythingPainted, gather, rangeAxis
-from FewShotSegModule.scene.given_examples import givenExamples
+from FewShotSegModule.scene.gather import anythingPainted, gather, rangeAxis
+from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, show
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
 
 _VOLUME, _SEGMENTATION, _REGION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode"
 #: Seconds between two looks at the worker while a caller waits.
 _WAITING_INTERVAL = 0.02
+#: Milliseconds between two surfaces, in which the application has its turn.
+_SURFACE_INTERVAL = 10
 
 
 class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -51,11 +57,14 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._host = host or WorkerHost()
         self._run: SegmentationRun | None = None
+        self._runIsInBackground = False
         #: The volume of each run that may still be asked for its result.
         self._queries: dict[SegmentationRun, Any] = {}
         #: Labels of structures in runs, by name.
         self._values: dict[str, int] = {}
         self._accepting: Accepting | None = None
+        #: By the segmentation's identifier.
+        self._surfaces: dict[str, SurfaceMaking] = {}
         #: Takes the latest acceptance back.
         self._undo: Callable[[], Any] | None = None
         self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
@@ -86,6 +95,8 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         sliceRange: tuple[int, int] | None = None,
         roi: Any = None,
         confidenceVolume: Any = None,
+        complete: Literal["all"] | Sequence[str] | None = None,
+        background: str | None = None,
         onProgress: Callable[[str, int, int, float | None], None] | None = None,
         onFinished: Callable[[SegmentationRun], None] | None = None,
         onFailed: Callable[[str], None] | None = None,
@@ -94,14 +105,16 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Segments a volume from painted slices.
 
         Slices are counted along the axes of `slicer.util.arrayFromVolume`: an array of shape (K, J, I) has K slices
-        along axis 0, J along axis 1, I along axis 2. What is not painted on a painted slice is looked for there.
+        along axis 0, J along axis 1, I along axis 2. A structure that is not painted on a painted slice is looked for
+        there, and taken as absent where nothing like it is found, unless `complete` says more.
 
         While it waits, the application goes on: events are handled, so whoever closes the scene or removes the volume
         ends the run, and an attempt to start another one meanwhile is refused. Ctrl+C in the console cancels.
 
         With `wait=False` it returns at once, and a timer of the application looks after the run (without Qt, its owner
         has to call `run.poll()` now and then). What was given is copied as soon as the worker takes it, mostly before
-        this returns, and may be changed then; only the query has to stay. Callbacks come in the main thread; one of
+        this returns, of large volumes a moment later; it may be changed then, and only the query has to stay.
+        Callbacks come in the main thread; one of
         `onFinished`, `onFailed` and `onCancelled` ends a run.
         `run.state` is "running", "finished", "failed" or "cancelled"; `run.part` is how much of it is done, 0 to 1;
         `run.cancel()` ends it at once::
@@ -129,6 +142,11 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param roi: A vtkMRMLMarkupsROINode, outside of which nothing changes; None for everywhere.
         :param confidenceVolume: A vtkMRMLScalarVolumeNode to fill with how sure the result is: 0 to 1, on the query's
             grid, 1 where the run didn't look.
+        :param complete: What is painted completely on the slices, or not on them: names of segments, or "all". Of other
+            segments the unpainted pixels may be theirs; with an empty list only what is painted counts, as for strokes.
+            None has it found out, segment by segment. It counts for all slices but those given as ExampleSlice.
+        :param background: Name of the segment that is painted on what is none of the structures ("not this"); it is in
+            no result.
         :param onProgress: Called with (stage, done, total, seconds left of the whole run or None). Stages are those of
             `FewShotSegLib.stages`, and "starting" and "waiting" before; a total of 0 means that nothing is counted.
         :param onFinished: Called with the run when it is done. With `wait=False`, `previewOf(run)` makes a segmentation
@@ -152,8 +170,11 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise SceneError(
                 _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
             )
-        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples)
-        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi)
+        if complete != "all":
+            _requireList(complete, _("names of completely painted segments"))
+        rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples, complete)
+        requireNames(rows, [*(complete or ()), background] if complete != "all" else [background])
+        settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi, background)
         written: list[Any] = []
 
         def finished(run: SegmentationRun) -> None:
@@ -172,6 +193,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             queryVolume,
             rows,
             settings,
+            compareVoxels=True,
             onProgress=onProgress,
             onFinished=finished,
             onFailed=onFailed,
@@ -189,19 +211,38 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     # Runs
 
+    @property
+    def isBusy(self) -> bool:
+        """Whether a run is on its way that another one has to wait for."""
+        return self._run is not None and self._run.state == "running" and not self._runIsInBackground
+
     def startRun(
-        self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings, **callbacks: Any
+        self,
+        queryVolume: Any,
+        examples: Sequence[ExampleSlice],
+        settings: RunSettings,
+        *,
+        background: bool = False,
+        compareVoxels: bool = False,
+        **callbacks: Any,
     ) -> SegmentationRun:
         """Starts a run, which its caller then polls.
 
+        :param background: Whether it is cancelled as soon as another one is started.
+        :param compareVoxels: Whether volumes are compared with those of the run before also where nothing says that
+            they were modified: scripts may change voxels without telling the scene, which no view shows.
         :param callbacks: onProgress, onFinished, onFailed, onCancelled, onNear; see `SegmentationRun`.
         :raises FewShotSegError: It can't be started.
         """
-        if self._run is not None and self._run.state == "running":
+        if self.isBusy:
             raise RunError(_("A run is going on; wait for it or cancel it first."))
         runInput = gather(queryVolume, examples, settings, self._values)
+        if compareVoxels:
+            runInput = replace(runInput, stamps={})
+        if self._run is not None:
+            self._run.cancel()
         run = SegmentationRun(self._host, runInput, **callbacks)
-        self._run, self._queries = run, {run: queryVolume}
+        self._run, self._runIsInBackground, self._queries = run, background, {run: queryVolume}
         return run
 
     def volumeOf(self, run: SegmentationRun) -> Any:
@@ -216,11 +257,31 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return query
 
     def previewOf(self, run: SegmentationRun) -> Any:
-        """A new segmentation node that shows the result of a run.
+        """A new segmentation node that shows the result of a run, in slice views; see `showIn3D`.
 
         :raises SceneError: The run has no result, or its volume is gone.
         """
         return makePreview(self.volumeOf(run), run.result)  # type: ignore[arg-type]  # checked by volumeOf
+
+    def showIn3D(self, segmentation: Any, onDone: Callable[[], None] | None = None) -> None:
+        """Shows a segmentation in the 3D views, as soon as its surfaces are made, while the application goes on.
+
+        :param segmentation: The vtkMRMLSegmentationNode; surfaces that it lacks are made.
+        :param onDone: Called when they are there.
+        """
+        _requireKind(segmentation, _SEGMENTATION, _("segmentation"))
+        segmentation.CreateDefaultDisplayNodes()
+        segmentation.GetDisplayNode().SetVisibility3D(True)
+        self._makeSurfaces(segmentation, onDone)
+
+    def _makeSurfaces(self, segmentation: Any, onDone: Callable[[], None] | None = None) -> None:
+        self._surfaces = {node: making for node, making in self._surfaces.items() if making.state == "running"}
+        making = self._surfaces.get(segmentation.GetID())
+        if making is not None:
+            making.onDone = onDone or making.onDone
+            return
+        making = self._surfaces[segmentation.GetID()] = SurfaceMaking(segmentation, onDone)
+        RunTimer(making, everyMs=_SURFACE_INTERVAL).start()
 
     def confidenceVolumeOf(self, run: SegmentationRun, node: Any = None) -> Any:
         """A volume of how sure a result is, with colours for an overlay.
@@ -240,7 +301,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> Any:
         """Writes a preview into a segmentation, which becomes visible if it never was, and removes the preview.
 
-        It can be taken back with `undoAccept`.
+        Surfaces are made afterwards, where there were some or a 3D view is open. It can be taken back with `undoAccept`.
 
         :param outputSegmentation: Where to; a new segmentation if None.
         :param editorNode: A vtkMRMLSegmentEditorNode whose masking and overwrite settings count; without one nothing is
@@ -253,6 +314,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         target = outputSegmentation if outputSegmentation is not None else newSegmentation(preview)
         if self._accepting is None:
             self._accepting = Accepting(slicer.mrmlScene)
+        hadSurfaces = hasSurfaces(target)
         try:
             self._accepting.write(preview, target, editorNode, saveState)
         except FewShotSegError:
@@ -267,7 +329,31 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         # One that a node selector or a script made has no display node.
         if target.GetDisplayNode() is None:
             show(target)
+            hadSurfaces = isIn3D(target)
+        if hadSurfaces:
+            self._makeSurfaces(target)
         return target
+
+    def copySlice(
+        self, preview: Any, segmentation: Any, axis: int, index: int, saveState: Callable[[], Any] | None = None
+    ) -> list[str]:
+        """Adds what a preview shows on a slice to a segmentation that is painted in, to be mended there.
+
+        What is painted there stays. Surfaces are made afterwards, where there were some.
+
+        :param segmentation: Where to.
+        :param axis: Array axis across the slice, of the volume's grid (0=k, 1=j, 2=i).
+        :param index: The slice's number.
+        :param saveState: Saves the segmentation for undo; called once, if there is anything to add.
+        :return: Names of the segments that were added to.
+        :raises SceneError: The volume is gone, or the segmentation can't be written into.
+        """
+        _requireInScene(segmentation)
+        hadSurfaces = hasSurfaces(segmentation)
+        added = copySlice(preview, segmentation, axis, index, saveState)
+        if added and hadSurfaces:
+            self._makeSurfaces(segmentation)
+        return added
 
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""
@@ -290,14 +376,14 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if min(geometry.shapeOf(queryVolume)) < 2:
             return _("{name} has one slice only; a volume is needed.").format(name=queryVolume.GetName())
         if not examples:
-            return _("Add examples: paint a slice, then add it to the list.")
+            return _("Paint a slice of the volume; it becomes an example by itself, or by Add current slice.")
         if len(examples) > MOST_EXAMPLES:
             return _("There are {count} examples; use at most {most}.").format(count=len(examples), most=MOST_EXAMPLES)
         if settings.segmentNames is not None and not settings.segmentNames:
             return _("Choose at least one segment.")
         try:
             allowedBox(queryVolume, rangeAxis(queryVolume, examples), settings.sliceRange, settings.roi)
-            if not anythingPainted(examples, settings.segmentNames):
+            if not anythingPainted(examples, settings.segmentNames, settings.background):
                 return _("Nothing is painted on the examples; paint a structure on at least one of the slices.")
         except FewShotSegError as error:
             return str(error)

@@ -24,7 +24,10 @@ class FewShotSegParameterNode:
     refine: Whether boundaries follow the intensities.
     refineStrength: How far they do.
     quality: How thorough a run is.
+    autoUpdate: Whether the preview follows what is painted by itself.
+    improve: Whether a fast result is followed by a better one in the background.
     leftOutSegments: Names of the examples' segments that are not to be looked for.
+    background: Name of the segments that are painted on what is no structure; empty if there are none.
     sliceRange: First and last slice to segment; empty for all.
     """
 
@@ -39,5 +42,8 @@ class FewShotSegParameterNode:
     refine: bool = True
     refineStrength: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
     quality: Annotated[str, Choice(list(QUALITIES))] = DEFAULT
+    autoUpdate: bool = True
+    improve: bool = True
     leftOutSegments: list[str]
+    background: str
     sliceRange: list[int]

@@ -93,9 +93,7 @@ class Completeness:
         tick: called with 0 now and then; may raise to cancel.
     """
 
-    def __init__(
-        self, predictor: Predictor, query: Query, shown: list[SupportImage], tick: Tick = no_tick
-    ) -> None:
+    def __init__(self, predictor: Predictor, query: Query, shown: list[SupportImage], tick: Tick = no_tick) -> None:
         self._predictor, self._query, self._shown, self._tick = predictor, query, shown, tick
         self._own = query.own
         self._positions = [s.index for s in query.own]
@@ -138,9 +136,16 @@ class Completeness:
 
     def _said(self, support: Support) -> np.ndarray:
         """(L,) 1 for segments that a slice shows whole, 0 for those it does not, nan where it is to be found out."""
+        state = self._told(support)
+        for segment, whole in support.said.items():
+            state[segment - 1] = whole
+        return state
+
+    def _told(self, support: Support) -> np.ndarray:
+        """The same (L,), told from what is painted."""
         segments = self._query.segments
-        if support.complete is not None:
-            return np.array([float(s in support.complete) for s in segments])
+        if support.said.keys() >= set(segments):
+            return np.full(len(segments), np.nan)  # nothing is left to tell
         if looks_like_strokes(support):
             return np.zeros(len(segments))
         state = np.array([1.0 if s in support.segments else np.nan for s in segments])
@@ -152,9 +157,8 @@ class Completeness:
 
     def _settled_crossing(self, support: Support) -> Support:
         """A slice across the stack with what is complete on it, by what others have on the lines where they cross."""
-        if support.complete is not None:
-            complete = set(support.complete)
-        elif looks_like_strokes(support):
+        said = support.said
+        if said.keys() >= set(self._query.segments) or looks_like_strokes(support):
             complete = set()
         else:
             complete = set(support.segments)
@@ -167,6 +171,7 @@ class Completeness:
             for other in others:  # what is missing anywhere is not complete, whatever another slice says
                 line, here = line_of(other, support), line_of(support, other)
                 complete -= set(line[(line > 0) & (here == UNKNOWN)].tolist())
+        complete = {s for s in self._query.segments if said.get(s, s in complete)}
         labels = support.labels
         if len(complete) == len(self._query.segments):
             labels = np.where(labels == UNKNOWN, 0, labels)
@@ -174,7 +179,8 @@ class Completeness:
             whole = np.isin(labels, sorted(complete)) & (labels > 0)
             near = binary_dilation(whole, iterations=_RING) if whole.any() else whole
             labels = np.where((labels == UNKNOWN) & near, 0, labels)
-        return Support(support.view, support.index, labels, frozenset(complete), support.turn)
+        settled = {s: s in complete for s in self._query.segments}
+        return Support(support.view, support.index, labels, settled, support.turn)
 
     def _ends(self, complete: np.ndarray, crossing: list[Support]) -> np.ndarray:
         """(L, 2), see `Knowledge`: where slices across the stack show that segments end beyond what is painted."""
@@ -183,7 +189,7 @@ class Completeness:
         for segment in self._query.segments:
             extents, through = [], False
             for support in crossing:
-                if segment in support.segments and segment in (support.complete or ()):
+                if segment in support.segments and segment in support.complete:
                     along = [a for a in range(3) if a != support.view.axis].index(axis)
                     inside = np.flatnonzero((support.labels == segment).any(axis=1 - along))
                     extents.append((int(inside[0]), int(inside[-1])))

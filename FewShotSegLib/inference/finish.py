@@ -117,10 +117,7 @@ def _paste(query: Query, passes: Passes, labels: np.ndarray, confidence: np.ndar
             (s, everything - {int(n) + 1 for n in np.flatnonzero(row)})
             for s, row in zip(query.own, is_open, strict=True)
         ]
-        known += [
-            (s, frozenset(settled.complete or ()))
-            for s, settled in zip(query.crossing, passes.painting.crossing, strict=True)
-        ]
+        known += [(s, settled.complete) for s, settled in zip(query.crossing, passes.painting.crossing, strict=True)]
     slabs = [
         (
             support,
@@ -144,9 +141,8 @@ def _paste(query: Query, passes: Passes, labels: np.ndarray, confidence: np.ndar
 
 def _said(support: Support, everything: frozenset[int]) -> frozenset[int]:
     """Segments that a slice without any shows whole: none of them is there, unless something else is said."""
-    if support.complete is not None:
-        return support.complete
-    return frozenset() if looks_like_strokes(support) else everything
+    told = frozenset() if looks_like_strokes(support) else everything
+    return frozenset(segment for segment in everything if support.said.get(segment, segment in told))
 
 
 def merge(

@@ -381,7 +381,7 @@ class Predictor:
         columns = np.asarray(self._sources(1 - dim, size))
         inside = (columns >= 0) & (columns < labels.shape[1])
         cut = np.where(inside, labels[part.start : part.stop][:, columns.clip(0, labels.shape[1] - 1)], 0)
-        complete = support.complete or frozenset()
+        complete = support.complete
         return CrossingSlice(
             1 + dim,
             places,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -28,15 +28,15 @@ class Support:
         index: slice number in it.
         labels: (rows, columns) as they lie in that volume: 1..L where a segment is painted, 0 where background is,
             `UNKNOWN` where nothing is.
-        complete: segments 1..L of which everything on the slice is painted, or that are not on it; None where that is
-            to be found out.
+        said: of segments 1..L, True where everything on the slice is painted, or where they are not on it, False where
+            unpainted pixels may be theirs; of those that are not among them it is to be found out.
         turn: how to lay the slice as the query's slices lie.
     """
 
     view: SliceView
     index: int
     labels: np.ndarray
-    complete: frozenset[int] | None
+    said: Mapping[int, bool]
     turn: PlaneTurn = _AS_IT_LIES
 
     @property
@@ -68,6 +68,11 @@ class Support:
     def segments(self) -> frozenset[int]:
         """Segments that are painted on it."""
         return frozenset(np.unique(self.labels).tolist()) - {0, UNKNOWN}
+
+    @property
+    def complete(self) -> frozenset[int]:
+        """Segments that are known to be painted completely, or not to be there."""
+        return frozenset(segment for segment, whole in self.said.items() if whole)
 
     @property
     def name(self) -> str:
@@ -146,7 +151,7 @@ def lay_out(volume: Volume, examples: Sequence[Example], values: list[int]) -> Q
     for example, is_own in zip(examples, on_query, strict=True):
         image = images[id(example.image)]
         source = views.setdefault((id(image), example.axis), SliceView(image, example.axis))
-        support = Support(source, example.index, _labels(example, index), _complete(example, index, len(values)))
+        support = Support(source, example.index, _labels(example, index), _said(example, index, len(values)))
         same = seen.setdefault((id(image), example.axis, example.index), support)
         if same is not support:
             _require_same(same, support)
@@ -169,12 +174,18 @@ def _labels(example: Example, index: np.ndarray) -> np.ndarray:
     return np.where((mask == 0) & ~background, UNKNOWN, labels).astype(np.int32)
 
 
-def _complete(example: Example, index: np.ndarray, segments: int) -> frozenset[int] | None:
-    if example.complete is None:
-        return None
-    if example.complete == "all":
-        return frozenset(range(1, segments + 1))
-    return frozenset(int(index[v]) for v in example.complete if v < len(index)) - {0}
+def _said(example: Example, index: np.ndarray, segments: int) -> dict[int, bool]:
+    complete = example.complete
+    if complete is None:
+        return {}
+    if isinstance(complete, Mapping):
+        said = {int(index[v]): whole for v, whole in complete.items() if v < len(index)}
+        return {segment: whole for segment, whole in said.items() if segment}
+    everything = range(1, segments + 1)
+    if complete == "all":
+        return dict.fromkeys(everything, True)
+    named = {int(index[v]) for v in complete if v < len(index)}
+    return {segment: segment in named for segment in everything}
 
 
 def _distinct(volumes: Iterable[Volume]) -> dict[int, Volume]:
@@ -199,7 +210,7 @@ def _axis(query: Volume, examples: Sequence[Example], on_query: list[bool]) -> i
 
 def _require_same(one: Support, other: Support) -> None:
     """Refuses one slice that is given twice, in two copies of its volume say, and not in the same way."""
-    if not np.array_equal(one.labels, other.labels) or one.complete != other.complete:
+    if not np.array_equal(one.labels, other.labels) or one.said != other.said:
         raise ExampleError(
             f"The {one.name} is given twice with different masks, or other structures said to be complete; expected "
             "one mask with all structures; merge them."
@@ -227,7 +238,7 @@ def _require_agreement(query: Query, supports: list[Support]) -> None:
 
 def _denied(support: Support, here: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Where another slice has a segment that this one is said to show completely, and does not."""
-    complete = sorted(support.complete or ())
+    complete = sorted(support.complete)
     return (here == UNKNOWN) & np.isin(there, complete) & (there > 0)
 
 

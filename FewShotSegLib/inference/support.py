@@ -54,7 +54,7 @@ def support_images(query: Query, frame: Frame, window: Window, targets: list[int
         fill = float(item.image.min())
         image = source.cut(item.image[None], fill=fill).numpy()
         shown = torch.from_numpy(windows[key](image))[0]
-        result.append(SupportImage(shown, source.cut_labels(_known_labels(item, len(query.values))[None])[0], key))
+        result.append(SupportImage(shown, source.cut_labels(_known_labels(item)[None])[0], key))
     return result
 
 
@@ -82,9 +82,9 @@ def choose_support(foreign: list[Support], targets: list[int]) -> list[Support]:
     return [foreign[i] for i in sorted(chosen)]
 
 
-def _known_labels(item: Support, segments: int) -> np.ndarray:
+def _known_labels(item: Support) -> np.ndarray:
     """Labels of a slice, turned; what is not painted is background unless some segment may be there unpainted."""
-    if item.complete is None or len(item.complete) == segments:
+    if all(item.said.values()):
         return item.mask
     return item.turn(item.labels)
 

@@ -32,17 +32,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
-
-import numpy as np
 
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.example import Example
 from FewShotSegLib.result import Note
 from FewShotSegLib.volume import Volume
-from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.array_folder import ArrayFolder, smallest
 
 VERSION = 2
 
@@ -90,7 +88,16 @@ class Load:
     @classmethod
     def of(cls, run: int, number: int, volume: Volume, folder: ArrayFolder) -> Self:
         """The request for a volume, whose voxels are written; OSError where they can't be."""
-        array = folder.put(run, f"volume{number}", volume.array)
+        return cls.written(run, number, volume, folder.put(run, cls.file_name(number), volume.array))
+
+    @staticmethod
+    def file_name(number: int) -> str:
+        """What the file of a volume's voxels is called, after the number of the run."""
+        return f"volume{number}"
+
+    @classmethod
+    def written(cls, run: int, number: int, volume: Volume, array: str) -> Self:
+        """The request for a volume whose voxels are in a file already."""
         return cls(
             run=run,
             volume=number,
@@ -142,7 +149,7 @@ class Put:
     Attributes:
         key: chosen by the application; letters, digits and dashes, since it is part of a file's name.
         volume: number of the volume that the slice is of.
-        axis, index, names, complete, background: as of `FewShotSegLib.Example`; `complete` is a list.
+        axis, index, names, complete, background: as of `FewShotSegLib.Example`; a set in `complete` is a list.
         mask: file of the slice's label values.
     """
 
@@ -154,14 +161,12 @@ class Put:
     index: int
     mask: str
     names: dict[int, str]
-    complete: Literal["all"] | list[int] | None = None
+    complete: Literal["all"] | list[int] | dict[int, bool] | None = None
     background: int | None = None
 
     @classmethod
     def of(cls, run: int, session: int, key: str, number: int, example: Example, folder: ArrayFolder) -> Self:
         """The request for an example of a volume with that number; its mask is written, OSError where it can't be."""
-        mask = example.mask.astype(np.min_scalar_type(int(example.mask.max(initial=0))))
-        complete = example.complete
         return cls(
             run=run,
             session=session,
@@ -169,9 +174,9 @@ class Put:
             volume=number,
             axis=example.axis,
             index=example.index,
-            mask=folder.put(run, f"mask{key}", mask),
+            mask=folder.put(run, f"mask{key}", smallest(example.mask)),
             names=example.names,
-            complete=complete if complete is None or complete == "all" else sorted(complete),
+            complete=sorted(said) if isinstance(said := example.complete, frozenset) else said,  # type: ignore[arg-type]
             background=example.background,
         )
 
@@ -182,8 +187,8 @@ class Put:
             self.axis,
             self.index,
             folder.take(self.mask),
-            names={int(value): str(name) for value, name in self.names.items()},
-            complete=self.complete,
+            names={value: str(name) for value, name in _by_value(self.names).items()},
+            complete=_by_value(self.complete) if isinstance(self.complete, dict) else self.complete,
             background=self.background,
         )
 
@@ -421,6 +426,11 @@ def _made(kind: type[Any], content: Any, run: int | None = None) -> Any:
         return kind(**content)
     except TypeError as error:
         raise ProtocolError(f"The fields of a message {kind.__name__.lower()} are wrong: {error}.", run) from None
+
+
+def _by_value(said: Mapping[Any, Any]) -> dict[int, Any]:
+    """What is said of label values; in JSON they are texts."""
+    return {int(value): what for value, what in said.items()}
 
 
 def _suggestions(given: Iterable[Any]) -> tuple[Suggestion, ...]:

@@ -17,7 +17,7 @@ from FewShotSegLib.memory import give_back
 from FewShotSegLib.stages import Stage
 from FewShotSegLib.volume import Volume
 from FewShotSegLib.worker import protocol
-from FewShotSegLib.worker.array_folder import ArrayFolder
+from FewShotSegLib.worker.array_folder import ArrayFolder, smallest
 from FewShotSegLib.worker.failures import explain
 from FewShotSegLib.worker.protocol import Answer, ProtocolError, Request
 
@@ -137,7 +137,7 @@ class Service:
         try:
             answer = protocol.Finished(
                 run=run,
-                labels=folder.put(run, "labels", result.labelmap.array),
+                labels=folder.put(run, "labels", smallest(result.labelmap.array)),
                 confidence=folder.put(run, "confidence", result.confidence.array),
                 device=session.device,
                 notes=session.notes(result),

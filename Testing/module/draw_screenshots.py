@@ -59,6 +59,8 @@ def main() -> None:
         seconds = panel.waitFor(lambda: panel.ui.acceptButton.enabled, 1800)
         print(f"segmented in {seconds:.0f} s")
         panel.ui.confidenceCheckBox.checked = True
+        panel.ui.nextSliceButton.click()
+        panel.waitFor(lambda: not panel.ui.confidenceStrip.toolTip, 10)
         preview, confidence = panel.parameters.preview, panel.parameters.confidenceVolume
         views = sliceViews(
             slicer, volume, preview, confidence, scan.image.spacing_kji, panel.ui.confidenceOpacitySlider.value

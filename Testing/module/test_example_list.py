@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +119,36 @@ def test_the_position_of_a_slice_is_along_its_normal_in_the_world(
     assert examples.positionMm(examples.add(volume, painted, 2, 4)) == pytest.approx(-(10 + 7 - 4 * 1.5))
 
 
+def test_painted_slices_are_added_once_and_taken_off_where_nothing_is_left(
+    examples: Any, volume: Any, painted: Any
+) -> None:
+    own = examples.add(volume, painted, 0, 6)
+    examples.setEnabled(own.identifier, False)
+    assert examples.takePainted(volume, painted, [(0, 3), (0, 6), (2, 4)], [])
+    assert [(row.axis, row.index, row.enabled) for row in examples.rows()] == [(0, 6, False), (0, 3, True), (2, 4, True)]
+    assert not examples.takePainted(volume, painted, [(0, 3)], [])
+    assert examples.takePainted(volume, painted, [], [(2, 4), (0, 6), (1, 1)])
+    assert [(row.axis, row.index) for row in examples.rows()] == [(0, 6), (0, 3)], "what a user added stays"
+
+
+def test_of_many_slices_painted_at_once_some_are_added_and_room_is_left(slicer: Any, node: Any) -> None:
+    from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
+
+    shape = (120, 8, 8)
+    volume = add_volume(slicer, "long", np.zeros(shape, np.int16))
+    painted = add_segmentation(slicer, volume, {"liver": np.ones(shape, bool)})
+    examples = ExampleList(node)
+    examples.takePainted(volume, painted, [(0, k) for k in range(20)], [])
+    assert len(examples.rows()) == 20
+    examples.takePainted(volume, painted, [(0, k) for k in range(20, 120)], [])
+    places = [row.index for row in examples.rows()]
+    assert len(places) == 40
+    assert {20, 119} <= set(places)
+    for k in range(120):
+        examples.takePainted(volume, painted, [(0, k)], [])
+    assert len(examples.rows()) == MOST_EXAMPLES
+
+
 def test_rows_vanish_with_their_nodes(slicer: Any, examples: Any, volume: Any, painted: Any) -> None:
     other = add_segmentation(slicer, volume, {"liver": LIVER}, "other")
     kept = examples.add(volume, painted, 0, 3)
@@ -132,15 +161,17 @@ def test_rows_vanish_with_their_nodes(slicer: Any, examples: Any, volume: Any, p
 
 class Changes:
     def __init__(self, examples: Any) -> None:
-        self.seen: list[str] = []
+        self.examples, self.stirred = examples, False
         examples.observe(self)
 
-    def __call__(self, identifiers: Sequence[str]) -> None:
-        self.seen += identifiers
+    def __call__(self) -> None:
+        self.stirred = True
 
     def take(self) -> set[str]:
-        seen, self.seen = set(self.seen), []
-        return seen
+        changes = set(self.examples.changes())
+        assert self.stirred or not changes
+        self.stirred = False
+        return changes
 
 
 def test_only_rows_that_look_different_are_reported(slicer: Any, examples: Any, volume: Any, painted: Any) -> None:

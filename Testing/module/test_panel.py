@@ -358,7 +358,7 @@ def test_keys_are_none_of_slicers_own(panel: Any) -> None:
 
 def test_keys_work_while_the_module_is_shown_and_never_else(painted_panel: Any) -> None:
     panel = painted_panel
-    assert len(panel.shortcuts()) == 3
+    assert len(panel.shortcuts()) == 4
     panel.showSlice(panel.painted[0])
     panel.press("Ctrl+Shift+E")
     assert panel.ui.exampleTable.rowCount == 1
@@ -366,7 +366,7 @@ def test_keys_work_while_the_module_is_shown_and_never_else(painted_panel: Any) 
     panel.exit()
     assert panel.shortcuts() == []
     panel.enter()
-    assert len(panel.shortcuts()) == 3
+    assert len(panel.shortcuts()) == 4
 
 
 def test_keys_do_nothing_where_their_buttons_are_disabled(empty_panel: Any) -> None:

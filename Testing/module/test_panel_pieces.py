@@ -63,7 +63,7 @@ def test_time_left_is_told_no_more_exactly_than_it_is_known(module: Any) -> None
 
 
 def test_positions_carry_the_letter_of_their_side(module: Any) -> None:
-    text = importlib.import_module("FewShotSegModule.panel.slice_place").positionText
+    text = importlib.import_module("FewShotSegModule.scene.slice_place").positionText
     assert text((0, 0, 1), 12.5) == "S 12.5 mm"
     assert text((0, 0, 1), -12.5) == "I 12.5 mm"
     # Along a normal that points to the feet, positive positions are below.
@@ -78,10 +78,10 @@ def test_a_run_that_cannot_start_is_explained_and_the_button_stays(
     panel = painted_panel
     panel.ui.addAllButton.click()
 
-    def refuse(**_callbacks: Any) -> Any:
+    def refuse(*_given: Any, **_callbacks: Any) -> Any:
         raise RuntimeError("no room on the disk")
 
-    monkeypatch.setattr(panel.widget._run, "_start", refuse)
+    monkeypatch.setattr(panel.widget.logic, "startRun", refuse)
     panel.swallow(panel.ui.runButton.click)
     assert len(panel.messages) == 1
     assert "no room on the disk" in panel.messages[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from standin.qt_panel import paint
-from standin.run_fixtures import FinishedRun, dice, mask_of
+from standin.run_fixtures import dice, mask_of
 
 from FewShotSegLib.result import Note
 
@@ -71,7 +71,8 @@ def test_an_acceptance_can_be_undone_where_another_run_was_started_since(finishe
     before, result = mask_of(panel, target, "large"), mask_of(panel, panel.parameters.preview, "large")
     panel.ui.outputSegmentationSelector.setCurrentNode(target)
     panel.ui.acceptButton.click()
-    panel.widget.logic._queries = {}
+    panel.ui.runButton.click()
+    panel.ui.runButton.click()
     panel.ui.undoButton.click()
     assert np.array_equal(mask_of(panel, target, "large"), before)
     assert np.array_equal(mask_of(panel, panel.parameters.preview, "large"), result)
@@ -156,12 +157,15 @@ def test_the_confidence_lies_over_the_views_and_what_was_there_comes_back(finish
 
 def test_a_run_that_is_done_while_a_scene_is_added_is_shown_afterwards(finished_panel: Any) -> None:
     panel = finished_panel
-    (run,), scene = panel.widget.logic._queries, panel.slicer.mrmlScene
+    scene = panel.slicer.mrmlScene
     panel.ui.discardButton.click()
+    panel.ui.runButton.click()
+    run = panel.widget.live.run
     scene.StartState(scene.ImportState)
-    panel.widget._onRunFinished(run)
+    panel.waitFor(lambda: run.state == "finished")
     assert not panel.ui.acceptButton.enabled
     scene.EndState(scene.ImportState)
+    panel.events()
     assert panel.ui.acceptButton.enabled
     assert panel.messages == []
 
@@ -206,26 +210,18 @@ def displayable(panel: Any) -> set[str]:
 
 def run_again(panel: Any, volume: Any) -> None:
     """What a run leads to, without the run."""
-    from standin.run_fixtures import FinishedRun
-
-    (run,) = panel.widget.logic._queries
-    again = FinishedRun(run.result)
-    panel.widget.logic._queries = {again: volume}
-    panel.widget._onRunFinished(again)
+    panel.widget.live.show(volume, panel.widget.live.result)
 
 
 @pytest.mark.parametrize("decision", ["acceptButton", "discardButton"])
 def test_nothing_of_a_result_that_was_decided_about_is_left_behind(ready_panel: Any, decision: str) -> None:
     from FewShotSegModule.self_test import madeUpResult
-    from standin.run_fixtures import FinishedRun
 
     panel = ready_panel
     target = panel.parameters.paintSegmentation
     panel.ui.outputSegmentationSelector.setCurrentNode(target)
     before = displayable(panel)
-    run = FinishedRun(madeUpResult(panel.truth))
-    panel.widget.logic._queries = {run: panel.volume}
-    panel.widget._onRunFinished(run)
+    panel.widget.live.show(panel.volume, madeUpResult(panel.truth))
     assert len(displayable(panel) - before) == 5, "preview, confidence, their display nodes and the colours"
     getattr(panel.ui, decision).click()
     assert displayable(panel) == before
@@ -388,9 +384,9 @@ def test_the_3d_views_are_centred_on_a_result_only_where_they_were_empty(
     monkeypatch.setattr(panel.slicer.app, "layoutManager", lambda: layout)
     run_again(panel, panel.volume)
     assert layout.centred == 0, "the preview before was there to be looked at"
-    run = next(iter(panel.widget.logic._queries))
+    result = panel.widget.live.result
     panel.ui.discardButton.click()
-    panel.widget._onRunFinished(run)
+    panel.widget.live.show(panel.volume, result)
     assert layout.centred == 1
 
 
@@ -412,9 +408,7 @@ def test_a_result_that_can_not_be_accepted_stays(finished_panel: Any) -> None:
 def test_what_was_found_on_a_slice_where_it_is_not_painted_is_said(finished_panel: Any, results: list[Any]) -> None:
     panel, ui = finished_panel, finished_panel.ui
     notes = (Note(0, 3, 1, "large"), Note(0, 3, 2, "small"), Note(0, 5, 1, "large"))
-    run = FinishedRun(replace(results[0], notes=notes))
-    panel.widget.logic._queries = {run: panel.volume}
-    panel.widget._onRunFinished(run)
+    panel.widget.live.show(panel.volume, replace(results[0], notes=notes))
     first, second = ui.resultLabel.toolTip.splitlines()
     assert first.endswith(": large, small found, not painted there yet.")
     assert "mm" in first, "slices are called as in the list of examples"

@@ -23,7 +23,6 @@ def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, r
     panel, ui = ready_panel, ready_panel.ui
     shown: list[tuple[str, int, int]] = []
     ui.runButton.click()
-    run = panel.widget._run._run
     assert ui.runButton.text == "Cancel"
     assert ui.runButton.enabled
     assert not ui.progressPanel.isHidden()
@@ -34,7 +33,7 @@ def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, r
         return ui.acceptButton.enabled
 
     panel.waitFor(finished)
-    results.append(run.result)
+    results.append(panel.widget.live.result)
     stages = list(dict.fromkeys(text.split(":")[0] for text, _value, _maximum in shown))
     assert set(stages) <= set(titles().values())
     assert stages[0] == "Starting the process that segments"
@@ -48,7 +47,7 @@ def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, r
     # Many steps may pass between two looks of the timer.
     assert counted
     assert ui.progressPanel.isHidden()
-    assert ui.runButton.text == "Segment from examples"
+    assert ui.runButton.text == "Update"
     preview = panel.parameters.preview
     assert "large" in ui.resultLabel.text
     assert "small" in ui.resultLabel.text
@@ -64,17 +63,16 @@ def test_a_click_segments_shows_progress_and_gives_a_preview(ready_panel: Any, r
     assert panel.messages == []
 
 
-def test_a_second_run_replaces_the_preview(finished_panel: Any) -> None:
+def test_a_second_run_fills_the_same_preview(finished_panel: Any) -> None:
     panel = finished_panel
-    first = panel.parameters.preview.GetID()
-    segmentations = panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-    volumes = panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    preview, before = panel.parameters.preview, node_ids(panel)
+    shown = panel.widget.live.result
     panel.press("Ctrl+Shift+G")
-    panel.waitFor(lambda: panel.ui.runButton.text == "Segment from examples")
-    assert panel.parameters.preview is not None
-    assert panel.parameters.preview.GetID() != first or panel.slicer.mrmlScene.GetNodeByID(first) is not None
-    assert panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == segmentations
-    assert panel.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == volumes
+    assert panel.ui.runButton.text == "Cancel"
+    panel.waitFor(lambda: panel.ui.runButton.text == "Update")
+    assert panel.widget.live.result is not shown
+    assert panel.parameters.preview is preview
+    assert node_ids(panel) == before
 
 
 def test_cancel_stops_within_half_a_second_and_leaves_the_scene_alone(ready_panel: Any) -> None:
@@ -228,9 +226,9 @@ def test_the_self_test_says_what_it_skips_where_packages_are_missing(
 
     monkeypatch.setattr(dependencies, "missing", lambda: ["torch>=2.3,<3"])
     self_test.runTest()
-    assert len(self_test.said) == 7
+    assert len(self_test.said) == 11
     assert "examples and settings" in self_test.said[4], "what needs no packages is tested"
-    assert all("torch>=2.3,<3" in text for text in self_test.said[5:])
+    assert all("torch>=2.3,<3" in text for text in self_test.said[7:])
 
 
 def test_the_self_test_that_runs_inside_slicer_passes_here(empty_panel: Any, self_test: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nodes import add_segmentation, add_volume, box
 
 from FewShotSegLib.example import Example
 from FewShotSegLib.stages import Stage
@@ -23,12 +24,12 @@ from pathlib import Path
 import numpy as np
 from FewShotSegLib.worker.protocol import *
 folder = ArrayFolder(Path(sys.argv[1]))
-loaded, devices = set(), {}
+loaded, devices, shapes = set(), {}, {}
 def say(answer):
     print(encode(answer).decode(), end="", flush=True)
 def finish(run):
     folder.discard(run)
-    result = {name: folder.put(run, name, np.ones((2, 4, 4), "float32")) for name in ("labels", "confidence")}
+    result = {name: folder.put(run, name, np.ones(shapes[max(shapes)], "float32")) for name in ("labels", "confidence")}
     say(Finished(run=run, device="cpu", **result))
 say(Ready())
 for line in sys.stdin.buffer:
@@ -39,7 +40,7 @@ for line in sys.stdin.buffer:
             loaded.add(request.volume)
         case Open():
             assert request.volume in loaded
-            devices[request.session] = request.device
+            devices[request.session], shapes[request.session] = request.device, request.stop
         case Predict(run=run):
             say(Progress(run=run, stage="segmenting", done=1, total=2, part=0.5))
             if devices[request.session] == "quick":
@@ -77,8 +78,8 @@ def make_host(slicer: Any) -> Iterator[Callable[..., Any]]:
 
     made: list[Any] = []
 
-    def make(*manners: str, patience: float = 30.0) -> Any:
-        made.append(WorkerHost(Workers(*manners), patience))
+    def make(*manners: str, patience: float = 30.0, turn: float = 0.05) -> Any:
+        made.append(WorkerHost(Workers(*manners), patience, turn))
         return made[-1]
 
     yield make
@@ -86,13 +87,13 @@ def make_host(slicer: Any) -> Iterator[Callable[..., Any]]:
         host.close()
 
 
-def start(host: Any, device: str = "", **callbacks: Any) -> Any:
+def start(host: Any, device: str = "", shape: tuple[int, int, int] = (2, 4, 4), **callbacks: Any) -> Any:
     from FewShotSegModule.runs.run_input import RunInput
     from FewShotSegModule.runs.segmentation_run import SegmentationRun
 
-    query = Volume.from_array(np.zeros((2, 4, 4), np.int16))
-    examples = [Example(query, 0, 0, np.ones((4, 4), np.uint8), {1: "liver"})]
-    box = ((0, 0, 0), (2, 4, 4))
+    query = Volume.from_array(np.zeros(shape, np.int16))
+    examples = [Example(query, 0, 0, np.ones(shape[1:], np.uint8), {1: "liver"})]
+    box = ((0, 0, 0), shape)
     return SegmentationRun(host, RunInput(query, box, box, examples, [], device), **callbacks)
 
 
@@ -130,6 +131,72 @@ def test_cancelling_keeps_nobody_waiting_and_the_worker_alive(make_host: Callabl
     assert host.client is worker
     assert worker.alive
     assert files_in(worker) == []
+
+
+def test_a_run_in_the_background_makes_way_for_another_and_one_in_the_foreground_does_not(
+    slicer: Any, make_host: Callable[..., Any]
+) -> None:
+    from FewShotSegModule.logic import FewShotSegLogic
+    from FewShotSegModule.runs.errors import RunError
+    from FewShotSegModule.runs.run_input import RunSettings
+    from FewShotSegModule.scene.example_slice import ExampleSlice
+
+    volume = add_volume(slicer)
+    segmentation = add_segmentation(slicer, volume, {"liver": box(2, slice(4, 9), slice(4, 9))})
+    rows, settings, ended = [ExampleSlice(volume, segmentation, 0, 2)], RunSettings(), []
+    logic = FewShotSegLogic(make_host(OBEYS))
+    first = logic.startRun(volume, rows, settings, background=True, onCancelled=lambda: ended.append("first"))
+    assert not logic.isBusy
+    with pytest.raises(ValueError, match="no examples"):
+        logic.startRun(volume, [], settings)
+    assert first.state == "running", "what can't start ends nothing"
+    second = logic.startRun(volume, rows, settings)
+    assert ended == ["first"]
+    assert logic.isBusy
+    for background in (False, True):
+        with pytest.raises(RunError, match="A run is going on"):
+            logic.startRun(volume, rows, settings, background=background)
+    second.cancel()
+    assert not logic.isBusy
+    logic.removeObservers()
+
+
+LARGE = (60, 512, 512)
+
+
+def test_large_images_are_handed_over_and_read_in_turns(make_host: Callable[..., Any]) -> None:
+    host = make_host(OBEYS, turn=0.0)
+    run = start(host, "quick", LARGE)
+    turns = 1
+    while run.state == "running":
+        run.poll()
+        turns += 1
+        time.sleep(0.01)
+    # 30 MB of the volume, read and written, and twice 60 MB of the result, in parts of 8 MB at most.
+    assert turns > 20
+    assert run.result.labels.shape == run.result.confidence.shape == LARGE
+    assert files_in(host.client) == []
+
+
+@pytest.mark.parametrize("when", ["handed over", "read"])
+def test_a_run_that_is_cancelled_while_large_images_pass_leaves_nothing(
+    make_host: Callable[..., Any], when: str
+) -> None:
+    host = make_host(OBEYS, turn=0.0)
+    run = start(host, "quick", LARGE)
+    worker = host.client
+    if when == "read":
+        wait(run, lambda: "1-confidence.npy" in files_in(worker))
+        for _turn in range(3):
+            time.sleep(0.2)
+            run.poll()
+    assert run.state == "running"
+    run.cancel()
+    again = start(host, "quick")
+    wait(again, lambda: again.state != "running")
+    assert again.state == "finished"
+    assert files_in(worker) == []
+    assert host.client is worker
 
 
 def test_a_run_that_is_started_meanwhile_waits_for_the_same_worker(make_host: Callable[..., Any]) -> None:

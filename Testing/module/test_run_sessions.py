@@ -35,13 +35,22 @@ class Sent:
 
     def __call__(self, runInput: Any) -> list[str]:
         self.run += 1
-        requests = self.memory.requests(self.run, runInput, self.folder)
+        requests = done(self.memory.prepare(self.run, runInput, self.folder))
         written = {file.name for file in self.folder.path.iterdir()}
         named = {getattr(r, "array", getattr(r, "mask", None)) for r in requests} - {None}
         assert written == named
         for name in written:
             self.folder.take(name)
         return [type(request).__name__ for request in requests]
+
+
+def done(steps: Any) -> Any:
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.fixture
@@ -77,7 +86,10 @@ def test_a_run_of_the_same_volume_sends_only_what_changed(sent: Sent) -> None:
     assert sent(an_input(query, [*examples, an_example(query, 1, axis=2)])) == ["Put", "Predict"]
     assert sent(an_input(query, [an_example(query, 0, width=4), *examples[1:]])) == ["Remove", "Put", "Predict"]
     assert sent(an_input(query, examples[:2])) == ["Unload", "Remove", "Put", "Predict"]
-    ways: tuple[dict[str, Any], ...] = ({"complete": "all"}, {"complete": {1}}, {"complete": set()}, {"background": 2})
+    ways: tuple[dict[str, Any], ...] = (
+        *({"complete": complete} for complete in ("all", {1}, set(), {1: True}, {1: False})),
+        {"background": 2},
+    )
     for known in ways:
         changed = [replace(examples[0], **known), examples[1]]
         assert sent(an_input(query, changed)) == ["Put", "Predict"], known
@@ -97,6 +109,57 @@ def test_a_volume_read_anew_is_the_same_and_a_changed_or_moved_one_is_another(se
     assert sent(an_input(moved, [an_example(moved, 0)])) == anew
     wider = replace(moved, array=moved.array.astype(np.int32))
     assert sent(an_input(wider, [an_example(wider, 0)])) == anew
+
+
+def test_a_volume_with_a_stamp_is_read_again_only_where_that_is_another_one(sent: Sent) -> None:
+    volume, stamp = a_volume(), [1]
+    stamps = {volume: lambda: stamp[0]}
+    assert sent(an_input(volume, [an_example(volume, 0)], stamps=stamps))[0] == "Load"
+    volume.array[0, 0, 0] += 1
+    assert sent(an_input(volume, [an_example(volume, 0)], stamps=stamps)) == ["Predict"], "nobody told"
+    stamp[0] = 2
+    assert "Load" in sent(an_input(volume, [an_example(volume, 0)], stamps=stamps))
+    volume.array[0, 0, 0] += 1
+    assert "Load" in sent(an_input(volume, [an_example(volume, 0)])), "without one, voxels are compared"
+
+
+@pytest.mark.parametrize("what", ["the volume is modified", "the worker forgets"])
+def test_what_changes_halfway_is_handed_over_anew(sent: Sent, what: str) -> None:
+    volume, stamp = a_volume(), [1]
+    examples = [an_example(volume, 0), an_example(volume, 2)]
+    runInput = an_input(volume, examples, stamps={volume: lambda: stamp[0]})
+    sent(runInput)
+    stamp[0] = 2
+    volume.array[0] += 1
+    steps = sent.memory.prepare(9, runInput, sent.folder)
+    next(steps)
+    volume.array[:] += 1
+    if what == "the worker forgets":
+        sent.memory.forget()
+    else:
+        stamp[0] = 3
+    requests = done(steps)
+    (load,) = [request for request in requests if type(request).__name__ == "Load"]
+    assert np.array_equal(sent.folder.take(load.array), volume.array)
+    assert len([request for request in requests if type(request).__name__ == "Put"]) == 2
+
+
+def test_large_volumes_are_written_step_by_step_and_those_given_up_leave_nothing(slicer: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.runs.worker_memory import WorkerMemory
+
+    shape = (200, 512, 512)
+    volume = Volume.from_array(np.zeros(shape, np.int16))
+    examples = [Example(volume, 0, 3, np.ones(shape[1:], np.uint8), {1: "liver"})]
+    runInput = an_input(volume, examples, box=((0, 0, 0), shape), stamps={volume: lambda: 1})
+    memory, folder = WorkerMemory(), ArrayFolder(tmp_path)
+    steps = memory.prepare(1, runInput, folder)
+    assert len(list(zip(range(20), steps, strict=False))) == 20, "each is a small part"
+    steps.close()
+    assert list(tmp_path.iterdir()) == []
+    requests = done(memory.prepare(2, runInput, folder))
+    assert [type(request).__name__ for request in requests] == ["Load", "Open", "Put", "Predict"]
+    assert np.load(tmp_path / requests[0].array, mmap_mode="r").shape == shape
+    assert len(list(memory.prepare(3, runInput, folder))) == 0, "the next round writes and reads nothing"
 
 
 def test_another_region_or_device_needs_no_voxels(sent: Sent) -> None:
@@ -162,13 +225,18 @@ def case(slicer: Any, sample_scan: SampleScan) -> Case:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Shapes of the arrays that this process has written for the worker."""
     shapes: list[tuple[int, ...]] = []
-    put = ArrayFolder.put
 
-    def noted(self: ArrayFolder, run: int, name: str, array: np.ndarray) -> str:
-        shapes.append(array.shape)
-        return put(self, run, name, array)
+    def note(way: str) -> None:
+        put = getattr(ArrayFolder, way)
 
-    monkeypatch.setattr(ArrayFolder, "put", noted)
+        def noted(self: ArrayFolder, run: int, name: str, array: np.ndarray) -> Any:
+            shapes.append(array.shape)
+            return put(self, run, name, array)
+
+        monkeypatch.setattr(ArrayFolder, way, noted)
+
+    note("put")
+    note("put_in_parts")
     return shapes
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes import add_segmentation, add_volume, mask_of, names_of
+from nodes import add_segmentation, add_volume, mask_of, names_of, set_segment
 from run_case import PAINTED, Case, dice, poll_until, start
 
 from FewShotSegLib.demo.sample_scan import SampleScan
@@ -94,6 +94,28 @@ def test_one_call_segments_with_all_segments_and_confidence(slicer: Any, logic: 
     assert names_of(result) == ["liver", "left kidney"]
     assert np.array_equal(mask_of(slicer, result, "liver", case.volume), liver)
     assert dice(mask_of(slicer, result, "left kidney", case.volume)[2], case.truth["left kidney"][2]) > 0.8
+
+
+def test_background_is_in_no_result_and_what_is_said_of_structures_holds(slicer: Any, logic: Any, case: Case) -> None:
+    away = np.zeros(case.array.shape, bool)
+    away[list(PAINTED), 2:9, 2:9] = True
+    painted = add_segmentation(
+        slicer,
+        case.volume,
+        {"liver": case.truth["liver"] & case.painted, "left kidney": np.zeros_like(away), "not this": away},
+    )
+    one = case.truth["left kidney"].copy()
+    one[PAINTED[1] :] = False
+    set_segment(slicer, painted, "left kidney", one & case.painted, case.volume)
+
+    def found(**said: Any) -> Any:
+        return logic.segmentFromExamples(case.volume, painted, device="cpu", background="not this", **said)
+
+    result = found(complete=["liver", "left kidney"])
+    assert set(names_of(result)) == {"liver", "left kidney"}
+    assert not mask_of(slicer, result, "left kidney", case.volume)[PAINTED[1]].any(), "said not to be there"
+    assert not (mask_of(slicer, result, "liver", case.volume) & away).any()
+    assert mask_of(slicer, found(complete=["liver"]), "left kidney", case.volume)[PAINTED[1]].any()
 
 
 def test_cancelling_takes_less_than_half_a_second_and_leaves_the_scene_as_it_was(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FewShotSegModule.panel.example_table import ExampleRow, ExampleTable
-from FewShotSegModule.panel.slice_place import jumpTo, positionText, sliceNormal
+from FewShotSegModule.panel.chosen_view import ChosenView
+from FewShotSegModule.panel.example_table import Color, ExampleRow, ExampleTable, Unpainted
 from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.knowledge import Known, foundOn, knownOn
+from FewShotSegModule.scene.slice_place import jumpTo, positionText, sliceNormal
 from FewShotSegModule.scene.slice_views import sliceOfView
 
 #: A brush stroke changes a segment many times; rows are drawn anew when it pauses this many milliseconds.
@@ -25,11 +28,14 @@ _PAUSE = 200
 class ExampleSection:
     """Connects the example list of the scene with buttons and table.
 
-    :param ui: Has addSliceButton, viewSelector, addAllButton, exampleTable, and exampleStack with examplesPage and
-        noExamplesPage.
+    :param ui: Has addSliceButton, addAllButton, exampleTable, and exampleStack with examplesPage and noExamplesPage.
     :param painted: Gives the volume that is painted on and the segmentation that is painted in; either may be None.
     :param onChanged: Called after the list changed: examples added, removed, enabled, repainted.
-    :param preview: Gives the result that waits to be accepted, which is no place to paint examples in; may be None.
+    :param view: The slice view whose slice is added.
+    :param preview: Gives the result that waits to be accepted, which is no place to paint examples in, and tells what
+        was found on examples without being painted there; may be None.
+    :param query: Gives the volume to segment; may be None.
+    :param background: Gives the name of the segments that are painted on what is no structure; "" if there are none.
     :param addShortcut: Keys that add a slice, for the tooltip.
     """
 
@@ -39,19 +45,26 @@ class ExampleSection:
         *,
         painted: Callable[[], tuple[Any, Any]],
         onChanged: Callable[[], None],
+        view: ChosenView,
         preview: Callable[[], Any] = lambda: None,
+        query: Callable[[], Any] = lambda: None,
+        background: Callable[[], str] = str,
         addShortcut: str = "",
     ) -> None:
-        self._ui = ui
+        self._ui, self._view, self._query, self._background = ui, view, query, background
         self._painted, self._onChanged, self._preview = painted, onChanged, preview
         self._addShortcut = addShortcut
         self._list: ExampleList | None = None
         self._table = ExampleTable(
-            ui.exampleTable, onEnabled=self._onEnabled, onRemoved=self._onRemoved, onChosen=self._onChosen
+            ui.exampleTable,
+            onEnabled=self._onEnabled,
+            onRemoved=self._onRemoved,
+            onChosen=self._onChosen,
+            onSaid=self._onSaid,
+            onStrokes=self._onStrokes,
         )
-        #: What the table shows, by identifier: reading it from the scene again takes time.
+        #: What the table shows, by identifier: reading what is painted from the scene again takes time.
         self._rows: dict[str, ExampleRow] = {}
-        self._stale: set[str] = set()
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE)
@@ -62,12 +75,11 @@ class ExampleSection:
     def setList(self, examples: ExampleList | None) -> None:
         """Shows another list; None lets go of the scene."""
         self._timer.stop()
-        self._stale = set()
         if self._list is not None:
             self._list.unobserve()
         self._list = examples
         if examples is not None:
-            examples.observe(self._onListChanged)
+            examples.observe(self._onListStirred)
         self._showAll()
 
     def enabledRows(self) -> list[ExampleSlice]:
@@ -82,6 +94,12 @@ class ExampleSection:
             names.update(dict.fromkeys(name for name, _color in (shown.segments if shown else ())))
         return list(names)
 
+    def note(self) -> str:
+        """What is to be said of the list; empty if nothing."""
+        if len(self._rows) < MOST_EXAMPLES:
+            return ""
+        return _("The list is full: what you paint on further slices is no example before you remove some rows.")
+
     @property
     def isEmpty(self) -> bool:
         """Whether there is no example at all, used or not."""
@@ -95,11 +113,24 @@ class ExampleSection:
         if self._list is None or self._whatIsMissing():
             return
         with slicer.util.tryWithErrorDisplay(_("The slice can't be added.")):
-            axis, index = sliceOfView(self._sliceNode(), volume)
-            added = self._list.add(volume, segmentation, axis, index)
-            self._showAll()
-            self._ui.exampleTable.selectRow(self._table.identifiers().index(added.identifier))
-            self._onChanged()
+            self.add(volume, segmentation, *sliceOfView(self._view.require(), volume))
+
+    def add(self, volume: Any, segmentation: Any, axis: int, index: int) -> ExampleSlice | None:
+        """Adds a slice and selects its row; returns it.
+
+        :raises SceneError: The nodes can't be used.
+        """
+        if self._list is None:
+            return None
+        added = self._list.add(volume, segmentation, axis, index)
+        self._showAll()
+        self._ui.exampleTable.selectRow(self._table.identifiers().index(added.identifier))
+        self._onChanged()
+        return added
+
+    def setStrokes(self, row: ExampleSlice, strokes: bool) -> None:
+        """Sets whether only what is painted counts on a row."""
+        self._onStrokes(row.identifier, strokes)
 
     def addAllPainted(self) -> None:
         """Adds every painted slice of the segmentation."""
@@ -112,6 +143,19 @@ class ExampleSection:
                 slicer.util.infoDisplay(
                     _("Nothing is painted in {name} yet. Paint some slices first.").format(name=segmentation.GetName())
                 )
+            self._showAll()
+            self._onChanged()
+
+    def takePainted(
+        self, volume: Any, segmentation: Any, painted: list[tuple[int, int]], emptied: list[tuple[int, int]]
+    ) -> None:
+        """Makes what somebody painted an example, and takes a row that was made so off again where all was erased.
+
+        :param painted: Slices (axis, index) of the volume that have something new on them.
+        :param emptied: Slices that have nothing on them any more.
+        """
+        isOurs = (volume, segmentation) == self._painted() and segmentation is not self._preview()
+        if self._list is not None and isOurs and self._list.takePainted(volume, segmentation, painted, emptied):
             self._showAll()
             self._onChanged()
 
@@ -128,6 +172,7 @@ class ExampleSection:
         ):
             button.enabled = not missing
             button.toolTip = missing or tip
+        self._tellWhatIsKnown()
 
     # What happens
 
@@ -142,26 +187,29 @@ class ExampleSection:
             return _("The preview goes with the next run; accept it first, or paint in another segmentation.")
         return ""
 
-    def _onListChanged(self, identifiers: Any) -> None:
-        self._stale.update(identifiers)
+    def _onListStirred(self) -> None:
         self._timer.start()
 
     def _refreshStale(self) -> None:
         if self._list is None:
             return
-        stale, self._stale = self._stale, set()
+        stale = set(self._list.changes())
         rows = {row.identifier: row for row in self._list.rows()}
         if list(rows) != self._table.identifiers():
             self._showAll()
         else:
             for identifier in stale & rows.keys():
                 self._rows[identifier] = self._read(rows[identifier])
+            self._tellWhatIsKnown()
+            for identifier in stale & rows.keys():
                 self._table.refresh(self._rows[identifier])
-        self._onChanged()
+        if stale:
+            self._onChanged()
 
     def _showAll(self) -> None:
         rows = self._list.rows() if self._list is not None else []
         self._rows = {row.identifier: self._read(row) for row in rows}
+        self._rows |= self._withWhatIsKnown()
         self._table.show(list(self._rows.values()))
         self._ui.exampleStack.setCurrentWidget(self._ui.examplesPage if rows else self._ui.noExamplesPage)
 
@@ -202,15 +250,42 @@ class ExampleSection:
             if row.identifier == identifier:
                 jumpTo(row)
 
-    def _sliceNode(self) -> Any:
-        """The node of the chosen view; the selector shows names that may be translated, in a fixed order."""
-        name = ("Red", "Green", "Yellow")[self._ui.viewSelector.currentIndex]
-        node = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNode" + name)
-        if node is None:
-            raise ValueError(
-                _("There is no view called {name} in this layout. Choose another view or layout.").format(name=name)
+    def _onSaid(self, identifier: str, name: str, absent: bool | None) -> None:
+        if self._list is not None:
+            self._list.say(identifier, name, absent)
+            self._onChanged()
+
+    def _onStrokes(self, identifier: str, strokes: bool) -> None:
+        if self._list is not None:
+            self._list.setStrokes(identifier, strokes)
+            self._onChanged()
+
+    def _tellWhatIsKnown(self) -> None:
+        """Shows rows anew of whose structures something else is known."""
+        for identifier, row in self._withWhatIsKnown().items():
+            self._rows[identifier] = row
+            self._table.refreshText(row)
+
+    def _withWhatIsKnown(self) -> dict[str, ExampleRow]:
+        """The rows of which something else is known than they show."""
+        colors: dict[str, Color] = {}
+        for shown in self._rows.values():
+            colors |= {name: color for name, color in shown.segments if name not in colors}
+        colors.pop(self._background(), None)
+        found, query = foundOn(self._preview()), self._query()
+        changed = {}
+        for row in self._list.rows() if self._list is not None else []:
+            if row.identifier not in self._rows:
+                continue
+            shown = self._rows[row.identifier]
+            painted = {name for name, _color in shown.segments}
+            known = knownOn(row, query, colors, painted, found.get((row.volume, row.axis, row.index), ()))
+            others = tuple(
+                Unpainted(name, colors[name], state) for name, state in known.items() if state is not Known.PAINTED
             )
-        return node
+            if (others, row.strokes) != (shown.others, shown.strokes):
+                changed[row.identifier] = replace(shown, others=others, strokes=row.strokes)
+        return changed
 
 
 def _window(volume: Any) -> tuple[float, float] | None:

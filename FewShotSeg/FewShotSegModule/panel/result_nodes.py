@@ -10,15 +10,16 @@ from slicer.i18n import tr as _
 from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.paint_section import PaintSection
 from FewShotSegModule.panel.three_d_views import centre3DViews, isAnythingIn3D
+from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene.completed import completedSegments
-from FewShotSegModule.scene.confidence import isConfidenceOf, removeConfidence, showInColors
-from FewShotSegModule.scene.preview import bringBack
+from FewShotSegModule.scene.confidence import isConfidenceOf, removeConfidence, showInColors, writeConfidence
+from FewShotSegModule.scene.preview import bringBack, queryOf
 from FewShotSegModule.scene.removal import keep
 from FewShotSegModule.scene.segment_info import segmentNames
 
 
 class ResultNodes:
-    """Makes the preview and the confidence volume of a result, and leaves nothing of them when it was decided about.
+    """Keeps the preview and the confidence volume of a result, and leaves nothing of them when it was decided about.
 
     The confidence stays longer only where it is being looked at.
 
@@ -26,6 +27,7 @@ class ResultNodes:
     :param painting: Has the editor whose masking, overwrite settings and undo count.
     :param parameters: Gives the parameter node, which has the nodes; None while there is no scene.
     :param isConfidenceShown: Whether the confidence lies over the views.
+    :param onTakenBack: Called after an acceptance was undone, before the preview is back.
     """
 
     def __init__(
@@ -35,26 +37,24 @@ class ResultNodes:
         *,
         parameters: Callable[[], Any],
         isConfidenceShown: Callable[[], bool],
+        onTakenBack: Callable[[], None] = lambda: None,
     ) -> None:
         self._logic, self._painting = logic, painting
-        self._parameters, self._isConfidenceShown = parameters, isConfidenceShown
+        self._parameters, self._isConfidenceShown, self._onTakenBack = parameters, isConfidenceShown, onTakenBack
 
-    def show(self, run: Any) -> None:
-        """Shows the result of a run, instead of the one before.
+    def show(self, preview: Any, result: RunResult) -> None:
+        """Keeps the preview of a result, and how sure that is, instead of what was before.
 
-        :raises SceneError: The run has no result, or its volume is gone.
+        :param preview: Shows the result already.
         """
-        parameters, query, wasEmpty = self._parameters(), self._logic.volumeOf(run), not isAnythingIn3D()
-        preview, confidence = parameters.preview, parameters.confidenceVolume
+        parameters, query = self._parameters(), queryOf(preview)
+        confidence, isNew = parameters.confidenceVolume, preview is not parameters.preview
         refilled = confidence if confidence is not None and isConfidenceOf(confidence, query) else None
-        parameters.confidenceVolume = self._logic.confidenceVolumeOf(run, refilled)
+        parameters.preview = preview
+        parameters.confidenceVolume = writeConfidence(query, result, refilled)
         if refilled is None:
             removeConfidence(confidence)
-        # The one before goes first, so that its name is free.
-        parameters.preview = None
-        self._logic.discard(preview)
-        parameters.preview = self._logic.previewOf(run)
-        if wasEmpty:
+        if isNew and not isAnythingIn3D(besides=preview):
             centre3DViews()
 
     def accept(self, preview: Any) -> Acceptance:
@@ -82,6 +82,7 @@ class ResultNodes:
 
         def takeBack() -> None:
             undo()
+            self._onTakenBack()
             self._bringBack(keptPreview, keptConfidence)
 
         return Acceptance(target, said, takeBack)

@@ -10,10 +10,10 @@ from slicer.i18n import tr as _
 
 from FewShotSegModule.panel.acceptance import Acceptance
 from FewShotSegModule.panel.confidence_overlay import ConfidenceOverlay
-from FewShotSegModule.panel.slice_place import placeText
 from FewShotSegModule.scene.change_watch import ChangeWatch
 from FewShotSegModule.scene.preview import notesOf, queryOf
 from FewShotSegModule.scene.segment_info import segmentNames
+from FewShotSegModule.scene.slice_place import placeText
 
 
 class ResultSection:

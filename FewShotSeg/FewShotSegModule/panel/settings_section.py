@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from FewShotSegModule.panel.segment_choice import SegmentChoice
 from FewShotSegModule.runs.run_input import RunSettings
 from FewShotSegModule.scene import geometry
@@ -12,17 +14,20 @@ from FewShotSegModule.scene.gather import rangeAxis
 
 
 class SettingsSection:
-    """Connects segments and slice range with the parameter node, and reads all settings from there.
+    """Connects segments, background and slice range with the parameter node, and reads all settings from there.
 
-    :param ui: Has refineStrengthSlider, sliceRangeCheckBox, sliceRangeWidget, and what SegmentChoice needs.
+    :param ui: Has refineStrengthSlider, backgroundSelector, sliceRangeCheckBox, sliceRangeWidget, and what
+        SegmentChoice needs.
     """
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._parameters: Any = None
         self._names: list[str] = []
+        self._backgrounds: list[str] = []
         self._updating = False
         self._segments = SegmentChoice(ui, self._onSegmentsChanged)
+        ui.backgroundSelector.connect("currentIndexChanged(int)", self._onBackgroundChanged)
         ui.sliceRangeCheckBox.connect("toggled(bool)", self._onRangeChanged)
         ui.sliceRangeWidget.connect("valuesChanged(double,double)", self._onRangeChanged)
 
@@ -43,6 +48,7 @@ class SettingsSection:
             segmentNames=chosen if len(chosen) < len(self._names) else None,
             sliceRange=tuple(parameters.sliceRange) if parameters.sliceRange else None,
             roi=parameters.roi,
+            background=parameters.background or None,
         )
 
     def update(self, names: Sequence[str], query: Any, rows: Sequence[Any]) -> None:
@@ -53,14 +59,25 @@ class SettingsSection:
         :param rows: The examples that are to be used.
         """
         parameters, ui = self._parameters, self._ui
-        self._names = list(names)
+        self._names = [name for name in names if name != parameters.background]
         self._updating = True
         try:
+            self._showBackground(names)
             self._segments.show(self._names, parameters.leftOutSegments)
             ui.refineStrengthSlider.enabled = parameters.refine
             self._showRange(query, rows)
         finally:
             self._updating = False
+
+    def _showBackground(self, names: Sequence[str]) -> None:
+        """Offers the segments of the examples, and the one that is chosen also where it is on no example now."""
+        selector, chosen = self._ui.backgroundSelector, self._parameters.background
+        backgrounds = list(dict.fromkeys([*names, *([chosen] if chosen else [])]))
+        if backgrounds != self._backgrounds or not selector.count:
+            self._backgrounds = backgrounds
+            selector.clear()
+            selector.addItems([_("no segment"), *backgrounds])
+        selector.currentIndex = 1 + backgrounds.index(chosen) if chosen else 0
 
     def _showRange(self, query: Any, rows: Sequence[Any]) -> None:
         """The range counts the query's slices along the axis that the examples were painted along."""
@@ -78,6 +95,10 @@ class SettingsSection:
         # Names of segments that are on no example now are kept: they may come back.
         kept = [name for name in self._parameters.leftOutSegments if name not in self._names]
         self._parameters.leftOutSegments = kept + leftOut
+
+    def _onBackgroundChanged(self, index: int) -> None:
+        if not self._updating and self._parameters is not None:
+            self._parameters.background = self._backgrounds[index - 1] if index > 0 else ""
 
     def _onRangeChanged(self) -> None:
         if self._updating or self._parameters is None:

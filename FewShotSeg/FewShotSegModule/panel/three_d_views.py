@@ -15,10 +15,10 @@ _KINDS = (
 _SURFACE = "Closed surface"
 
 
-def isAnythingIn3D() -> bool:
-    """Whether the 3D views show a segmentation, a model, markups or a rendered volume."""
+def isAnythingIn3D(besides: Any = None) -> bool:
+    """Whether the 3D views show a segmentation, a model, markups or a rendered volume, besides one node."""
     nodes = slicer.util.getNodesByClass("vtkMRMLDisplayableNode")
-    return any(_isShown(node) for node in nodes if not node.GetHideFromEditors())
+    return any(_isShown(node) for node in nodes if node is not besides and not node.GetHideFromEditors())
 
 
 def centre3DViews() -> None:

@@ -14,7 +14,9 @@ from slicer.parameterNodeWrapper import SlicerParameterNamePropertyName
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from FewShotSegModule.live.live_segmentation import LiveSegmentation
 from FewShotSegModule.logic import FewShotSegLogic
+from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.compact_editor import makeCompact
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.folding import Folding
@@ -25,6 +27,7 @@ from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
 from FewShotSegModule.panel.settings_section import SettingsSection
 from FewShotSegModule.panel.shortcuts import Shortcuts
+from FewShotSegModule.panel.slice_section import SliceSection
 from FewShotSegModule.scene.confidence import isConfidence
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.region import fitRegion
@@ -32,6 +35,8 @@ from FewShotSegModule.setup import dependencies
 
 #: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
 _ADD_KEYS, _RUN_KEYS, _ACCEPT_KEYS = "Ctrl+Shift+E", "Ctrl+Shift+G", "Ctrl+Shift+K"
+#: A text field that is typed into takes it before.
+_NEXT_KEYS = "N"
 #: Milliseconds after a node came or went before the panel follows.
 _PAUSE = 100
 
@@ -50,8 +55,6 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         #: The region that is observed.
         self._region: Any = None
-        #: A run that was done while a scene was being added.
-        self._waitingRun: Any = None
         # It readies the observations, too, and without a parent sets the panel up at once.
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -86,19 +89,43 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._folding = Folding(self.ui)
         self._painted = PaintedNodes()
         self._settings = SettingsSection(self.ui)
+        view = ChosenView(self.ui.viewSelector)
         self._examples = ExampleSection(
             self.ui,
             painted=self._paintedNodes,
             onChanged=self._onExamplesChanged,
+            view=view,
+            query=self._queryVolume,
+            background=lambda: self._parameters.background if self._parameters is not None else "",
             preview=lambda: self._parameters.preview if self._parameters is not None else None,
             addShortcut=_ADD_KEYS,
         )
+        self._slices = SliceSection(
+            self.ui,
+            view=view,
+            examples=self._examples,
+            painted=self._paintedNodes,
+            copySlice=self.logic.copySlice,
+            saveStateOf=self._painting.saveStateOf,
+            nextKeys=_NEXT_KEYS,
+        )
+        #: The loop, which keeps the preview in step with what is painted.
+        self.live = LiveSegmentation(
+            self.logic,
+            query=self._queryVolume,
+            examples=self._examples.enabledRows,
+            settings=self._settings.runSettings,
+            onPainted=self._examples.takePainted,
+            onChanged=lambda: self._run.showState(),
+            onResult=self._onResult,
+            onFailed=lambda message: self._run.tellFailure(message),
+        )
         self._run = RunController(
             self.ui,
-            start=self._start,
+            live=self.live,
             whatIsMissing=self._whatIsMissing,
             prepare=dependencies.ensureWithConsent,
-            onFinished=self._onRunFinished,
+            note=self._examples.note,
             shortcut=_RUN_KEYS,
         )
         self._nodes = ResultNodes(
@@ -106,6 +133,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._painting,
             parameters=lambda: self._parameters,
             isConfidenceShown=lambda: self._result.overlayIsOn,
+            onTakenBack=self.live.ignorePainted,
         )
         self._result = ResultSection(
             self.ui,
@@ -119,6 +147,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 (_ADD_KEYS, self._examples.addCurrentSlice),
                 (_RUN_KEYS, self._run.toggle),
                 (_ACCEPT_KEYS, self._result.accept),
+                (_NEXT_KEYS, self._slices.showNext),
             ]
         )
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRegionAdded)
@@ -142,7 +171,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Keys and effects of a panel that is reloaded would get into the way of the new one's.
         self.exit()
         self._letGoOfScene()
+        self._slices.close()
         self.removeObservers()
+        self.live.release()
         self.logic.removeObservers()
         self.logic.shutdown()
 
@@ -203,16 +234,11 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # A wrapper remembers what it read, which during an import was not all of the scene: a new one reads again.
         self._setParameters(None)
         self._setParameters(self.logic.getParameterNode())
-        run, self._waitingRun = self._waitingRun, None
-        if run is not None:
-            self._onRunFinished(run)
 
     def _letGoOfScene(self) -> None:
-        # The worker stays, with the network that it has loaded.
-        self._run.cancel()
-        self._waitingRun = None
         self._soon.stop()
         self._result.release()
+        self._slices.release()
         self._setParameters(None)
         self._painted.remember(None, None)
         self._painting.release()
@@ -226,7 +252,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters = None
         if parameters is None:
             self._watchRegion(None)
+            self.live.watch([])
             self._result.show(None, None)
+            self._slices.show(None, None)
         elif self._parameters is None:
             self._parameters = parameters
             self._guiTag = parameters.connectGui(self._bound)
@@ -261,6 +289,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._region = roi
 
     def _onRegionModified(self, _caller: Any, _event: Any) -> None:
+        self.live.review()
         self._run.update()
 
     def _onExamplesChanged(self) -> None:
@@ -282,8 +311,25 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._examples.update()
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
+        self._slices.show(parameters.preview, parameters.confidenceVolume)
         self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
+        self._follow(volume, segmentation)
         self._run.update()
+
+    def _follow(self, volume: Any, segmentation: Any) -> None:
+        """Lets the loop follow what is painted, and what was set."""
+        parameters, live = self._parameters, self.live
+        live.autoUpdate, live.improve = parameters.autoUpdate, parameters.improve
+        live.preview = parameters.preview
+        pairs = [(row.volume, row.segmentation) for row in self._examples.enabledRows()]
+        if volume is not None and segmentation is not None:
+            pairs.append((volume, segmentation))
+        live.watch([pair for pair in pairs if pair[1] is not parameters.preview])
+        live.review()
+
+    def _queryVolume(self) -> Any:
+        """The volume to segment; None if there is none."""
+        return self._parameters.queryVolume if self._parameters is not None else None
 
     def _paintedNodes(self) -> tuple[Any, Any]:
         """The volume that is painted on and the segmentation that is painted in."""
@@ -302,17 +348,11 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return _("Nothing is painted on the examples; paint a structure on one of them at least.")
         return missing
 
-    def _start(self, **callbacks: Any) -> Any:
-        return self.logic.startRun(
-            self._parameters.queryVolume, self._examples.enabledRows(), self._settings.runSettings(), **callbacks
-        )
-
-    def _onRunFinished(self, run: Any) -> None:
-        if self._parameters is None:
-            self._waitingRun = run
-            return
+    def _onResult(self, result: Any) -> None:
         with slicer.util.tryWithErrorDisplay(_("The result can't be shown.")):
-            self._nodes.show(run)
+            self._nodes.show(self.live.preview, result)
+        # The same nodes show something else now, which the parameter node does not know.
+        self._update()
 
 
 def _volumeInView() -> Any:

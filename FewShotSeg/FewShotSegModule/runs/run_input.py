@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from FewShotSegLib.example import Example
@@ -26,6 +26,8 @@ class RunSettings:
     :param sliceRange: First and last slice, both included, counted along the axis that the examples were painted along;
         None for all.
     :param roi: A vtkMRMLMarkupsROINode; only inside its bounds anything changes. None for everywhere.
+    :param background: Name of the segments that are painted on what is no structure ("not this"); they are in no
+        result. None if there are none.
     """
 
     device: str = "auto"
@@ -35,6 +37,7 @@ class RunSettings:
     segmentNames: Sequence[str] | None = None
     sliceRange: tuple[int, int] | None = None
     roi: Any = None
+    background: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class RunInput:
     """Arrays and settings; no nodes. Arrays may be the scene's own, so they are to be handed over soon.
 
     :param query: The volume that is segmented.
+    :param stamps: Of volumes, what gives something that is another one when the volume was modified, without reading
+        it. A volume without one is compared with what the worker has, voxel by voxel.
     :param box: The part of it that is computed.
     :param allowed: The part of it in which results may change anything; inside `box`.
     :param examples: Painted slices of the volume and of others.
@@ -75,3 +80,4 @@ class RunInput:
     device: str = "auto"
     refine: float = 1.0
     quality: str = DEFAULT
+    stamps: Mapping[Volume, Callable[[], Hashable]] = field(default_factory=dict)

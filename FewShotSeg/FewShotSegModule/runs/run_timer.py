@@ -14,14 +14,15 @@ class RunTimer:
 
         RunTimer(run).start()
 
-    :param run: Has `poll()` and a `state` that is "running" until it is done, as a SegmentationRun.
+    :param run: Has `poll()` and a `state` that is "running" until it is done, as a SegmentationRun and a SurfaceMaking.
     :param timer: A QTimer; made when it is started if None. Without Qt, the run's owner has to poll it.
+    :param everyMs: Milliseconds between two times.
     """
 
     _active: set[RunTimer] = set()  # noqa: RUF012  # a registry on purpose: nobody else holds a timer
 
-    def __init__(self, run: Any, timer: Any = None) -> None:
-        self._run, self._timer = run, timer
+    def __init__(self, run: Any, timer: Any = None, everyMs: int = _MILLISECONDS) -> None:
+        self._run, self._timer, self._everyMs = run, timer, everyMs
 
     def start(self) -> None:
         """Starts polling."""
@@ -31,7 +32,7 @@ class RunTimer:
             except ImportError:
                 return
             self._timer = qt.QTimer()
-        self._timer.setInterval(_MILLISECONDS)
+        self._timer.setInterval(self._everyMs)
         self._timer.connect("timeout()", self._poll)
         self._timer.start()
         RunTimer._active.add(self)

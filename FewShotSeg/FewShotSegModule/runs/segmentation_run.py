@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class SegmentationRun:
     :param onCancelled: Called when it is cancelled.
     :param onNear: Called, where a run before was about the same volume, with a first answer for slices next to what has
         changed since: the axis and the numbers of slices of the volume, their labels and confidence (slices, rows,
-        columns) in the part of the volume that the run looks at.
+        columns) in the part of the volume in which the run may change something.
     :raises RunError: The worker can't be started or fed.
     """
 
@@ -77,6 +78,8 @@ class SegmentationRun:
         self._estimate = TimeEstimate()
         self._stage = ""
         self._polling = False
+        #: The reading of the result, once it is there.
+        self._reading: Generator[None, None, RunResult] | None = None
         # Voxels are not kept longer than it takes to hand them over.
         self._structures, self._allowed, self._box, self._shape = (
             runInput.structures,
@@ -101,7 +104,7 @@ class SegmentationRun:
         """Ends the run at once; what the scene holds stays as it is. The worker stops it a moment later."""
         if self.state == "running":
             self.state = "cancelled"
-            self._host.dismiss(self._number, loading=self.part is None)
+            self._dismiss()
             self.onCancelled()
 
     def abandon(self, message: str) -> None:
@@ -111,7 +114,7 @@ class SegmentationRun:
         """
         if self.state == "running":
             self.state = "failed"
-            self._host.dismiss(self._number, loading=self.part is None)
+            self._dismiss()
             self.error = RunError(message)
             self.onFailed(message)
 
@@ -121,6 +124,13 @@ class SegmentationRun:
         self.error = error
         self._host.forget(self._number)
         self.onFailed(str(error))
+
+    def _dismiss(self) -> None:
+        if self._reading is None:
+            self._host.dismiss(self._number, loading=self.part is None)
+        else:  # the worker has nothing more to do with it
+            self._reading.close()
+            self._host.forget(self._number)
 
     def _listen(self) -> None:
         try:
@@ -134,7 +144,9 @@ class SegmentationRun:
             self._handle(answer)
             if self.state != "running":
                 return
-        if not alive:
+        if self._reading is not None:
+            self._goOnReading()
+        elif not alive:
             self.fail(RunError(self._causeOfDeath()))
         elif self.part is None and self._stage in ("", STARTING, WAITING):
             self._tell(WAITING if self._host.isWaiting(self._number) else STARTING)
@@ -151,16 +163,9 @@ class SegmentationRun:
                     labels, confidence = self._take(answer.labels), self._take(answer.confidence)
                 except (OSError, ValueError, MemoryError):
                     return  # the whole result follows
-                self.onNear(answer.axis, answer.slices, labels, confidence)
+                self._tellNear(answer.axis, answer.slices, labels, confidence)
             case Finished():
-                try:
-                    self.result = self._load(answer)
-                except (OSError, ValueError, MemoryError) as error:
-                    self.fail(RunError(_("The result can't be read: {error}").format(error=error)))
-                    return
-                self.state = "finished"
-                self._host.forget(self._number)
-                self.onFinished(self)
+                self._reading = self._read(answer)
             case Failed():
                 isOfInput = answer.kind == "input"
                 self.fail(InvalidInputError(answer.message) if isOfInput else RunError(answer.message))
@@ -171,13 +176,43 @@ class SegmentationRun:
             self._stage = stage
             self.onProgress(stage, 0, 0, None)
 
-    def _load(self, answer: Finished) -> RunResult:
-        cut = tuple(
+    def _tellNear(self, axis: int, slices: list[int], labels: np.ndarray, confidence: np.ndarray) -> None:
+        first, last = self._allowed[0][axis], self._allowed[1][axis]
+        within = [n for n, index in enumerate(slices) if first <= index < last]
+        plane = tuple(part for a, part in enumerate(self._cut()) if a != axis)
+        self.onNear(axis, [slices[n] for n in within], labels[within][:, *plane], confidence[within][:, *plane])
+
+    def _cut(self) -> tuple[slice, ...]:
+        """Where in what was computed lies what may change."""
+        return tuple(
             slice(first - start, last - start) for first, last, start in zip(*self._allowed, self._box[0], strict=True)
         )
-        labels, confidence = (
-            np.ascontiguousarray(self._take(file)[cut]) for file in (answer.labels, answer.confidence)
-        )
+
+    def _goOnReading(self) -> None:
+        """Reads the result for a moment."""
+        assert self._reading is not None
+        end = time.monotonic() + self._host.turn
+        try:
+            next(self._reading)
+            while time.monotonic() < end:
+                next(self._reading)
+            return
+        except StopIteration as done:
+            self.result = done.value
+        except (OSError, ValueError, MemoryError) as error:
+            self.fail(RunError(_("The result can't be read: {error}").format(error=error)))
+            return
+        self.state = "finished"
+        self._host.forget(self._number)
+        self.onFinished(self)
+
+    def _read(self, answer: Finished) -> Generator[None, None, RunResult]:
+        """Reads the result part by part."""
+        client, cut = self._host.client, self._cut()
+        if client is None:
+            raise ValueError(_("the process that segments was ended"))
+        labels = yield from client.arrays.take_in_parts(answer.labels, cut)
+        confidence = yield from client.arrays.take_in_parts(answer.confidence, cut)
         return RunResult(
             labels,
             confidence,

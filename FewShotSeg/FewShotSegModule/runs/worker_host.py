@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from FewShotSegLib.worker.protocol import Answer, Failed, Forget, Predict, kind_of
+from FewShotSegLib.worker.protocol import Answer, Failed, Forget, Predict, Request, kind_of
 from FewShotSegModule.runs.dismissed_run import DismissedRun
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.run_input import RunInput
@@ -20,6 +21,8 @@ from FewShotSegModule.runs.worker_memory import WorkerMemory
 _PATIENCE = 10.0
 #: How many times longer it has where it has only begun to load the network: a fresh one would have to do the same.
 _LOADING = 6
+#: Seconds of writing or reading arrays before the application has its turn.
+_TURN = 0.05
 
 
 class WorkerHost:
@@ -41,14 +44,19 @@ class WorkerHost:
 
     :param start: Starts a worker.
     :param patience: Seconds that a worker has to stop a run.
+    :param turn: Seconds of writing or reading arrays before the application has its turn.
     """
 
-    def __init__(self, start: Callable[[], WorkerClient] = WorkerClient, patience: float = _PATIENCE) -> None:
-        self._start, self._patience = start, patience
+    def __init__(
+        self, start: Callable[[], WorkerClient] = WorkerClient, patience: float = _PATIENCE, turn: float = _TURN
+    ) -> None:
+        self._start, self._patience, self.turn = start, patience, turn
         self._client: WorkerClient | None = None
         self._memory = WorkerMemory()
         self._runs = 0
         self._waiting: tuple[int, RunInput, bool] | None = None
+        #: The handing over of the run that waits, once it has begun.
+        self._preparing: Generator[None, None, list[Request]] | None = None
         self._dismissed: DismissedRun | None = None
         self._timer: RunTimer | None = None
 
@@ -73,10 +81,12 @@ class WorkerHost:
         return self._runs
 
     def submit(self, run: int, runInput: RunInput, near: bool = False) -> None:
-        """Hands a run over to the worker, at once or as soon as it has stopped the one before.
+        """Hands a run over to the worker, as soon as that has stopped the one before.
+
+        A run of small images is handed over when this returns; of large ones it takes several calls of `poll`.
 
         :param run: The run's number.
-        :param runInput: What is to be done. Once it is handed over its arrays may be changed.
+        :param runInput: What is to be done. Until it is handed over, its arrays may change only where its stamps do.
         :param near: Whether slices next to what changed are wanted as soon as they are there.
         :raises RunError: The worker can't be started or given the arrays, or has just ended.
         """
@@ -89,10 +99,10 @@ class WorkerHost:
 
     def isWaiting(self, run: int) -> bool:
         """Whether a run waits for the one before to stop."""
-        return self._waiting is not None and self._waiting[0] == run
+        return self._isToCome(run) and self._dismissed is not None
 
     def poll(self) -> None:
-        """Sees whether a dismissed run has stopped, and goes on with the one that waits; returns at once.
+        """Sees whether a dismissed run has stopped, and hands over the one that waits; takes a moment at most.
 
         :raises RunError: The one that waits can't be handed over. It waits on, until it is forgotten.
         """
@@ -106,7 +116,6 @@ class WorkerHost:
                 self.kill()
         if self._waiting is not None:
             self._handOver(*self._waiting)
-            self._waiting = None
 
     def receive(self, run: int) -> list[Answer]:
         """What the worker has said of a run since this was asked last.
@@ -130,7 +139,7 @@ class WorkerHost:
 
         :param loading: Whether the worker may still be starting or loading the network.
         """
-        if self.isWaiting(run):
+        if self._isToCome(run):
             self.forget(run)
         elif self._client is not None:
             patience = self._patience * (_LOADING if loading else 1)
@@ -144,8 +153,8 @@ class WorkerHost:
 
     def forget(self, run: int) -> None:
         """Drops a run that has ended or still waits, with its files; the worker removes those that it has read."""
-        if self.isWaiting(run):
-            self._waiting = None
+        if self._isToCome(run):
+            self._stopHandingOver()
         self._removeFiles(run)
 
     def forgetScene(self) -> None:
@@ -166,20 +175,39 @@ class WorkerHost:
     def _end(self, how: Callable[[WorkerClient], Any]) -> None:
         client, self._client = self._client, None
         self._memory.forget()
-        self._waiting = self._dismissed = None
+        self._stopHandingOver()
+        self._dismissed = None
         if self._timer is not None:
             self._timer.stop()
         if client is not None:
             how(client)
 
+    def _isToCome(self, run: int) -> bool:
+        """Whether a run was not handed over yet."""
+        return self._waiting is not None and self._waiting[0] == run
+
+    def _stopHandingOver(self) -> None:
+        self._waiting = None
+        if self._preparing is not None:
+            self._preparing.close()
+            self._preparing = None
+
     def _handOver(self, run: int, runInput: RunInput, near: bool) -> None:
-        client = self._acquire()
+        """Goes on with handing a run over."""
+        before, client = self._client, self._acquire()
+        if self._preparing is None or client is not before:
+            self._preparing = self._memory.prepare(run, runInput, client.arrays, near)
+        end = time.monotonic() + self.turn
         try:
-            requests = self._memory.requests(run, runInput, client.arrays, near)
+            next(self._preparing)
+            while time.monotonic() < end:
+                next(self._preparing)
+        except StopIteration as done:
+            self._stopHandingOver()
+            for request in done.value:
+                client.send(request)
         except OSError as error:
             raise RunError(_("The images can't be handed over to be segmented: {error}").format(error=error)) from error
-        for request in requests:
-            client.send(request)
 
     def _acquire(self) -> WorkerClient:
         """A worker that is alive."""

@@ -10,18 +10,23 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
 
+from FewShotSegLib.labels import label_extents
+from FewShotSegModule.runs.run_input import Box
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.completed import completedSegments
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.names import freeName
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.preview import allowedOf, gridOf, orientedImage, placeLike, queryOf, takeGrid
-from FewShotSegModule.scene.segment_info import segmentId, segmentNames
+from FewShotSegModule.scene.preview import allowedOf, gridOf, placeLike, queryOf, takeGrid
+from FewShotSegModule.scene.representations import LABELMAP, SURFACE, orientedImage, requireVoxels
+from FewShotSegModule.scene.segment_info import addLike, segmentId, segmentNames
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
 _Editor = slicer.vtkSlicerSegmentEditorLogic
 _Settings = slicer.vtkMRMLSegmentEditorNode
+_EVERYWHERE = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
 _INSIDE_ONE = slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
 
 
@@ -53,7 +58,7 @@ class Accepting:
         """Writes each segment of a preview into the target's segment of that name, which is added if it isn't there.
 
         Inside the part of the volume that was segmented, a segment becomes what the preview shows, as far as masking
-        lets it; outside it stays.
+        lets it; outside it stays. The target's surfaces go.
 
         :param preview: The preview.
         :param target: The segmentation to write into.
@@ -61,8 +66,10 @@ class Accepting:
             and other segments are left alone.
         :param saveState: Saves the target for undo where the user expects it, instead of in `editorLogic`.
         :return: Names of the segments that were left alone because they are locked.
-        :raises SceneError: All segments are locked, or transforms that are not linear are in the way.
+        :raises SceneError: All segments are locked, the target is kept as surfaces, or transforms that are not
+            linear are in the way.
         """
+        requireVoxels(target)
         names = segmentNames(preview)
         locked = completedSegments(target)
         skipped = [name for name in names if name in locked.values()]
@@ -80,6 +87,8 @@ class Accepting:
             saveState()
         else:
             self.editorLogic.SaveStateForUndo()
+        # Else each change of a segment makes its surface anew; undoing brings them back.
+        target.GetSegmentation().RemoveRepresentation(SURFACE)
         self._writeSegments(preview, target, toPreview, names, locked)
         if skipped:
             logging.warning("FewShotSeg: marked as completed, hence not changed: %s", ", ".join(skipped))
@@ -90,7 +99,7 @@ class Accepting:
         node = self._settingsNode()
         node.SetAndObserveSegmentationNode(target)
         node.SetOverwriteMode(_Settings.OverwriteNone)
-        node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+        node.SetMaskMode(_EVERYWHERE)
         node.SetSourceVolumeIntensityMask(False)
         source = queryOf(preview)
         if editorNode is not None:
@@ -123,28 +132,47 @@ class Accepting:
     ) -> None:
         grid = _Grid(self.editorLogic.GetModifierLabelmap())
         labels = Painted.onGrid(preview.GetSegmentation(), grid.shape, toPreview @ grid.toWorld).whole()
-        changeable = _changeable(preview, grid, toPreview)
+        changeable = _changeable(preview, grid, toPreview) & self._unmasked(grid)
+        extents = grid.extentsIn(target)
         if self._settings.GetOverwriteMode() != _Settings.OverwriteNone:
             for identifier in locked:
-                changeable &= ~grid.maskOf(target, identifier)
+                if (box := extents.get(identifier)) is not None:
+                    changeable[_slices(box)] &= ~grid.maskOf(target, identifier, box)
+        labels[~changeable] = 0
+        found = label_extents(labels)
         for number, name in enumerate(names, start=1):
             if name in locked.values():
                 continue
             identifier = segmentId(target, name)
             if not identifier:
-                identifier = _addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
+                identifier = addLike(target.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number - 1))
             self._settings.SetSelectedSegmentID(identifier)
-            found = (labels == number) & changeable
-            gone = grid.maskOf(target, identifier) & changeable & ~found
-            if self._settings.GetMaskMode() == _INSIDE_ONE:
-                # The editor lets its eraser out of such a mask; a result stays in it.
-                gone &= grid.maskOf(target, self._settings.GetMaskSegmentID())
-            self._modify(target, identifier, grid, gone, _Editor.ModificationModeRemove)
-            self._modify(target, identifier, grid, found, _Editor.ModificationModeAdd)
+            # Only where a segment was before or is now: going through the volume for each takes seconds.
+            if (box := extents.get(identifier)) is not None:
+                there = _slices(box)
+                gone = grid.maskOf(target, identifier, box) & changeable[there] & (labels[there] != number)
+                self._modify(target, identifier, grid, gone, box, _Editor.ModificationModeRemove)
+            if number in found:
+                box = _boxOfExtent(found[number])
+                self._modify(target, identifier, grid, labels[_slices(box)] == number, box, _Editor.ModificationModeAdd)
 
-    def _modify(self, target: Any, identifier: str, grid: _Grid, mask: np.ndarray, mode: int) -> None:
+    def _unmasked(self, grid: _Grid) -> np.ndarray | bool:
+        """Where the masking by segments lets something change, as it is now; it counts as done then.
+
+        The editor works a mask out for each change, which takes long, and what was written of one segment would be part
+        of the mask for the next one. Besides, it lets its eraser out of a mask by one segment.
+        """
+        if self._settings.GetMaskMode() == _EVERYWHERE:
+            return True
+        if not self.editorLogic.UpdateMaskLabelmap():
+            raise SceneError(_("The Segment Editor can't work out its masking; check Masking there, or switch it off."))
+        self._settings.SetMaskMode(_EVERYWHERE)
+        masked = vtk_to_numpy(self.editorLogic.GetMaskLabelmap().GetPointData().GetScalars())
+        return masked.reshape(grid.shape) == 0
+
+    def _modify(self, target: Any, identifier: str, grid: _Grid, mask: np.ndarray, box: Box, mode: int) -> None:
         if mask.any():
-            image = orientedImage(mask.astype(np.uint8), grid.start, grid.indexToWorld)
+            image = orientedImage(mask.astype(np.uint8), grid.indexOf(box[0]), grid.indexToWorld)
             self.editorLogic.ModifySegmentByLabelmap(target, identifier, image, mode, False, False)
 
 
@@ -153,22 +181,46 @@ class _Grid:
 
     def __init__(self, image: Any) -> None:
         extent = image.GetExtent()
-        self.start = (extent[4], extent[2], extent[0])
+        self._start = (extent[4], extent[2], extent[0])
         self.shape = (extent[5] - extent[4] + 1, extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
         matrix = vtk.vtkMatrix4x4()
         image.GetImageToWorldMatrix(matrix)
         #: From the image's own voxel indices, and from indices that start at 0, to the segmentation's coordinates.
         self.indexToWorld = geometry.arrayOf(matrix)
         shift = np.eye(4)
-        shift[:3, 3] = self.start[::-1]
+        shift[:3, 3] = self._start[::-1]
         self.toWorld = self.indexToWorld @ shift
 
-    def maskOf(self, segmentation: Any, identifier: str) -> np.ndarray:
-        """Where a segment is, whatever overlaps it."""
+    def indexOf(self, voxel: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The image's own index (k, j, i) of a voxel that is counted from 0."""
+        k, j, i = (first + n for first, n in zip(self._start, voxel, strict=True))
+        return k, j, i
+
+    def extentsIn(self, segmentation: Any) -> dict[str, Box]:
+        """By identifier, the part of the grid that has all of a segment; none for those that are empty."""
+        painted = self._painted(segmentation)
+        return {
+            info.id: box for info, box in zip(painted.segments(), painted.extents(), strict=True) if box is not None
+        }
+
+    def maskOf(self, segmentation: Any, identifier: str, box: Box) -> np.ndarray:
+        """Where in a part of the grid a segment is, whatever overlaps it."""
         number = segmentation.GetSegmentation().GetSegmentIndex(identifier) + 1
         if number < 1:
-            return np.zeros(self.shape, bool)
-        return Painted.onGrid(segmentation.GetSegmentation(), self.shape, self.toWorld).whole(only=number) > 0
+            return np.zeros(np.subtract(box[1], box[0]), bool)
+        return self._painted(segmentation).part(box, only=number) > 0
+
+    def _painted(self, segmentation: Any) -> Painted:
+        return Painted.onGrid(segmentation.GetSegmentation(), self.shape, self.toWorld)
+
+
+def _slices(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(first, last) for first, last in zip(*box, strict=True))
+
+
+def _boxOfExtent(extent: tuple[int, int, int, int, int, int]) -> Box:
+    i, iLast, j, jLast, k, kLast = extent
+    return (k, j, i), (kLast + 1, jLast + 1, iLast + 1)
 
 
 def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray) -> np.ndarray:
@@ -177,7 +229,7 @@ def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray) -> np.ndarray:
     box = slicer.vtkSegmentation()
     segment = slicer.vtkSegment()
     image = orientedImage(np.ones(np.subtract(stop, start), np.uint8), start, gridOf(preview))
-    segment.AddRepresentation(box.GetSourceRepresentationName() or "Binary labelmap", image)
+    segment.AddRepresentation(LABELMAP, image)
     segment.SetLabelValue(1)
     box.AddSegment(segment, "box")
     return Painted.onGrid(box, grid.shape, toPreview @ grid.toWorld).whole() > 0
@@ -199,21 +251,8 @@ def newSegmentation(preview: Any) -> Any:
     node.UnRegister(None)
     node.SetName(freeName(scene, _("{name} segmentation").format(name=like.GetName())))
     for number in range(preview.GetSegmentation().GetNumberOfSegments()):
-        _addLike(node.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number))
+        addLike(node.GetSegmentation(), preview.GetSegmentation().GetNthSegment(number))
     # Not before it has its segments: the subject hierarchy takes them in with the segmentation.
     scene.AddNode(node)
     placeLike(node, like)
     return node
-
-
-def _addLike(content: Any, source: Any) -> str:
-    """Adds an empty segment with the name, colour and terminology of another."""
-    name = source.GetName()
-    identifier = content.AddEmptySegment(content.GenerateUniqueSegmentID(name), name, source.GetColor())
-    segment = content.GetSegment(identifier)
-    tag = vtk.reference("")
-    tagName = slicer.vtkSegment.GetTerminologyEntryTagName()
-    if source.GetTag(tagName, tag):
-        segment.SetTag(tagName, str(tag))
-    _Logic.SetSegmentStatus(segment, _Logic.InProgress)
-    return identifier

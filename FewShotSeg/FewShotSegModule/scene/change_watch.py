@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-_LABELMAP = "Binary labelmap"
+from FewShotSegModule.scene.representations import LABELMAP, stateOf
 
 
 class ChangeWatch:
@@ -27,7 +27,7 @@ class ChangeWatch:
 
     def __init__(self, segmentation: Any, callback: Callable[[], None]) -> None:
         self._segmentation, self._callback = segmentation, callback
-        self._before = _state(segmentation)
+        self._before = stateOf(segmentation.GetSegmentation(), LABELMAP)
         kind = slicer.vtkSegmentation
         events = (kind.SourceRepresentationModified, kind.SegmentModified, kind.SegmentAdded, kind.SegmentRemoved)
         self._tags = [segmentation.AddObserver(event, self._onEvent) for event in events]
@@ -39,18 +39,6 @@ class ChangeWatch:
         self._tags = []
 
     def _onEvent(self, _caller: Any, _event: Any) -> None:
-        if self._tags and _state(self._segmentation) != self._before:
+        if self._tags and stateOf(self._segmentation.GetSegmentation(), LABELMAP) != self._before:
             self.stop()
             self._callback()
-
-
-def _state(segmentation: Any) -> list[tuple[object, ...]]:
-    """Something that stays equal as long as the same voxels belong to the same segments; reads no voxel."""
-    content = segmentation.GetSegmentation()
-    state: list[tuple[object, ...]] = []
-    for number in range(content.GetNumberOfSegments()):
-        segment = content.GetNthSegment(number)
-        image = segment.GetRepresentation(_LABELMAP)
-        voxels = (image.GetAddressAsString(""), image.GetMTime()) if image is not None else ()
-        state.append((content.GetNthSegmentID(number), segment.GetLabelValue(), *voxels))
-    return state

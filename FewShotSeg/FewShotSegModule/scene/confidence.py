@@ -42,15 +42,28 @@ def writeConfidence(query: Any, result: RunResult, node: Any = None) -> Any:
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetAttribute(_ATTRIBUTE, "true")
         node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
-    whole = np.ones(result.shape, np.float32)
-    whole[tuple(slice(first, last) for first, last in zip(*result.allowed, strict=True))] = result.confidence
+    box = tuple(slice(first, last) for first, last in zip(*result.allowed, strict=True))
     matrix = vtk.vtkMatrix4x4()
     query.GetIJKToRASMatrix(matrix)
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveTransformNodeID(query.GetTransformNodeID())
-    slicer.util.updateVolumeFromArray(node, whole)
+    if not _hasRoomFor(node, result):
+        slicer.util.updateVolumeFromArray(node, np.ones(result.shape, np.float32))
+    voxels = slicer.util.arrayFromVolume(node)
+    if result.confidence.shape != result.shape:
+        voxels[...] = 1.0
+    voxels[box] = result.confidence
+    slicer.util.arrayFromVolumeModified(node)
     showInColors(node)
     return node
+
+
+def _hasRoomFor(node: Any, result: RunResult) -> bool:
+    """Whether a volume's voxels can be filled where they are, which is much quicker for large ones."""
+    if node.GetImageData() is None or node.GetImageData().GetPointData().GetScalars() is None:
+        return False
+    voxels = slicer.util.arrayFromVolume(node)
+    return voxels.shape == result.shape and voxels.dtype == np.float32
 
 
 def showInColors(node: Any) -> None:
@@ -75,6 +88,12 @@ def isConfidence(volume: Any) -> bool:
 def isConfidenceOf(volume: Any, query: Any) -> bool:
     """Whether a volume was made by this module to show how sure a result of this query is."""
     return query is not None and volume.GetNodeReference(_QUERY_ROLE) is query
+
+
+def colorsOf(confidence: np.ndarray) -> np.ndarray:
+    """Red, green and blue in 0..1, array (..., 3), of confidences 0..1, array (...)."""
+    places = [place for place, _color in _STOPS]
+    return np.stack([np.interp(confidence, places, parts) for parts in zip(*(c for _p, c in _STOPS), strict=True)], -1)
 
 
 def removeConfidence(node: Any) -> None:
@@ -104,10 +123,7 @@ def _colors(scene: Any) -> Any:
     table.SetTypeToUser()
     table.SetHideFromEditors(True)
     table.SetNumberOfColors(_COUNT)
-    places = [place for place, _color in _STOPS]
-    parts = np.array([color for _place, color in _STOPS])
-    for number in range(_COUNT):
-        at = number / (_COUNT - 1)
-        color = [float(np.interp(at, places, parts[:, channel])) for channel in range(3)]
+    places = np.linspace(0, 1, _COUNT)
+    for number, (at, color) in enumerate(zip(places, colorsOf(places).tolist(), strict=True)):
         table.SetColor(number, f"{at:.2f}", *color, 1.0)
     return scene.AddNode(table)

@@ -45,7 +45,7 @@ def allowedBox(query: Any, axis: int, sliceRange: Sequence[int] | None, roi: Any
                     roi=roi.GetName(), volume=query.GetName()
                 )
             )
-    return _box(start, stop)
+    return boxOf(start, stop)
 
 
 def computedBox(allowed: Box, axis: int, painted: Sequence[tuple[int, int, np.ndarray]]) -> Box:
@@ -70,7 +70,7 @@ def computedBox(allowed: Box, axis: int, painted: Sequence[tuple[int, int, np.nd
                 there = np.flatnonzero(line)
                 if there.size:
                     start[n], stop[n] = min(start[n], there[0]), max(stop[n], there[-1] + 1)
-    return _box(start, stop)
+    return boxOf(start, stop)
 
 
 def thickEnough(box: Box, shape: Sequence[int]) -> Box:
@@ -82,7 +82,7 @@ def thickEnough(box: Box, shape: Sequence[int]) -> Box:
                 stop[axis] += 1
             else:
                 start[axis] -= 1
-    return _box(start, stop)
+    return boxOf(start, stop)
 
 
 def _roiBounds(query: Any, roi: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +103,7 @@ def _roiBounds(query: Any, roi: Any) -> tuple[np.ndarray, np.ndarray]:
     return low[::-1].astype(int), high[::-1].astype(int) + 1
 
 
-def _box(start: np.ndarray, stop: np.ndarray) -> Box:
+def boxOf(start: np.ndarray, stop: np.ndarray) -> Box:
+    """A box of two arrays: first voxel (k, j, i), and the voxel after the last one."""
     first, last = tuple(int(n) for n in start), tuple(int(n) for n in stop)
     return (first[0], first[1], first[2]), (last[0], last[1], last[2])

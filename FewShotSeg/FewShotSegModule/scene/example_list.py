@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,19 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.list_observer import ListObserver
 from FewShotSegModule.scene.painted import Painted
-from FewShotSegModule.scene.painted_slices import paintedSlices
+from FewShotSegModule.scene.painted_slices import evenlySpread, paintedSlices
 from FewShotSegModule.scene.segment_info import SegmentInfo
 from FewShotSegModule.scene.upright import upright
 
 _PARAMETER = "examples"
 _VOLUME_ROLE, _SEGMENTATION_ROLE = "exampleVolume", "exampleSegmentation"
 _AXIS_NAMES = ("k", "j", "i")
+#: What the engine takes at most.
+MOST_EXAMPLES = 50
+#: How many slices of one change become examples; neighbouring ones show nearly the same.
+_MOST_AT_ONCE = 24
+#: Changes of more slices than so many leave room for so many corrections to come.
+_FEW, _ROOM = 3, 10
 
 
 class ExampleList:
@@ -42,6 +48,8 @@ class ExampleList:
     def __init__(self, node: Any) -> None:
         self._node = node
         self._observer: ListObserver | None = None
+        #: Rows that were added because somebody painted them.
+        self._taken: set[str] = set()
 
     # The rows
 
@@ -53,7 +61,17 @@ class ExampleList:
             segmentation = self._node.GetNodeReference(_SEGMENTATION_ROLE + entry["id"])
             if volume is not None and segmentation is not None:
                 rows.append(
-                    ExampleSlice(volume, segmentation, entry["axis"], entry["index"], entry["enabled"], entry["id"])
+                    ExampleSlice(
+                        volume,
+                        segmentation,
+                        entry["axis"],
+                        entry["index"],
+                        entry["enabled"],
+                        entry["id"],
+                        # Scenes of earlier versions have neither.
+                        entry.get("said") or None,
+                        entry.get("strokes", False),
+                    )
                 )
         return rows
 
@@ -70,15 +88,59 @@ class ExampleList:
         spacing = np.linalg.norm(geometry.ijkToRas(volume)[:3, :3], axis=0)[::-1]
         return self._addAll(volume, segmentation, paintedSlices(points, spacing.tolist()))
 
+    def takePainted(
+        self, volume: Any, segmentation: Any, painted: Sequence[tuple[int, int]], emptied: Sequence[tuple[int, int]]
+    ) -> bool:
+        """Adds slices (axis, index) that somebody painted, and removes those added so on which nothing is left.
+
+        Slices that are in the list already stay as they are, enabled or not. Of many slices, as a brush in 3D paints
+        them, some are added that are spread over all of them.
+
+        :return: Whether the list changed.
+        """
+        rows = self.rows()
+        known = {
+            (row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation
+        }
+        wanted = [place for place in painted if place not in known]
+        room = MOST_EXAMPLES - len(rows)
+        if len(wanted) > _FEW:
+            room = min(_MOST_AT_ONCE, room - _ROOM)
+        new = evenlySpread(wanted, room) if room > 0 else []
+        gone = [known[place].identifier for place in emptied if place in known]
+        gone = [identifier for identifier in gone if identifier in self._taken]
+        before = self._node.StartModify()
+        try:
+            for identifier in gone:
+                self.remove(identifier)
+            self._taken.update(row.identifier for row in self._addAll(volume, segmentation, new))
+        finally:
+            self._node.EndModify(before)
+        return bool(new or gone)
+
     def remove(self, identifier: str) -> None:
         """Takes a row off the list; what is painted stays."""
         self._write([entry for entry in self._entries() if entry["id"] != identifier])
 
     def setEnabled(self, identifier: str, enabled: bool) -> None:
         """Sets whether runs use a row."""
-        self._write(
-            [{**entry, "enabled": enabled} if entry["id"] == identifier else entry for entry in self._entries()]
-        )
+        self._change(identifier, enabled=enabled)
+
+    def setStrokes(self, identifier: str, strokes: bool) -> None:
+        """Sets whether only what is painted counts on a row."""
+        self._change(identifier, strokes=strokes)
+
+    def say(self, identifier: str, name: str, absent: bool | None) -> None:
+        """Says of a structure that is not painted on a row whether it is absent there.
+
+        :param name: The structure's name.
+        :param absent: False if it is there and not painted yet; None leaves it to the engine to find out.
+        """
+        row = next((row for row in self.rows() if row.identifier == identifier), None)
+        if row is not None:
+            assert row.complete is None or isinstance(row.complete, Mapping)
+            said = {**(row.complete or {}), name: absent}
+            self._change(identifier, said={name: whole for name, whole in said.items() if whole is not None})
 
     def clear(self) -> None:
         """Takes all rows off the list."""
@@ -114,10 +176,14 @@ class ExampleList:
 
     # Changes
 
-    def observe(self, callback: Callable[[Sequence[str]], None]) -> None:
-        """Calls back with the identifiers of rows that changed: repainted, renamed, added, removed."""
+    def observe(self, onStir: Callable[[], None]) -> None:
+        """Calls back whenever rows may have changed, which `changes` tells; no voxel is read before that is asked."""
         self.unobserve()
-        self._observer = ListObserver(self._node, self.rows, self._fingerprint, callback)
+        self._observer = ListObserver(self._node, self.rows, self._fingerprint, onStir)
+
+    def changes(self) -> list[str]:
+        """Identifiers of rows that changed since this was asked last: repainted, renamed, added, removed."""
+        return self._observer.changes() if self._observer is not None else []
 
     def unobserve(self) -> None:
         """Stops calling back."""
@@ -128,9 +194,9 @@ class ExampleList:
     def _fingerprint(self, row: ExampleSlice) -> object:
         """Something that is equal as long as a row shows the same."""
         try:
-            image, labels, pixel = self.sliceImage(row)
-            shown = image.tobytes(), labels.tobytes(), pixel, self.positionMm(row)
-            return row.enabled, row.volume.GetName(), tuple(self.segmentsOn(row)), hash(shown)
+            labels, segments = self._labels(row)
+            image = row.volume.GetImageData().GetMTime(), geometry.ijkToRas(row.volume).tobytes(), self.positionMm(row)
+            return replace(row, volume=row.volume.GetName()), tuple(segments), hash(labels.tobytes()), image
         except SceneError as error:  # a volume without an image for the moment, for instance
             return row.enabled, str(error)
 
@@ -151,6 +217,9 @@ class ExampleList:
     def _entries(self) -> list[dict[str, Any]]:
         text = self._node.GetParameter(_PARAMETER)
         return json.loads(text) if text else []
+
+    def _change(self, identifier: str, **changed: Any) -> None:
+        self._write([{**entry, **changed} if entry["id"] == identifier else entry for entry in self._entries()])
 
     def _addAll(self, volume: Any, segmentation: Any, slices: Sequence[tuple[int, int]]) -> list[ExampleSlice]:
         Painted(volume, segmentation)  # raises if the nodes can't be used together

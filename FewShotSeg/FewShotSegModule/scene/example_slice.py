@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class ExampleSlice:
     :param index: Slice number along that axis, from 0.
     :param enabled: Whether runs use it.
     :param identifier: Stable within the scene, also through saving and reopening.
+    :param complete: What is said of structures, by their names, as `FewShotSegLib.Example` takes it by label values:
+        "all" or the names of those that are painted completely or not on the slice; or, as the panel says it of
+        structures that are not painted here, True for those that are absent and False for those not painted yet. Of
+        what nothing is said, the engine finds out.
+    :param strokes: Whether only what is painted counts: nothing is known but the painted pixels, and what is said.
     """
 
     volume: Any
@@ -24,3 +30,5 @@ class ExampleSlice:
     index: int
     enabled: bool = True
     identifier: str = ""
+    complete: Literal["all"] | Collection[str] | Mapping[str, bool] | None = field(default=None, hash=False)
+    strokes: bool = False

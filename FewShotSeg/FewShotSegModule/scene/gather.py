@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from slicer.i18n import tr as _
 
-from FewShotSegLib.example import Example
+from FewShotSegLib.example import Complete, Example
 from FewShotSegLib.volume import Volume
 from FewShotSegModule.runs.run_input import RunInput, RunSettings, Structure
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.crop import allowedBox, computedBox, thickEnough
 from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.painted import Painted
-
-#: What the engine takes at most.
-MOST_EXAMPLES = 50
 
 
 def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, values: dict[str, int]) -> RunInput:
@@ -39,23 +37,65 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, valu
                 count=len(rows), most=MOST_EXAMPLES
             )
         )
-    structures, masks = _paintedOn(rows, settings.segmentNames, values)
+    structures, masks, background = _paintedOn(rows, settings.segmentNames, settings.background, values)
     whole = geometry.volumeOf(query, own=not geometry.isLinear(query))
     whole.require_image()
     own = [(row, mask) for row, mask in zip(rows, masks, strict=True) if row.volume is query]
     axis = rangeAxis(query, rows)
     allowed = allowedBox(query, axis, settings.sliceRange, settings.roi)
-    box = thickEnough(computedBox(allowed, axis, [(row.axis, row.index, mask) for row, mask in own]), whole.shape)
+    shown = [(row.axis, row.index, np.where(mask == background, 0, mask)) for row, mask in own]
+    box = thickEnough(computedBox(allowed, axis, shown), whole.shape)
     images: dict[Any, Volume] = {query: whole}
     names = {structure.value: structure.name for structure in structures}
+    of = {structure.name: structure.value for structure in structures}
     examples = []
     for row, mask in zip(rows, masks, strict=True):
         if row.volume not in images:
             images[row.volume] = geometry.volumeOf(row.volume)
-        on = {int(value): names[value] for value in np.unique(mask) if value}
-        examples.append(Example(images[row.volume], row.axis, row.index, mask, on))
+        on = {int(value): names[value] for value in np.unique(mask) if value in names}
+        same = [other for other in rows if _place(other) == _place(row)]
+        examples.append(
+            Example(
+                images[row.volume],
+                row.axis,
+                row.index,
+                mask,
+                on,
+                complete=_complete(same, on.values(), of),
+                background=background,
+            )
+        )
     strength = float(settings.refineStrength) if settings.refine else 0.0
-    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality)
+    stamps = {volume: geometry.stampOf(node) for node, volume in images.items()}
+    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality, stamps)
+
+
+def _place(row: ExampleSlice) -> tuple[Any, int, int]:
+    """What rows of one slice have in common."""
+    return row.volume, row.axis, row.index
+
+
+def _complete(rows: Sequence[ExampleSlice], painted: Collection[str], values: Mapping[str, int]) -> Complete:
+    """What is said of a slice, by label values; it may be several rows, painted in several segmentations.
+
+    :param rows: The slice's rows.
+    :param painted: Names of the structures on it.
+    :param values: Label values of all structures, by their names.
+    """
+    said: dict[str, bool] = {}
+    open_ = any(row.strokes for row in rows)
+    for row in rows:
+        if row.complete == "all":
+            return "all"
+        if isinstance(row.complete, Mapping):
+            # Of what was painted since, it is no longer true.
+            told = {name: whole for name, whole in row.complete.items() if name not in painted}
+            said |= {name: whole and said.get(name, True) for name, whole in told.items()}
+        elif row.complete is not None:
+            open_ = True
+            said |= {name: said.get(name, True) for name in row.complete}
+    known = {values[name]: whole for name, whole in said.items() if name in values}
+    return {value for value, whole in known.items() if whole} if open_ else known or None
 
 
 def rangeAxis(query: Any, rows: Sequence[ExampleSlice]) -> int:
@@ -82,26 +122,27 @@ def _axisAlong(query: Any, row: ExampleSlice) -> int:
     return int(alike.argmax())
 
 
-def anythingPainted(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None) -> bool:
-    """Whether any of some segments (None for all) is on any of the rows; stops at the first."""
+def anythingPainted(rows: Sequence[ExampleSlice], wanted: Sequence[str] | None, background: str | None = None) -> bool:
+    """Whether any of some segments (None for all but the background) is on any of the rows; stops at the first."""
     for row in rows:
         painted = Painted(row.volume, row.segmentation)
         segments = painted.segments()
         on = (segments[number - 1].name for number in np.unique(painted.plane(row.axis, row.index)) if number)
-        if any(wanted is None or name in wanted for name in on):
+        if any(name != background and (wanted is None or name in wanted) for name in on):
             return True
     return False
 
 
 def _paintedOn(
-    rows: Sequence[ExampleSlice], wanted: Sequence[str] | None, labels: dict[str, int]
-) -> tuple[list[Structure], list[np.ndarray]]:
-    """The structures on the rows, and a mask of their values for each row."""
+    rows: Sequence[ExampleSlice], wanted: Sequence[str] | None, background: str | None, labels: dict[str, int]
+) -> tuple[list[Structure], list[np.ndarray], int | None]:
+    """The structures on the rows, a mask of their values for each row, and the background's value if it is there."""
     readers: dict[tuple[Any, Any], Painted] = {}
     found: dict[str, Structure] = {}
     seen: dict[tuple[Any, int, int], np.ndarray] = {}
     masks = []
     everything: set[str] = set()
+    ofBackground: int | None = None
     for row in rows:
         key = (row.volume, row.segmentation)
         if key not in readers:
@@ -114,13 +155,16 @@ def _paintedOn(
             if not number:
                 continue
             info = segments[number - 1]
+            if info.name == background:
+                values[number] = ofBackground = labels.setdefault(info.name, len(labels) + 1)
+                continue
             everything.add(info.name)
             if wanted is None or info.name in wanted:
                 value = labels.setdefault(info.name, len(labels) + 1)
                 structure = found.setdefault(info.name, Structure(value, info.name, info.color, info.tag))
                 values[number] = structure.value
         masks.append(values[plane])
-        _mergeSameSlice(seen, (row.volume, row.axis, row.index), masks, row)
+        _mergeSameSlice(seen, _place(row), masks, row)
     if wanted is not None and set(wanted) - everything:
         raise SceneError(
             _("No example shows {names}; there are {known}.").format(
@@ -129,7 +173,7 @@ def _paintedOn(
         )
     if not found:
         raise SceneError(_("Nothing is painted on the examples; paint a structure on at least one of the slices."))
-    return list(found.values()), masks
+    return list(found.values()), masks, ofBackground
 
 
 def _mergeSameSlice(

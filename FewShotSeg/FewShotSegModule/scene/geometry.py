@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,12 @@ def voxels(volume: Any) -> np.ndarray:
     """The voxels (k, j, i), as the scene holds them; copy what has to stay."""
     requireImage(volume)
     return slicer.util.arrayFromVolume(volume)
+
+
+def stampOf(volume: Any) -> Callable[[], Hashable]:
+    """What gives something that is another one after a volume's voxels were modified, and said so; reads no voxel."""
+    image = volume.GetImageData()
+    return lambda: image.GetMTime()  # which the whole application counts: no two images have the same
 
 
 def volumeOf(node: Any, own: bool = False) -> Volume:

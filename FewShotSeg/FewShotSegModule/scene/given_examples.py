@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from slicer.i18n import tr as _
@@ -13,6 +13,7 @@ from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.painted_slices import paintedAxis, paintedSlices
+from FewShotSegModule.scene.segment_info import segmentNames
 
 _AXIS_NAMES = ("k", "j", "i")
 
@@ -24,6 +25,7 @@ def givenExamples(
     indices: Iterable[int] | None = None,
     axis: int | None = None,
     examples: Sequence[Any] | None = None,
+    complete: Literal["all"] | Collection[str] | None = None,
 ) -> list[ExampleSlice]:
     """Rows from what a script gives.
 
@@ -33,11 +35,12 @@ def givenExamples(
     :param indices: The painted slices; None for all that have something on them.
     :param axis: The axis across them; None to find out.
     :param examples: More of them, each an ExampleSlice or (volume, segmentation, axis, indices).
+    :param complete: What is painted completely, see ExampleSlice; of those given as ExampleSlice their own counts.
     :raises SceneError: They make no sense.
     """
     rows: list[ExampleSlice] = []
     if segmentation is not None:
-        rows += _slicesOf(volume if volume is not None else query, segmentation, axis, indices)
+        rows += _slicesOf(volume if volume is not None else query, segmentation, axis, indices, complete)
     elif volume is not None or indices is not None or axis is not None:
         raise SceneError(_("Example volume, slices and axis belong to an example segmentation; give that, too."))
     for example in examples or ():
@@ -50,13 +53,31 @@ def givenExamples(
             raise SceneError(
                 _("An example is {example!r}, expected (volume, segmentation, axis, indices).").format(example=example)
             ) from None
-        rows += _slicesOf(itsVolume, itsSegmentation, itsAxis, itsIndices)
+        rows += _slicesOf(itsVolume, itsSegmentation, itsAxis, itsIndices, complete)
     if not rows:
         raise SceneError(_("There are no examples; give an example segmentation with at least one painted slice."))
     return rows
 
 
-def _slicesOf(volume: Any, segmentation: Any, axis: int | None, indices: Iterable[int] | None) -> list[ExampleSlice]:
+def requireNames(rows: Sequence[ExampleSlice], names: Iterable[str | None]) -> None:
+    """Raises SceneError unless segments of these names, None left out, are in the examples' segmentations."""
+    known = dict.fromkeys(name for node in {row.segmentation: None for row in rows} for name in segmentNames(node))
+    unknown = [name for name in names if name is not None and name not in known]
+    if unknown:
+        raise SceneError(
+            _("No segment of the examples is named {names}; there are {known}.").format(
+                names=", ".join(map(str, unknown)), known=", ".join(known) or _("none")
+            )
+        )
+
+
+def _slicesOf(
+    volume: Any,
+    segmentation: Any,
+    axis: int | None,
+    indices: Iterable[int] | None,
+    complete: Literal["all"] | Collection[str] | None,
+) -> list[ExampleSlice]:
     painted = Painted(volume, segmentation)
     if axis is not None and axis not in (0, 1, 2):
         raise SceneError(_("The axis is {axis!r}, expected 0 (k), 1 (j), 2 (i) or None.").format(axis=axis))
@@ -76,7 +97,7 @@ def _slicesOf(volume: Any, segmentation: Any, axis: int | None, indices: Iterabl
     else:
         along = axis if axis is not None else (paintedAxis(points, spacing) if len(points) else 0)
         slices = [(along, _slice(volume, along, index)) for index in dict.fromkeys(_listed(indices))]
-    return [ExampleSlice(volume, segmentation, along, index) for along, index in slices]
+    return [ExampleSlice(volume, segmentation, along, index, complete=complete) for along, index in slices]
 
 
 def _listed(indices: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -14,10 +14,13 @@ from FewShotSegModule.scene.example_slice import ExampleSlice
 class ListObserver:
     """Observes the nodes of rows, and tells which rows changed.
 
+    That something may have changed is told at once, which rows did where that is asked for: a brush stroke is many
+    changes, and reading voxels at each would hold up the brush.
+
     :param node: The node that keeps the rows.
     :param rows: Gives the rows of now.
     :param fingerprint: Gives something that stays equal while a row looks the same.
-    :param callback: Called with the identifiers of rows that changed, came or went.
+    :param onStir: Called whenever rows may have changed, come or gone.
     """
 
     def __init__(
@@ -25,9 +28,12 @@ class ListObserver:
         node: Any,
         rows: Callable[[], list[ExampleSlice]],
         fingerprint: Callable[[ExampleSlice], object],
-        callback: Callable[[Sequence[str]], None],
+        onStir: Callable[[], None],
     ) -> None:
-        self._node, self._rows, self._fingerprint, self._callback = node, rows, fingerprint, callback
+        self._node, self._rows, self._fingerprint, self._onStir = node, rows, fingerprint, onStir
+        #: Nodes that may have changed since changes were asked for; all of them after the list was changed.
+        self._stirred: set[Any] = set()
+        self._isListStirred = False
         self._tags: list[tuple[Any, int]] = []
         self._observed: set[Any] = set()
         self._known = {row.identifier: fingerprint(row) for row in rows()}
@@ -43,6 +49,20 @@ class ListObserver:
         for subject, tag in self._own:
             subject.RemoveObserver(tag)
         self._own = []
+
+    def changes(self) -> list[str]:
+        """Identifiers of rows that changed, came or went since this was asked last."""
+        rows, before = self._rows(), self._known
+        # Rows of which no node has changed show what they showed.
+        now = {
+            row.identifier: self._fingerprint(row)
+            if self._isListStirred or row.volume in self._stirred or row.segmentation in self._stirred
+            else before.get(row.identifier)
+            for row in rows
+        }
+        self._known, self._stirred, self._isListStirred = now, set(), False
+        gone = [identifier for identifier in before if identifier not in now]
+        return [identifier for identifier in now if now[identifier] != before.get(identifier)] + gone
 
     def _observeNodes(self) -> None:
         rows = self._rows()
@@ -74,16 +94,9 @@ class ListObserver:
 
     def _onListModified(self, _caller: Any, _event: Any) -> None:
         self._observeNodes()
-        self._report(self._rows())
+        self._isListStirred = True
+        self._onStir()
 
     def _onNodeModified(self, caller: Any, _event: Any) -> None:
-        self._report([row for row in self._rows() if caller in (row.volume, row.segmentation)], only=True)
-
-    def _report(self, rows: list[ExampleSlice], only: bool = False) -> None:
-        """Compares rows with what is known; with `only`, other rows are taken as unchanged."""
-        now = {row.identifier: self._fingerprint(row) for row in rows}
-        before = {key: self._known[key] for key in now if key in self._known} if only else self._known
-        changed = [key for key in [*now, *(key for key in before if key not in now)] if now.get(key) != before.get(key)]
-        self._known = {**self._known, **now} if only else now
-        if changed:
-            self._callback(changed)
+        self._stirred.add(caller)
+        self._onStir()

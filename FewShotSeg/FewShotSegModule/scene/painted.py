@@ -8,17 +8,18 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import vtk_to_numpy
 
+from FewShotSegModule.runs.run_input import Box
 from FewShotSegModule.scene import geometry
+from FewShotSegModule.scene.crop import boxOf
 from FewShotSegModule.scene.errors import SceneError
+from FewShotSegModule.scene.layers import Layer, layersOf
 from FewShotSegModule.scene.segment_info import SegmentInfo
 
-_LABELMAP = "Binary labelmap"
 #: How far indices may be off a whole number, in voxels, for two grids to count as one.
 _TOLERANCE = 0.02
-
-_Labelmap = tuple[np.ndarray | None, np.ndarray, int, np.ndarray]
+#: Voxels of another grid that are looked up at once, which bounds memory.
+_AT_ONCE = 2**20
 
 
 class Painted:
@@ -67,26 +68,51 @@ class Painted:
 
         :param only: 1 + position of the one segment that is wanted, also where others overlap it.
         """
-        plane = tuple(n for a, n in enumerate(self._shape) if a != axis)
-        labels = np.zeros(plane, np.uint16)
-        for number, (array, first, value, toLabelmap) in enumerate(self._labelmaps(), start=1):
-            if array is None or only not in (None, number):
-                continue
-            offset = _wholeOffset(toLabelmap)
-            if offset is not None:
-                self._copyPlane(labels, axis, index, number, array, np.add(first, -offset), value)
-            else:
-                labels[self._sampledPlane(axis, index, array, first, toLabelmap) == value] = number
-        return labels
+        start, stop = [0, 0, 0], list(self._shape)
+        start[axis], stop[axis] = index, index + 1
+        return self.part(((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])), only).squeeze(axis)
 
     def whole(self, only: int | None = None) -> np.ndarray:
         """Labels of all voxels (k, j, i); see `plane`."""
-        labels = np.zeros(self._shape, np.uint16)
-        box = self._box()
-        if box is not None:
-            for index in range(box[0][0], box[1][0] + 1):
-                labels[index] = self.plane(0, index, only)
+        return self.part(((0, 0, 0), self._shape), only)
+
+    def part(self, box: Box, only: int | None = None) -> np.ndarray:
+        """Labels of a part of the volume, in the type uint16; see `plane`.
+
+        :param box: The part, within the volume.
+        """
+        start, stop = np.array(box[0]), np.array(box[1])
+        labels = np.zeros(stop - start, np.uint16)
+        for layer, toLayer in self._layers(only):
+            reach = _within(_reachOf(layer, toLayer), start, stop)
+            if reach is None:
+                continue
+            into = labels[_slices(reach[0] - start, reach[1] - start)]
+            offset = _wholeOffset(toLayer)
+            if offset is not None:
+                there = layer.array[_slices(reach[0] + offset - layer.first, reach[1] + offset - layer.first)]
+                np.maximum(into, layer.numbered(there), out=into)
+            else:
+                _sample(into, reach[0], layer, toLayer)
         return labels
+
+    def extents(self) -> list[Box | None]:
+        """Of each segment, a part of the volume outside of which there is none of it; None where there is none at all.
+
+        Where the grids are one, it is the smallest such part.
+        """
+        found: list[Box | None] = [None] * self._content.GetNumberOfSegments()
+        for layer, toLayer in self._layers():
+            offset = _wholeOffset(toLayer)
+            if offset is not None:
+                parts = {number: (start - offset, stop - offset) for number, (start, stop) in layer.extents().items()}
+            else:
+                parts = dict.fromkeys(layer.numbers.values(), _reachOf(layer, toLayer))
+            for number, (start, stop) in parts.items():
+                part = _within((start, stop), np.zeros(3, int), np.array(self._shape))
+                if part is not None:
+                    found[number - 1] = boxOf(*part)
+        return found
 
     def points(self) -> np.ndarray:
         """Indices (n, 3), (k, j, i), of all voxels of the volume that any segment covers."""
@@ -106,92 +132,51 @@ class Painted:
             tag=str(tag) if found else "",
         )
 
-    def _labelmaps(self) -> list[_Labelmap]:
-        """Of each segment: its labelmap, and where it lies.
+    def _layers(self, only: int | None = None) -> list[tuple[Layer, np.ndarray]]:
+        """The labelmaps (with `only`, the one of that segment), and matrices from the volume's indices to theirs."""
+        layers = layersOf(self._content, only)
+        return [(layer, np.linalg.inv(layer.toSegmentation) @ self._toSegmentation) for layer in layers]
 
-        The labelmap's array (k, j, i), None where nothing is painted; the index (k, j, i) of its first voxel; the
-        segment's value in it; and the matrix from the volume's indices to the labelmap's.
-        """
-        content = self._content
-        if content.GetNumberOfSegments() and not content.ContainsRepresentation(_LABELMAP):
-            content = self._converted()
-        found: list[_Labelmap] = []
-        for number in range(content.GetNumberOfSegments()):
-            segment = content.GetNthSegment(number)
-            labelmap = segment.GetRepresentation(_LABELMAP)
-            if labelmap is None or labelmap.GetNumberOfPoints() == 0 or labelmap.GetPointData().GetScalars() is None:
-                found.append((None, np.zeros(3, int), 0, np.eye(4)))
-                continue
-            array = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
-            matrix = vtk.vtkMatrix4x4()
-            labelmap.GetImageToWorldMatrix(matrix)
-            toLabelmap = np.linalg.inv(geometry.arrayOf(matrix)) @ self._toSegmentation
-            extent = labelmap.GetExtent()
-            found.append((array, np.array(extent[4::-2]), segment.GetLabelValue(), toLabelmap))
-        return found
 
-    def _converted(self) -> Any:
-        """A copy with labelmaps, for segmentations that were made of surfaces."""
-        copy = slicer.vtkSegmentation()
-        copy.DeepCopy(self._content)
-        if not copy.CreateRepresentation(_LABELMAP):
-            raise SceneError(
-                _("The segmentation can't be converted to voxels. Open it in the Segment Editor, which says why.")
-            )
-        return copy
+def _reachOf(layer: Layer, toLayer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First voxel (k, j, i) of the volume's grid that a labelmap reaches, and the one after its last."""
+    offset = _wholeOffset(toLayer)
+    if offset is not None:
+        return layer.first - offset, layer.first - offset + layer.array.shape
+    ends = [(f - 0.5, f + n - 0.5) for f, n in zip(layer.first, layer.array.shape, strict=True)]
+    corners = np.array([[i, j, k, 1.0] for k in ends[0] for j in ends[1] for i in ends[2]])
+    inside = (corners @ np.linalg.inv(toLayer).T)[:, 2::-1]
+    return np.floor(inside.min(axis=0)).astype(int), np.ceil(inside.max(axis=0)).astype(int) + 1
 
-    def _box(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """First and last index (k, j, i) of the part of the volume that labelmaps reach into; None if there is none."""
-        firsts, lasts = [], []
-        for array, first, _value, toLabelmap in self._labelmaps():
-            if array is None:
-                continue
-            ends = [(f - 0.5, f + n - 0.5) for f, n in zip(first, array.shape, strict=True)]
-            corners = np.array([[i, j, k, 1.0] for k in ends[0] for j in ends[1] for i in ends[2]])
-            inside = (corners @ np.linalg.inv(toLabelmap).T)[:, 2::-1]
-            firsts.append(np.floor(inside.min(axis=0)).astype(int))
-            lasts.append(np.ceil(inside.max(axis=0)).astype(int))
-        if not firsts:
-            return None
-        first = np.maximum(np.min(firsts, axis=0), 0)
-        last = np.minimum(np.max(lasts, axis=0), np.array(self._shape) - 1)
-        return (first, last) if (first <= last).all() else None
 
-    # Slices of one labelmap
-
-    def _copyPlane(
-        self, labels: np.ndarray, axis: int, index: int, number: int, array: np.ndarray, first: np.ndarray, value: int
-    ) -> None:
-        """Marks a segment in a slice; the labelmap's first voxel is voxel `first` (k, j, i) of the volume."""
-        if not 0 <= index - first[axis] < array.shape[axis]:
-            return
-        source = np.take(array, index - first[axis], axis)
-        into, outOf = [], []
-        for a in range(3):
-            if a != axis:
-                start, stop = max(first[a], 0), min(first[a] + array.shape[a], self._shape[a])
-                if start >= stop:
-                    return
-                into.append(slice(start, stop))
-                outOf.append(slice(start - first[a], stop - first[a]))
-        labels[tuple(into)][source[tuple(outOf)] == value] = number
-
-    def _sampledPlane(
-        self, axis: int, index: int, array: np.ndarray, first: np.ndarray, toLabelmap: np.ndarray
-    ) -> np.ndarray:
-        """The labelmap's values at a slice's voxels, from the nearest voxel; 0 outside."""
-        ranges = [np.arange(n) for n in self._shape]
-        ranges[axis] = np.array([index])
+def _sample(labels: np.ndarray, start: np.ndarray, layer: Layer, toLayer: np.ndarray) -> None:
+    """Marks segments of another grid in a part of the volume, whose first voxel is `start`, by the nearest voxel."""
+    together = max(1, _AT_ONCE // max(1, labels[0].size))
+    for first in range(0, len(labels), together):
+        into = labels[first : first + together]
+        ranges = [np.arange(at, at + n) for at, n in zip(start + (first, 0, 0), into.shape, strict=True)]
         k, j, i = np.meshgrid(*ranges, indexing="ij", sparse=True)
         inside: np.ndarray = np.array(True)
         indices = []
-        for row, start, count in zip((2, 1, 0), first, array.shape, strict=True):
-            weights = toLabelmap[row]
-            at = np.rint(weights[0] * i + weights[1] * j + weights[2] * k + weights[3]).astype(np.intp) - start
+        for row, begin, count in zip((2, 1, 0), layer.first, layer.array.shape, strict=True):
+            weights = toLayer[row]
+            at = np.rint(weights[0] * i + weights[1] * j + weights[2] * k + weights[3]).astype(np.intp) - begin
             inside = inside & (at >= 0) & (at < count)
             indices.append(np.clip(at, 0, count - 1))
-        sampled = np.where(inside, array[tuple(indices)], 0)
-        return np.take(sampled, 0, axis)
+        numbers = layer.numbered(layer.array[tuple(indices)])
+        np.maximum(into, np.where(inside, numbers, 0), out=into)
+
+
+def _within(
+    part: tuple[np.ndarray, np.ndarray], start: np.ndarray, stop: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What a part has in common with another; None if nothing."""
+    first, last = np.maximum(part[0], start), np.minimum(part[1], stop)
+    return (first, last) if (first < last).all() else None
+
+
+def _slices(start: np.ndarray, stop: np.ndarray) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
 
 
 def _wholeOffset(matrix: np.ndarray) -> np.ndarray | None:

@@ -41,6 +41,19 @@ def paintedAxis(points: np.ndarray, spacing: Sequence[float]) -> int:
     return min(range(3), key=rank)
 
 
+def evenlySpread(slices: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """So many of some slices at most, spread over all of them, with the first and the last.
+
+    :param slices: In their order.
+    :param most: 1 at least.
+    """
+    if len(slices) <= most:
+        return list(slices)
+    if most == 1:
+        return [slices[len(slices) // 2]]
+    return [slices[round(place)] for place in np.linspace(0, len(slices) - 1, most)]
+
+
 def _coveringSlices(points: np.ndarray, limit: int) -> set[tuple[int, int]] | None:
     """Slices of any axes that together cover all points, largest first; None if that takes more than `limit`."""
     chosen: set[tuple[int, int]] = set()

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk
 
-from FewShotSegModule.runs.run_input import Box
+from FewShotSegModule.runs.run_input import Box, Structure
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.names import freeName
+from FewShotSegModule.scene.representations import LABELMAP, orientedImage
+from FewShotSegModule.scene.surfaces import is3DViewOpen
 
-_LABELMAP = "Binary labelmap"
 #: Marks previews, and keeps where on their grid they may change something.
 _ATTRIBUTE = "FewShotSeg.preview"
-_NOTES = "FewShotSeg.notes"
+_NOTES, _SUGGESTIONS = "FewShotSeg.notes", "FewShotSeg.suggestions"
 _QUERY_ROLE = "FewShotSegQuery"
 
 
@@ -35,29 +36,52 @@ def makePreview(query: Any, result: RunResult) -> Any:
     node.UnRegister(None)
     node.SetName(freeName(scene, _("{name} preview").format(name=query.GetName())))
     content = node.GetSegmentation()
-    content.SetSourceRepresentationName(_LABELMAP)
-    labelmap = orientedImage(result.labels, result.allowed[0], geometry.ijkToRas(query))
+    content.SetSourceRepresentationName(LABELMAP)
+    labelmap = orientedImageOf(query, result)
     for structure in result.structures:
-        segment = slicer.vtkSegment()
-        segment.SetName(structure.name)
-        segment.SetColor(*structure.color)
-        if structure.tag:
-            segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.tag)
-        segment.SetLabelValue(structure.value)
         # All segments share one image, as they don't overlap.
-        segment.AddRepresentation(_LABELMAP, labelmap)
-        slicer.vtkSlicerSegmentationsModuleLogic.SetSegmentStatus(
-            segment, slicer.vtkSlicerSegmentationsModuleLogic.InProgress
-        )
-        content.AddSegment(segment, content.GenerateUniqueSegmentID(structure.name))
-    node.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
-    node.SetAttribute(_NOTES, json.dumps([(note.axis, note.index, note.name) for note in result.notes]))
+        content.AddSegment(segmentOf(structure, labelmap), content.GenerateUniqueSegmentID(structure.name))
+    describe(node, result)
     node.SetNodeReferenceID(_QUERY_ROLE, query.GetID())
     # Not before it is complete: the application's parts follow each change of what is in the scene.
     scene.AddNode(node)
     placeLike(node, query)
     show(node)
     return node
+
+
+def orientedImageOf(query: Any, result: RunResult) -> Any:
+    """A result's labels as an image for segments."""
+    return orientedImage(result.labels, result.allowed[0], geometry.ijkToRas(query))
+
+
+def segmentOf(structure: Structure, labelmap: Any) -> Any:
+    """A segment for a structure of a result.
+
+    :param labelmap: Has the structure's value where it is.
+    """
+    segment = slicer.vtkSegment()
+    segment.SetName(structure.name)
+    segment.SetColor(*structure.color)
+    if structure.tag:
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.tag)
+    segment.SetLabelValue(structure.value)
+    segment.AddRepresentation(LABELMAP, labelmap)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetSegmentStatus(segment, logic.InProgress)
+    return segment
+
+
+def describe(preview: Any, result: RunResult) -> None:
+    """Keeps with a preview what is to be known of its result besides the voxels."""
+    preview.SetAttribute(_ATTRIBUTE, json.dumps(result.allowed))
+    preview.SetAttribute(_NOTES, json.dumps([(note.axis, note.index, note.name) for note in result.notes]))
+    names = {structure.value: structure.name for structure in result.structures}
+    suggestions = [
+        (one.axis, one.index, [names[value] for value in one.segments if value in names], one.reason)
+        for one in result.suggestions
+    ]
+    preview.SetAttribute(_SUGGESTIONS, json.dumps(suggestions))
 
 
 def allowedOf(preview: Any) -> Box:
@@ -69,6 +93,30 @@ def allowedOf(preview: Any) -> Box:
 def notesOf(preview: Any) -> list[tuple[int, int, str]]:
     """What was found on slices of the volume where it is not painted yet: axis and number of the slice, and a name."""
     return [(axis, index, name) for axis, index, name in json.loads(preview.GetAttribute(_NOTES) or "[]")]
+
+
+@dataclass(frozen=True)
+class SuggestedSlice:
+    """A slice of the volume whose painting would help most.
+
+    :param axis: Array axis across the slice.
+    :param index: Its number along that axis.
+    :param segments: Names of the structures it is suggested for, the most doubtful first.
+    :param reason: Why, in a few words.
+    """
+
+    axis: int
+    index: int
+    segments: tuple[str, ...]
+    reason: str
+
+
+def suggestionsOf(preview: Any) -> list[SuggestedSlice]:
+    """Which slices to paint next, best first."""
+    return [
+        SuggestedSlice(axis, index, tuple(segments), reason)
+        for axis, index, segments, reason in json.loads(preview.GetAttribute(_SUGGESTIONS) or "[]")
+    ]
 
 
 def queryOf(preview: Any) -> Any:
@@ -145,28 +193,10 @@ def _putBeside(segmentation: Any, like: Any) -> None:
 
 
 def show(segmentation: Any) -> None:
-    """Makes a segmentation visible in slice views and in 3D."""
+    """Makes a segmentation visible in slice views, and in 3D where a 3D view is open; surfaces are made elsewhere."""
     segmentation.CreateDefaultDisplayNodes()
     display = segmentation.GetDisplayNode()
     if display is not None:
         display.SetVisibility(True)
         display.SetVisibility2D(True)
-        display.SetVisibility3D(True)
-    segmentation.CreateClosedSurfaceRepresentation()
-
-
-def orientedImage(array: np.ndarray, start: tuple[int, int, int], toWorld: np.ndarray) -> Any:
-    """An array as an image for segments.
-
-    :param array: Whole numbers (k, j, i); copied.
-    :param start: Which voxel (k, j, i) of the grid its first one is.
-    :param toWorld: From the grid's voxel indices to the coordinates of the segmentation.
-    """
-    image = slicer.vtkOrientedImageData()
-    (k, j, i), (planes, rows, columns) = start, array.shape
-    image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + planes - 1)
-    kind = array.dtype if array.dtype in (np.uint8, np.uint16) else np.dtype(np.int16)
-    scalars = numpy_to_vtk(np.ascontiguousarray(array, kind).ravel(), deep=True, array_type=get_vtk_array_type(kind))
-    image.GetPointData().SetScalars(scalars)
-    image.SetGeometryFromImageToWorldMatrix(geometry.matrixOf(toWorld))
-    return image
+        display.SetVisibility3D(is3DViewOpen(segmentation.GetScene()))

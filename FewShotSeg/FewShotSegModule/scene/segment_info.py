@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import slicer
+import vtk
+
 
 @dataclass(frozen=True)
 class SegmentInfo:
@@ -35,3 +38,22 @@ def segmentId(segmentation: Any, name: str) -> str:
     """
     names = segmentNames(segmentation)
     return segmentation.GetSegmentation().GetNthSegmentID(names.index(name)) if name in names else ""
+
+
+def addLike(content: Any, source: Any) -> str:
+    """Adds an empty segment with the name, colour and terminology of another, in progress.
+
+    :param content: The vtkSegmentation to add to.
+    :param source: The other vtkSegment.
+    :return: The new segment's identifier.
+    """
+    name = source.GetName()
+    identifier = content.AddEmptySegment(content.GenerateUniqueSegmentID(name), name, source.GetColor())
+    segment = content.GetSegment(identifier)
+    tag = vtk.reference("")
+    tagName = slicer.vtkSegment.GetTerminologyEntryTagName()
+    if source.GetTag(tagName, tag):
+        segment.SetTag(tagName, str(tag))
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetSegmentStatus(segment, logic.InProgress)
+    return identifier

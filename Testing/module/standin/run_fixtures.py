@@ -38,21 +38,9 @@ def finished_panel(ready_panel: Any, results: list[Any]) -> Any:
     panel = ready_panel
     if not results:
         panel.ui.runButton.click()
-        run = panel.widget._run._run
         panel.waitFor(lambda: panel.ui.acceptButton.enabled)
-        results.append(run.result)
+        results.append(panel.widget.live.result)
     else:
-        finished = FinishedRun(results[0])
-        panel.widget.logic._queries = {finished: panel.volume}
-        panel.widget._onRunFinished(finished)
+        panel.widget.live.show(panel.volume, results[0])
     assert panel.ui.acceptButton.enabled
     return panel
-
-
-class FinishedRun:
-    """A run as it is when it is done."""
-
-    state = "finished"
-
-    def __init__(self, result: Any) -> None:
-        self.result = result

@@ -1,4 +1,4 @@
-"""Where an example's slice lies: named as Slicer does, by a letter for the side and millimetres, and the way there."""
+"""Where a slice lies: named as Slicer does, by a letter for the side and millimetres, and the way there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import vtk
 
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.slice_views import viewsAlong
 
 #: Negative and positive end of the axes R, A and S.
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -65,9 +66,7 @@ def jumpTo(row: ExampleSlice) -> None:
 
     :param row: The example.
     """
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if node.GetBackgroundVolumeID() != row.volume.GetID():
-            node.SetBackgroundVolumeID(row.volume.GetID())
+    _showVolume(row.volume)
     onSlice = _pointOnSlice(row.volume, row.axis, row.index)
     normal = sliceNormal(row.volume, row.axis)
     middle = _middleOfPainted(row.segmentation) or onSlice
@@ -77,10 +76,31 @@ def jumpTo(row: ExampleSlice) -> None:
         node.JumpSliceByOffsetting(*target)
 
 
-def _pointOnSlice(volume: Any, axis: int, index: int) -> list[float]:
-    """The middle of a slice, RAS in the world."""
-    kji = [(count - 1) / 2 for count in geometry.shapeOf(volume)]
-    kji[axis] = index
+def showSlice(volume: Any, axis: int, index: int, through: tuple[float, float] | None = None) -> None:
+    """Shows a volume, and a slice of it in the views that lie along it.
+
+    :param volume: A vtkMRMLVolumeNode.
+    :param axis: Array axis across the slice (0=k, 1=j, 2=i).
+    :param index: The slice's number.
+    :param through: A pixel (row, column) of the slice that the other views go through; None if they stay.
+    """
+    _showVolume(volume)
+    point = _pointOnSlice(volume, axis, index, through)
+    for node in viewsAlong(volume, axis) if through is None else slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        node.JumpSliceByOffsetting(*point)
+
+
+def _showVolume(volume: Any) -> None:
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if node.GetBackgroundVolumeID() != volume.GetID():
+            node.SetBackgroundVolumeID(volume.GetID())
+
+
+def _pointOnSlice(volume: Any, axis: int, index: int, pixel: tuple[float, float] | None = None) -> list[float]:
+    """A pixel (row, column) of a slice, its middle if there is none, RAS in the world."""
+    kji = [(count - 1) / 2 for n, count in enumerate(geometry.shapeOf(volume)) if n != axis]
+    kji = list(pixel or kji)
+    kji.insert(axis, index)
     point = (geometry.ijkToRas(volume) @ [*kji[::-1], 1.0])[:3].tolist()
     transform = volume.GetParentTransformNode()
     if transform is not None:

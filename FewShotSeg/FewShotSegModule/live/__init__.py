@@ -1,0 +1,1 @@
+"""The loop: somebody paints, and the segmentation of the volume follows."""
