@@ -216,7 +216,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
         assert strip.pixmap.width() == strip.width
         at = qt.QPointF((3.5 / SHAPE[0]) * strip.width, 4)
         button, none = qt.Qt.LeftButton, qt.Qt.NoModifier
-        qt.QApplication.sendEvent(strip, qt.QMouseEvent(qt.QEvent.MouseButtonPress, at, button, button, none))
+        qt.QCoreApplication.sendEvent(strip, qt.QMouseEvent(qt.QEvent.MouseButtonPress, at, button, button, none))
         assert sliceOfView(view, volume) == (0, 3)
         ui.correctSliceButton.click()
         self._stir()

@@ -93,9 +93,7 @@ class Completeness:
         tick: called with 0 now and then; may raise to cancel.
     """
 
-    def __init__(
-        self, predictor: Predictor, query: Query, shown: list[SupportImage], tick: Tick = no_tick
-    ) -> None:
+    def __init__(self, predictor: Predictor, query: Query, shown: list[SupportImage], tick: Tick = no_tick) -> None:
         self._predictor, self._query, self._shown, self._tick = predictor, query, shown, tick
         self._own = query.own
         self._positions = [s.index for s in query.own]

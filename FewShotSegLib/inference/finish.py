@@ -115,10 +115,7 @@ def _paste(query: Query, passes: Passes, labels: np.ndarray, confidence: np.ndar
             (s, everything - {int(n) + 1 for n in np.flatnonzero(row)})
             for s, row in zip(query.own, is_open, strict=True)
         ]
-        known += [
-            (s, settled.complete)
-            for s, settled in zip(query.crossing, passes.painting.crossing, strict=True)
-        ]
+        known += [(s, settled.complete) for s, settled in zip(query.crossing, passes.painting.crossing, strict=True)]
     slabs = [
         (
             support,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import vtk
-from nodes import SHAPE, add_segmentation, add_transform, add_volume, box, mask_of, names_of
+from nodes import SHAPE, add_segmentation, add_transform, add_volume, box, ijk_to_ras, mask_of, names_of
 
 LIVER, SPLEEN = box(slice(2, 6), slice(4, 14), slice(4, 14)), box(slice(2, 6), slice(16, 20), slice(2, 8))
 PAINTED = box(3, slice(4, 10), slice(4, 14))
@@ -67,9 +67,7 @@ def test_what_is_painted_stays_and_what_is_missing_is_filled_in(slicer: Any, vol
     assert np.array_equal(found["spleen"], SPLEEN & on & ~other)
 
 
-def test_it_is_one_step_of_undo_and_none_where_there_is_nothing_to_add(
-    slicer: Any, volume: Any, preview: Any
-) -> None:
+def test_it_is_one_step_of_undo_and_none_where_there_is_nothing_to_add(slicer: Any, volume: Any, preview: Any) -> None:
     from FewShotSegModule.scene.correcting import copySlice
 
     painted = add_segmentation(slicer, volume, {"liver": PAINTED})
@@ -121,6 +119,50 @@ def test_segmentations_that_lie_or_are_divided_otherwise_take_a_slice(slicer: An
     found = mask_of(slicer, painted, "liver", fine)
     expected = np.repeat(np.repeat(LIVER & box(3), 2, axis=1), 2, axis=2) | first
     assert np.array_equal(found, expected)
+
+
+def test_many_structures_in_a_large_volume_are_few_merges(slicer: Any) -> None:
+    from FewShotSegModule.runs.run_input import Structure
+    from FewShotSegModule.runs.run_result import RunResult
+    from FewShotSegModule.scene.correcting import copySlice
+    from FewShotSegModule.scene.preview import makePreview
+
+    shape = (40, 400, 64)
+    large = add_volume(slicer, "large", np.zeros(shape, np.uint8))
+    labels = np.zeros(shape, np.uint8)
+    structures = [Structure(value, f"structure {value}", (0.5, 0.5, 0.5)) for value in range(1, 20)]
+    for structure in structures:
+        labels[5:35, 20 * structure.value : 20 * structure.value + 15, 8:56] = structure.value
+    preview = makePreview(large, RunResult(labels, labels, ((0, 0, 0), shape), shape, structures))
+    painted = add_segmentation(slicer, large, {})
+    events: list[int] = []
+    painted.AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_event: events.append(1))
+    for axis, index in ((0, 20), (2, 30)):
+        events.clear()
+        assert len(copySlice(preview, painted, axis, index)) == 19
+        assert len(events) <= 4
+    on = np.zeros(shape, bool)
+    on[20], on[:, :, 30] = True, True
+    for structure in structures:
+        found = mask_of(slicer, painted, structure.name, large)
+        assert np.array_equal(found, (labels == structure.value) & on), structure.name
+
+
+def test_a_grid_half_a_voxel_away_stays_what_it_is(slicer: Any, volume: Any, preview: Any) -> None:
+    from FewShotSegModule.scene.correcting import copySlice
+
+    to_ras = ijk_to_ras()
+    to_ras[:3, 3] += 0.5 * to_ras[:3, 0]
+    other = add_volume(slicer, "shifted", to_ras=to_ras)
+    painted = add_segmentation(slicer, other, {"liver": box(6, slice(2, 4), slice(2, 4))})
+    image = painted.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap")
+    origin = image.GetOrigin()
+    assert copySlice(preview, painted, 0, 3) == ["liver", "spleen"]
+    image = painted.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap")
+    assert image.GetOrigin() == origin
+    found = mask_of(slicer, painted, "liver", other)
+    assert abs(int(found[3].sum()) - int(LIVER[3].sum())) <= 10
+    assert found[6].sum() == 4
 
 
 def test_without_the_volume_nothing_can_be_copied(slicer: Any, volume: Any, preview: Any) -> None:

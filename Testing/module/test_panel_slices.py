@@ -252,7 +252,7 @@ def test_a_slice_of_the_result_is_copied_and_becomes_an_example_in_one_step_of_u
     assert "S 35.0 mm" in ui.exampleTable.cellWidget(0, TEXT).text
     assert ui.nextSliceLabel.toolTip == "S 35.0 mm: large, small copied; mend it with the tools above."
     ui.correctSliceButton.click()
-    assert "nothing that is not painted already" in ui.nextSliceLabel.toolTip
+    assert "adds nothing" in ui.nextSliceLabel.toolTip
     ui.segmentEditorWidget.undo()
     assert not Painted(panel.volume, segmentation).plane(0, 7).any()
 

@@ -80,13 +80,14 @@ class SliceSection(VTKObservationMixin):
         """Shows the next slice to paint, and says why; does nothing where the button is disabled."""
         if not self._ui.nextSliceButton.enabled:
             return
-        painted = {(row.axis, row.index) for row in self._rows()}
-        suggested = self._next.show(self._preview, painted)
-        if suggested is None:
-            self._said = _("All slices that were suggested are painted; segment again.")
-        else:
-            self._said = reasonText(self._preview, suggested)
-            self._chooseViewAlong(suggested.axis)
+        with slicer.util.tryWithErrorDisplay(_("The next slice can't be shown.")):
+            painted = {(row.axis, row.index) for row in self._rows()}
+            suggested = self._next.show(self._preview, painted)
+            if suggested is None:
+                self._said = _("All slices that were suggested are painted; segment again.")
+            else:
+                self._said = reasonText(self._preview, suggested)
+                self._chooseViewAlong(suggested.axis)
         self._update()
 
     def correct(self) -> None:
@@ -107,7 +108,9 @@ class SliceSection(VTKObservationMixin):
                 if row is not None and row.strokes:
                     self._examples.setStrokes(row, False)
             else:
-                self._said = _("{place}: the result shows nothing that is not painted already.").format(place=place)
+                self._said = _("{place}: the result adds nothing to what is painted or marked as completed.").format(
+                    place=place
+                )
         self._update()
 
     def release(self) -> None:
@@ -127,6 +130,16 @@ class SliceSection(VTKObservationMixin):
         """The examples on the volume of the result."""
         query = queryOf(self._preview) if self._preview is not None else None
         return [row for row in self._examples.enabledRows() if row.volume is query]
+
+    def _chooseViewAlong(self, axis: int) -> None:
+        """Chooses a view that shows slices across an axis, and tells where the layout has none."""
+        views = viewsAlong(queryOf(self._preview), axis)
+        if not views:
+            return
+        self._view.choose(views[0])
+        others = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+        if not views[0].IsMappedInLayout() and any(other.IsMappedInLayout() for other in others):
+            self._said += " " + _("(view {name}, which this layout does not show)").format(name=views[0].GetName())
 
     def _whyNotCorrect(self) -> str:
         """Why no slice can be corrected now; empty if one can."""
@@ -166,17 +179,6 @@ class SliceSection(VTKObservationMixin):
 
     def _onChosen(self, axis: int, index: int) -> None:
         showSlice(queryOf(self._preview), axis, index)
-        self._chooseViewAlong(axis)
-
-    def _chooseViewAlong(self, axis: int) -> None:
-        """Chooses a view that shows slices across an axis, and tells where the layout has none."""
-        views = viewsAlong(queryOf(self._preview), axis)
-        if not views:
-            return
-        self._view.choose(views[0])
-        others = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-        if not views[0].IsMappedInLayout() and any(other.IsMappedInLayout() for other in others):
-            self._said += " " + _("(view {name}, which this layout does not show)").format(name=views[0].GetName())
 
     def _onViewChosen(self) -> None:
         if self._preview is not None:

@@ -18,6 +18,7 @@ from FewShotSegModule.scene.representations import LABELMAP, SURFACE, orientedIm
 from FewShotSegModule.scene.segment_info import addLike, segmentId
 
 _Logic = slicer.vtkSlicerSegmentationsModuleLogic
+_Resample = slicer.vtkOrientedImageDataResample
 
 
 def copySlice(
@@ -53,43 +54,65 @@ def copySlice(
     }
     if not masks:
         return []
-    toSegmentation = geometry.between(volume, segmentation) @ geometry.ijkToRas(volume)
     if saveState is not None:
         saveState()
     # Else each segment's surface is made anew at once.
     segmentation.GetSegmentation().RemoveRepresentation(SURFACE)
+    slabs: dict[str, np.ndarray] = {}
     for number, mask in masks.items():
         source = preview.GetSegmentation().GetNthSegment(number - 1)
         identifier = segmentId(segmentation, source.GetName()) or addLike(segmentation.GetSegmentation(), source)
-        _add(segmentation, identifier, np.expand_dims(mask, axis), _start(axis, index), toSegmentation)
+        slabs[identifier] = np.expand_dims(mask, axis)
+    _Slab(volume, segmentation, axis, index).add(slabs)
     return [found.segments()[number - 1].name for number in masks]
 
 
-def _start(axis: int, index: int) -> tuple[int, int, int]:
-    start = [0, 0, 0]
-    start[axis] = index
-    return start[0], start[1], start[2]
+class _Slab:
+    """A slice of a volume, one voxel thick, in a segmentation."""
 
+    def __init__(self, volume: Any, segmentation: Any, axis: int, index: int) -> None:
+        self._segmentation, self._content = segmentation, segmentation.GetSegmentation()
+        start = [0, 0, 0]
+        start[axis] = index
+        self._start = (start[0], start[1], start[2])
+        self._toSegmentation = geometry.between(volume, segmentation) @ geometry.ijkToRas(volume)
 
-def _add(
-    segmentation: Any, identifier: str, mask: np.ndarray, start: tuple[int, int, int], toSegmentation: np.ndarray
-) -> None:
-    """Adds the voxels of a slab, one slice thick, to a segment."""
-    image = orientedImage(mask.astype(np.uint8), start, toSegmentation)
-    grid = _gridOf(segmentation)
-    if grid is not None and not slicer.vtkOrientedImageDataResample.DoGeometriesMatchIgnoreOrigin(grid, image):
-        resampled = slicer.vtkOrientedImageData()
-        resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
-        resample(image, grid, resampled, False, True)
-        image = resampled
-    _Logic.SetBinaryLabelmapToSegment(image, segmentation, identifier, _Logic.MODE_MERGE_MASK)
+    def add(self, masks: dict[str, np.ndarray]) -> None:
+        """Adds voxels to segments.
 
+        :param masks: By the segments' identifiers, where to on the slab; nothing is painted there, and no two overlap.
+        """
+        grid = self._otherGrid()
+        layers: dict[str, list[str]] = {}
+        for identifier in masks:
+            image = self._content.GetSegment(identifier).GetRepresentation(LABELMAP)
+            layers.setdefault(image.GetAddressAsString("") if grid is None else identifier, []).append(identifier)
+        for identifiers in layers.values():
+            highest = max(identifiers, key=self._valueOf)
+            self._merge(highest, masks[highest].astype(np.uint8), grid, _Logic.MODE_MERGE_MASK)
+            # Each merging goes through all of the labelmap, so what shares it is merged at once.
+            others = [identifier for identifier in identifiers if identifier != highest]
+            if others:
+                kind = np.min_scalar_type(self._valueOf(highest))
+                labels = sum(masks[other].astype(kind) * kind.type(self._valueOf(other)) for other in others)
+                self._merge(highest, np.asarray(labels, kind), grid, _Logic.MODE_MERGE_MAX)
 
-def _gridOf(segmentation: Any) -> Any:
-    """An image on the grid of what is painted; None where nothing is."""
-    content = segmentation.GetSegmentation()
-    for number in range(content.GetNumberOfSegments()):
-        image = content.GetNthSegment(number).GetRepresentation(LABELMAP)
-        if image is not None and image.GetNumberOfPoints():
-            return image
-    return None
+    def _valueOf(self, identifier: str) -> int:
+        return int(self._content.GetSegment(identifier).GetLabelValue())
+
+    def _merge(self, identifier: str, labels: np.ndarray, grid: Any, mode: int) -> None:
+        image = orientedImage(labels, self._start, self._toSegmentation)
+        if grid is not None:
+            resampled = slicer.vtkOrientedImageData()
+            _Resample.ResampleOrientedImageToReferenceOrientedImage(image, grid, resampled, False, True)
+            image = resampled
+        _Logic.SetBinaryLabelmapToSegment(image, self._segmentation, identifier, mode)
+
+    def _otherGrid(self) -> Any:
+        """An image on the grid of what is painted, None where that is the volume's: it is to stay as it is."""
+        own = orientedImage(np.zeros((1, 1, 1), np.uint8), self._start, self._toSegmentation)
+        for number in range(self._content.GetNumberOfSegments()):
+            image = self._content.GetNthSegment(number).GetRepresentation(LABELMAP)
+            if image is not None and image.GetNumberOfPoints():
+                return None if _Resample.DoGeometriesMatch(image, own) else image
+        return None
