@@ -36,8 +36,8 @@ class FewShotSeg(ScriptedLoadableModule):
         parent.contributors = ["FewShotSeg contributors"]
         parent.helpText = _(
             "Paint structures on a few slices of a volume, and get them on all the others: click"
-            " <b>Segment from examples</b>, go on painting, and the result follows. Paint all structures on a slice or one after the"
-            " other, areas or strokes, on slices along any axis. Keys: {add}"
+            " <b>Segment from examples</b>, go on painting, and the result follows. Paint all structures on a slice"
+            " or one after the other, areas or strokes, on slices along any axis. Keys: {add}"
             " adds the current slice, {run} starts and cancels, {accept} accepts the result."
             ' <a href="https://github.com/FewShotSeg/SlicerFewShotSeg#readme">Documentation</a>.'
         ).format(add="Ctrl+Shift+E", run="Ctrl+Shift+G", accept="Ctrl+Shift+K")

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -307,3 +308,36 @@ def test_importing_the_client_side_of_the_engine_needs_no_torch() -> None:
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'SimpleITK', 'scipy'}} & set(sys.modules)))"
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=LONGEST_S).returncode == 0
+
+
+def test_arrays_pass_in_parts_whole_or_cut_and_those_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    folder = ArrayFolder(tmp_path)
+    array = np.random.default_rng(0).integers(0, 99, (40, 500, 600)).astype(np.int16)
+
+    def done(steps: Generator[None, None, Any]) -> tuple[int, Any]:
+        count = 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return count, end.value
+            count += 1
+
+    turned = array.transpose(2, 1, 0)
+    parts, name = done(folder.put_in_parts(1, "turned", turned))
+    assert parts >= turned.nbytes / 2**23
+    assert np.array_equal(folder.take(name), turned)
+    cut = (slice(3, 37), slice(10, 20), slice(None))
+    for run, (what, expected) in enumerate((((), array), (cut, array[cut]))):
+        parts, read = done(folder.take_in_parts(folder.put(run, "array", array), what))
+        assert np.array_equal(read, expected)
+        assert parts >= expected.nbytes / 2**23
+    file = tmp_path / folder.put(5, "short", array)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"\w"):
+        done(folder.take_in_parts(file.name))
+    file.unlink()
+    begun = folder.put_in_parts(6, "given-up", array)
+    next(begun)
+    begun.close()
+    assert list(tmp_path.iterdir()) == []

@@ -114,6 +114,16 @@ def test_no_voxel_is_read_while_somebody_paints_and_it_takes_less_than_ten_milli
     assert taken(stroke) < 0.01
 
 
+def test_when_the_brush_pauses_only_the_new_row_is_drawn(large_panel: Any) -> None:
+    panel, image = large_panel, labelmap_of(large_panel)
+    voxels_of(image)[60, 200:220, 200:220] = 1
+    image.Modified()
+    with counted() as calls:
+        panel.widget.live.notice()
+    assert panel.ui.exampleTable.rowCount == len(PAINTED) + 1
+    assert calls["drawThumbnail"] == 1
+
+
 def test_when_the_brush_pauses_a_stroke_is_found_in_a_moment(slicer: Any) -> None:
     from FewShotSegModule.scene.painted_changes import PaintedChanges
 

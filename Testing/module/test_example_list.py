@@ -125,7 +125,11 @@ def test_painted_slices_are_added_once_and_taken_off_where_nothing_is_left(
     own = examples.add(volume, painted, 0, 6)
     examples.setEnabled(own.identifier, False)
     assert examples.takePainted(volume, painted, [(0, 3), (0, 6), (2, 4)], [])
-    assert [(row.axis, row.index, row.enabled) for row in examples.rows()] == [(0, 6, False), (0, 3, True), (2, 4, True)]
+    assert [(row.axis, row.index, row.enabled) for row in examples.rows()] == [
+        (0, 6, False),
+        (0, 3, True),
+        (2, 4, True),
+    ]
     assert not examples.takePainted(volume, painted, [(0, 3)], [])
     assert examples.takePainted(volume, painted, [], [(2, 4), (0, 6), (1, 1)])
     assert [(row.axis, row.index) for row in examples.rows()] == [(0, 6), (0, 3)], "what a user added stays"

@@ -198,6 +198,17 @@ def test_before_the_first_result_and_without_auto_update_strokes_are_told_and_wa
     assert len(loop.run.rows) == 3
 
 
+def test_what_is_there_already_is_told_where_that_is_asked_for(loop: Loop, slicer: Any) -> None:
+    other = add_segmentation(slicer, loop.volume, {"spleen": box(slice(None), 3, slice(2, 6))}, "other")
+    loop.live.watch([(loop.volume, loop.segmentation), (loop.volume, other)], existing=True)
+    loop.clock.pass_by()
+    assert loop.told == [([(1, 3)], [])], "of the one that was not watched"
+    loop.live.watch([(loop.volume, other)])
+    loop.paint(STROKE)
+    loop.clock.pass_by()
+    assert len(loop.told) == 1, "nobody watches it any more"
+
+
 def test_an_update_takes_what_was_just_painted(loop: Loop) -> None:
     loop.paint(STROKE)
     loop.live.update()
@@ -301,6 +312,21 @@ def test_a_cancelled_first_answer_takes_surfaces_away_that_show_less(loop: Loop)
     assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
     loop.clock.pass_by()
     assert node.GetSegmentation().ContainsRepresentation("Closed surface")
+
+
+def test_a_preview_that_comes_back_or_with_a_scene_gets_its_surfaces_where_it_is_in_3d(loop: Loop, slicer: Any) -> None:
+    from FewShotSegModule.scene.preview import bringBack
+    from FewShotSegModule.scene.removal import keep, remove
+
+    node = loop.first_result()
+    kept = keep(node)
+    remove(node)
+    loop.clock.waiting.clear()
+    back = bringBack(kept)
+    back.GetDisplayNode().SetVisibility3D(True)
+    loop.live.preview = back
+    loop.clock.pass_by()
+    assert back.GetSegmentation().ContainsRepresentation("Closed surface")
 
 
 @pytest.mark.parametrize("opened", [False, True])

@@ -146,18 +146,18 @@ def test_a_run_in_the_background_makes_way_for_another_and_one_in_the_foreground
     rows, settings, ended = [ExampleSlice(volume, segmentation, 0, 2)], RunSettings(), []
     logic = FewShotSegLogic(make_host(OBEYS))
     first = logic.startRun(volume, rows, settings, background=True, onCancelled=lambda: ended.append("first"))
-    assert not logic.isBusy
+    busy = [logic.isBusy]
     with pytest.raises(ValueError, match="no examples"):
         logic.startRun(volume, [], settings)
     assert first.state == "running", "what can't start ends nothing"
     second = logic.startRun(volume, rows, settings)
     assert ended == ["first"]
-    assert logic.isBusy
+    busy.append(logic.isBusy)
     for background in (False, True):
         with pytest.raises(RunError, match="A run is going on"):
             logic.startRun(volume, rows, settings, background=background)
     second.cancel()
-    assert not logic.isBusy
+    assert [*busy, logic.isBusy] == [False, True, False]
     logic.removeObservers()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -156,7 +156,8 @@ class ExampleSection:
         """
         isOurs = (volume, segmentation) == self._painted() and segmentation is not self._preview()
         if self._list is not None and isOurs and self._list.takePainted(volume, segmentation, painted, emptied):
-            self._showAll()
+            # Rows that look different since are read when the list has compared them.
+            self._showAll(known=self._rows)
             self._onChanged()
 
     def update(self) -> None:
@@ -206,9 +207,10 @@ class ExampleSection:
         if stale:
             self._onChanged()
 
-    def _showAll(self) -> None:
+    def _showAll(self, known: Mapping[str, ExampleRow] | None = None) -> None:
+        """Shows the list; rows that are known are not read again."""
         rows = self._list.rows() if self._list is not None else []
-        self._rows = {row.identifier: self._read(row) for row in rows}
+        self._rows = {row.identifier: (known or {}).get(row.identifier) or self._read(row) for row in rows}
         self._rows |= self._withWhatIsKnown()
         self._table.show(list(self._rows.values()))
         self._ui.exampleStack.setCurrentWidget(self._ui.examplesPage if rows else self._ui.noExamplesPage)

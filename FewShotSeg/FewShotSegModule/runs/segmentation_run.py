@@ -28,7 +28,7 @@ def _nothing(*_arguments: Any) -> None:
 
 
 class SegmentationRun:
-    """One run: handed over on construction, then polled by a timer until it is no longer "running".
+    """One run: handed over from its construction on, and polled by a timer until it is no longer "running".
 
     It touches no node; what to do with its result is up to the callbacks.
 
