@@ -32,8 +32,8 @@ from .steps import Steps
 from .support import support_images
 
 SIDE = 256
-# Where a painted structure is small, of qualities "fast" and "best".
-FINE_SIDES = (288, 384)
+# Where a painted structure is small; 384 is no better, and twice as slow.
+FINE_SIDE = 288
 _SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 # Segments that are looked for together, at most: their evidence takes memory.
 _TOGETHER = 48
@@ -251,7 +251,7 @@ class _Within(_Volume):
 
     def run(self) -> Passes:
         query = self._query
-        frame = frame_of(query, self._thorough)
+        frame = frame_of(query)
         predictor = self._predictor(frame)
         tick = self._plan.begin(Stage.MEASURING, 1)
         shown = support_images(query, frame, predictor.window, query.segments)
@@ -366,14 +366,13 @@ def _half_believed(layers: list[Layer]) -> list[Layer]:
     return [replace(layer, share=_GUIDED_SHARE) for layer in layers]
 
 
-def frame_of(query: Query, thorough: bool) -> Frame:
+def frame_of(query: Query) -> Frame:
     """Frame around everything that is painted on the query's own slices.
 
     Its pixels are finer where a structure would be small on it.
 
     Args:
         query: of which slices are painted.
-        thorough: whether the quality is "best".
     """
     bounds = [b for segment in query.segments for b in [_painted_bounds(query, segment)] if b is not None]
     around = _snapped(union(bounds), query.view.shape[1:])
@@ -381,7 +380,7 @@ def frame_of(query: Query, thorough: bool) -> Frame:
     supports = [*query.own, *query.crossing]
     areas = [max(int((s.labels == segment).sum()) for s in supports) for segment in query.segments]
     painted = [np.sqrt(area * np.prod(query.view.pixel)) / frame.pixel(query.view.pixel) for area in areas if area]
-    return frame_around(around, query.view.pixel, FINE_SIDES[thorough]) if min(painted) < _SMALL else frame
+    return frame_around(around, query.view.pixel, FINE_SIDE) if min(painted) < _SMALL else frame
 
 
 def _snapped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
