@@ -301,7 +301,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> Any:
         """Writes a preview into a segmentation, which becomes visible if it never was, and removes the preview.
 
-        Surfaces are made afterwards, where there were some or a 3D view is open. It can be taken back with `undoAccept`.
+        Surfaces are made afterwards, where there were some or a 3D view is open. `undoAccept` takes it back.
 
         :param outputSegmentation: Where to; a new segmentation if None.
         :param editorNode: A vtkMRMLSegmentEditorNode whose masking and overwrite settings count; without one nothing is

@@ -50,7 +50,7 @@ class Layer:
     def extents(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """By number, the smallest part with all of a segment: its first index (k, j, i), and the one after its last."""
         return {
-            number: (self.first + (k, j, i), self.first + (kLast + 1, jLast + 1, iLast + 1))
+            number: (self.first + np.array([k, j, i]), self.first + np.array([kLast, jLast, iLast]) + 1)
             for number, (i, iLast, j, jLast, k, kLast) in label_extents(self.numbered(self.array)).items()
         }
 

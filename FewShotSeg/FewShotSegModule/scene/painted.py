@@ -154,7 +154,7 @@ def _sample(labels: np.ndarray, start: np.ndarray, layer: Layer, toLayer: np.nda
     together = max(1, _AT_ONCE // max(1, labels[0].size))
     for first in range(0, len(labels), together):
         into = labels[first : first + together]
-        ranges = [np.arange(at, at + n) for at, n in zip(start + (first, 0, 0), into.shape, strict=True)]
+        ranges = [np.arange(at, at + n) for at, n in zip(start + np.array([first, 0, 0]), into.shape, strict=True)]
         k, j, i = np.meshgrid(*ranges, indexing="ij", sparse=True)
         inside: np.ndarray = np.array(True)
         indices = []

@@ -62,7 +62,7 @@ def requireVoxels(segmentation: Any) -> None:
     if kind and kind != LABELMAP:
         raise SceneError(
             _(
-                "{name} is kept as {kind}, not as voxels, so nothing can be written into it. Choose another segmentation,"
+                "{name} is kept as {kind}, not as voxels, so nothing can be written into it. Choose another one,"
                 " or convert it: module Segmentations, section Representations, Binary labelmap > Create, Make source."
             ).format(name=segmentation.GetName(), kind=kind)
         )
