@@ -14,6 +14,7 @@ for _place in (_FOLDER, *([] if (_FOLDER / "FewShotSegLib").is_dir() else [_FOLD
         sys.path.append(str(_place))
 
 import slicer  # noqa: E402
+from FewShotSegModule.effect.registration import registerEffect  # noqa: E402
 from FewShotSegModule.logic import FewShotSegLogic  # noqa: E402
 from FewShotSegModule.panel.widget import FewShotSegWidget  # noqa: E402
 from FewShotSegModule.self_test import FewShotSegTest  # noqa: E402
@@ -48,3 +49,4 @@ class FewShotSeg(ScriptedLoadableModule):
             " no medical device."
         ).format(link='<a href="https://doi.org/10.1016/j.artmed.2025.103183">doi 10.1016/j.artmed.2025.103183</a>')
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerEffect)
