@@ -37,7 +37,6 @@ class SegmentFromExamplesEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.title = _("Segment from examples")
         # It works on all visible segments.
         scriptedEffect.perSegment = False
-        scriptedEffect.requireSegments = True
         AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
         self._options: EffectOptions | None = None
         self._session: EffectSession | None = None
@@ -182,9 +181,11 @@ class SegmentFromExamplesEffect(AbstractScriptedSegmentEditorEffect):
 
     def _show(self) -> None:
         """Shows what the session is at; called after whatever changed."""
+        node = self.scriptedEffect.parameterSetNode()
+        if self._session is not None and not self._session.isOver and self._session.editorNode is not node:
+            self._session.end()
         if self._session is not None and self._session.isOver:
             self._session = None
-        node = self.scriptedEffect.parameterSetNode()
         if self._session is None and self._isToResume(node):
             try:
                 self._sessionNow()

@@ -56,7 +56,9 @@ class EffectSession(VTKObservationMixin):
         timer: Callable[[int, Callable[[], Any]], Pause] = OneShot,
     ) -> None:
         VTKObservationMixin.__init__(self)
-        self._logic, self._editorNode, self._onChanged = logic, editorNode, onChanged
+        self._logic, self._onChanged = logic, onChanged
+        #: The editor's node, which tells what is edited and how.
+        self.editorNode = editorNode
         self._volume, self._segmentation = editorNode.GetSourceVolumeNode(), editorNode.GetSegmentationNode()
         #: Whether nothing is followed any more.
         self.isOver = False
@@ -120,7 +122,7 @@ class EffectSession(VTKObservationMixin):
         if preview is None:
             return
         self.live.cancel()
-        self._logic.accept(preview, self._segmentation, self._editorNode, saveState)
+        self._logic.accept(preview, self._segmentation, self.editorNode, saveState)
         # What was written is nobody's painting.
         self.live.ignorePainted()
         self._restore()
@@ -144,8 +146,8 @@ class EffectSession(VTKObservationMixin):
         preview, isClosing = self.live.preview, slicer.mrmlScene.IsClosing()
         self._letGo()
         if not isClosing:
-            if slicer.mrmlScene.IsNodePresent(self._editorNode):
-                self._editorNode.SetNodeReferenceID(_PREVIEW_ROLE, None)
+            if slicer.mrmlScene.IsNodePresent(self.editorNode):
+                self.editorNode.SetNodeReferenceID(_PREVIEW_ROLE, None)
             self._logic.discard(preview)
             self._restore()
         self._onChanged()
@@ -213,8 +215,8 @@ class EffectSession(VTKObservationMixin):
 
     def _onResult(self, _result: Any) -> None:
         preview = self.live.preview
-        if previewOf(self._editorNode) is not preview:
-            self._editorNode.SetNodeReferenceID(_PREVIEW_ROLE, preview.GetID())
+        if previewOf(self.editorNode) is not preview:
+            self.editorNode.SetNodeReferenceID(_PREVIEW_ROLE, preview.GetID())
             preview.GetDisplayNode().SetVisibility3D(False)
             self.opacity = _OPACITY
 
@@ -224,7 +226,7 @@ class EffectSession(VTKObservationMixin):
 
     def _isStill(self) -> bool:
         """Whether the editor still edits this segmentation on this volume."""
-        node, there = self._editorNode, slicer.mrmlScene.IsNodePresent
+        node, there = self.editorNode, slicer.mrmlScene.IsNodePresent
         return (
             node.GetSegmentationNode() is self._segmentation
             and node.GetSourceVolumeNode() is self._volume
