@@ -153,7 +153,7 @@ class Session:
             if near is not None and self._last is not None:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
                 changed = [example for example in changed if example.image.shows_the_same(self.query)]
-                near_changes(self._network, self._device, self._encodings, query, thorough, changed, near, tick)
+                near_changes(self._network, self._device, self._encodings, query, changed, near, tick)
             passes = run_passes(self._network, self._device, plan, self._encodings, thorough, self._steps, query)
             labels, confidence = finished(query, passes, strength, self._steps, plan)
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from FewShotSegLib.inference.finish import Layer, merge
@@ -75,3 +76,22 @@ def test_refinement_sharpens_a_boundary_at_the_edge_beside_it_and_leaves_one_wit
     before, after = probability[1, 16], refined(image, probability)[1, 16]
     assert after[16] - after[15] > 2 * (before[16] - before[15])
     assert torch.equal(after[40:] > 0.5, before[40:] > 0.5)
+
+
+def test_several_predictions_are_averaged_each_segment_over_those_that_are_about_it() -> None:
+    frame = Frame(0, 0, 32, 32, 32, 32)
+
+    def layer(member: int, **logits: float) -> Layer:
+        segments = [int(name[1:]) for name in logits]
+        maps = torch.stack([torch.full((1, 16, 16), value) for value in logits.values()]).half()
+        return Layer(frame, segments, maps, member=member)
+
+    def merged(*layers: Layer) -> tuple[int, float]:
+        labels, confidence = np.zeros((1, 32, 32), np.uint8), np.zeros((1, 32, 32), np.float32)
+        merge(list(layers), labels, confidence, [5, 7])
+        return int(labels[0, 16, 16]), float(confidence[0, 16, 16])
+
+    sure, unsure, against = layer(0, s1=4.0), layer(1, s1=1.0), layer(2, s1=-0.5)
+    assert merged(sure, unsure, against) == (5, pytest.approx((0.982 + 0.731 + 0.378) / 3, abs=2e-3))
+    # The second and third know nothing of the other segment, so they are not against it.
+    assert merged(layer(0, s1=-6.0, s2=3.0), layer(1, s1=-6.0), layer(2, s1=-6.0))[0] == 7

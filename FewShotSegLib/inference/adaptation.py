@@ -84,7 +84,7 @@ def adapted(
             these too, about as near as they will be to the slices that are segmented.
 
     Returns:
-        a copy, or the same network where there are fewer than two slices to learn from. The same for the same input.
+        a copy, or the same network where no segment is painted on two slices. The same for the same input.
     """
     if labelled.positions:
         several = len(labelled.positions) > 1
@@ -143,15 +143,18 @@ def _episodes(
     segments = labelled.known.complete.shape[1]
     own = predictor.encode_labelled(guides, segments, tick)
     others = predictor.encode_shown(shown, segments, tick)
-    count = len(labelled.positions)
+    # Slices with strokes are pseudo-labels mostly, and of a segment on one slice others can only teach its absence.
+    painted = [i for i in range(len(labelled.positions)) if labelled.certain is None or labelled.certain[i].all()]
+    count = len(painted)
     everything = list(range(1, segments + 1))
+    often = {s for s in everything if sum(s in labelled.segments[i] for i in painted) > 1}
     episodes = []
-    for chosen in sorted({int((i + 0.5) * count / _MOST_SLICES) for i in range(_MOST_SLICES)}):
+    for chosen in sorted({painted[int((i + 0.5) * count / _MOST_SLICES)] for i in range(_MOST_SLICES if count else 0)}):
         position = labelled.positions[chosen]
         left_out = guides.positions.index(position)
         rest = [i for i in range(len(guides.positions)) if i != left_out]
         taught = set().union(*(guides.segments[i] for i in rest))
-        taught &= {s for s in everything if labelled.known.complete[chosen, s - 1]}
+        taught &= {s for s in often if labelled.known.complete[chosen, s - 1]}
         if not taught:
             continue
         support = predictor.support([own[i] for i in _near(left_out, rest)], others)

@@ -47,12 +47,14 @@ class Layer:
         segments: T segments 1..L.
         logits: (T, Z, h, w) float16.
         share: 1 if these logits replace those of earlier layers, less to average with them.
+        member: which of several predictions it belongs to, whose probabilities are averaged.
     """
 
     frame: Frame
     segments: list[int]
     logits: Tensor
     share: float = 1.0
+    member: int = 0
 
 
 def finished(query: Query, passes: Passes, strength: float, steps: Steps, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +159,7 @@ def merge(
     """Fills in labels and confidence of whole slices; a later layer replaces an earlier one inside its frame.
 
     Args:
-        layers: the first covers the region of interest, later ones show single structures larger.
+        layers: the first of each prediction covers the region of interest, later ones show single structures larger.
         labels: (Z, rows, columns), integer, to be filled.
         confidence: (Z, rows, columns), float, to be filled with the probability of the chosen label.
         values: label values of segments 1..L.
@@ -173,17 +175,15 @@ def merge(
     table = np.array([0, *values], dtype=labels.dtype)
     chosen = list(slices) if slices is not None else list(range(count))
 
+    members = [[layer for layer in layers if layer.member == m] for m in sorted({layer.member for layer in layers})]
+
     def merged(z: int, _: Check) -> tuple[np.ndarray, np.ndarray, Tensor | None]:
-        logits = torch.full((len(values) + 1, *plane), OUTSIDE)
-        logits[0] = 0
+        predictions = [_joined(member, z, plane, len(values)) for member in members]
+        probability = _averaged([p for p, _, _ in predictions], [shown for _, _, shown in predictions])
         first = None
-        for layer in layers:
-            if first is None and layer.share < 1 and temperature is not None:
-                first = logits.clone()
-            found, (rows, columns) = layer.frame.paste(layer.logits[:, z], plane)
-            for segment, its_logits in zip(layer.segments, found, strict=True):
-                logits[segment, rows, columns].lerp_(its_logits, layer.share)
-        probability = F.softmax(logits, dim=0)
+        if temperature is not None and any(f is not None for _, f, _ in predictions):
+            firsts = [p if f is None else f for p, f, _ in predictions]
+            first = _averaged(firsts, [shown for _, _, shown in predictions])
         if refine is not None:
             probability = refine(z, probability)
         best = probability.max(dim=0)
@@ -191,7 +191,7 @@ def merge(
         if temperature is not None:
             odds = _log_odds(sureness)
             if first is not None:
-                alone = _log_odds(F.softmax(first, dim=0).gather(0, best.indices[None])[0])
+                alone = _log_odds(first.gather(0, best.indices[None])[0])
                 odds = torch.lerp(odds, alone.clamp(-_SUREST, _SUREST), _FIRST_LOOK)
             sureness = torch.sigmoid(odds / temperature)
         return table[best.indices.numpy()], sureness.numpy(), None if note is None else probability
@@ -201,6 +201,36 @@ def merge(
         if note is not None and probability is not None:
             note(z, probability)
         tick(1)
+
+
+def _joined(layers: list[Layer], z: int, plane: tuple[int, int], segments: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Probabilities (L + 1, rows, columns) of one prediction in a slice.
+
+    Returns:
+        of all its layers; of those that replace others alone, None if these are all; and (L + 1,) which it is about.
+    """
+    logits = torch.full((segments + 1, *plane), OUTSIDE)
+    logits[0] = 0
+    shown = torch.zeros(segments + 1)
+    shown[0] = 1
+    first = None
+    for layer in layers:
+        if first is None and layer.share < 1:
+            first = F.softmax(logits, dim=0)
+        found, (rows, columns) = layer.frame.paste(layer.logits[:, z], plane)
+        shown[layer.segments] = 1
+        for segment, its_logits in zip(layer.segments, found, strict=True):
+            logits[segment, rows, columns].lerp_(its_logits, layer.share)
+    return F.softmax(logits, dim=0), first, shown
+
+
+def _averaged(probabilities: list[Tensor], shown: list[Tensor]) -> Tensor:
+    """The mean of several predictions, of each segment over those that are about it."""
+    if len(probabilities) == 1:
+        return probabilities[0]
+    weights = torch.stack(shown)[:, :, None, None]
+    mean = (torch.stack(probabilities) * weights).sum(dim=0) / weights.sum(dim=0).clamp(min=1)
+    return mean / mean.sum(dim=0, keepdim=True)
 
 
 def _log_odds(probability: Tensor) -> Tensor:

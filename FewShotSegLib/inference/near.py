@@ -25,7 +25,6 @@ def near_changes(
     device: torch.device,
     encodings: Encodings,
     query: Query,
-    thorough: bool,
     changed: list[Example],
     near: Callable[[list[int], np.ndarray, np.ndarray], None],
     tick: Tick,
@@ -35,7 +34,6 @@ def near_changes(
     Args:
         network, device, encodings: of the session.
         query: with the changed examples.
-        thorough: whether the quality is "best".
         changed: examples of the query that are new or other than before.
         near: called with slice numbers, (slices, rows, columns) label values and confidences; not at all where none of
             the slices around the new ones is painted with a segment.
@@ -56,7 +54,7 @@ def near_changes(
     here = [s for s in query.own if s.index in part]
     if not any(s.segments for s in here):
         return
-    predictor = Predictor(network, query.view, frame_of(query, thorough), device, encodings)
+    predictor = Predictor(network, query.view, frame_of(query), device, encodings)
     labels = np.stack([np.where(s.labels == UNKNOWN, 0, s.labels) for s in here])
     complete = np.array([[segment in s.segments for segment in query.segments] for s in here])
     segments = len(query.values)

@@ -32,8 +32,8 @@ from .steps import Steps
 from .support import support_images
 
 SIDE = 256
-# Where a painted structure is small, of qualities "fast" and "best".
-FINE_SIDES = (288, 384)
+# Where a painted structure is small; 384 is no better, and twice as slow.
+FINE_SIDE = 288
 _SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 # Segments that are looked for together, at most: their evidence takes memory.
 _TOGETHER = 48
@@ -43,6 +43,8 @@ _LEAST_MARGIN_MM = 10.0
 _GRIDS = 8
 # Below this logit everywhere in a slice, a structure is taken to be absent there.
 _ABSENT = -4.0
+# Other volumes that predict each by themselves, and pixels of all their slices and segments, at most.
+_MEMBERS, _MEMBERS_PIXELS = 5, 1600 * 256 * 256
 # How far, as part of the body's size, a structure may lie from where the examples had it.
 _DOUBT = 0.08
 # A closer pass over all that was found is worth it if its pixels are smaller than this part of the first one's.
@@ -92,8 +94,34 @@ def run_passes(
         query: what is asked for.
     """
     encodings.begin(query.view.array)
-    volume = _Within if query.is_painted else _Across
-    return volume(network, device, plan, encodings, thorough, steps, query).run()
+    if query.is_painted:
+        return _Within(network, device, plan, encodings, thorough, steps, query).run()
+    region = _Across(network, device, plan, encodings, thorough, steps, query).region()
+    members = [
+        _Across(network, device, plan, encodings, thorough, steps, replace(query, foreign=foreign))
+        for foreign in _by_volume(query)
+    ]
+    plan.expect([*(leg for member in members for leg in member.legs()), Leg(Stage.FOLLOWING, 0.4), *ends()])
+    layers: list[Layer] = []
+    for number, member in enumerate(members):
+        layers += [replace(layer, member=number) for layer in member.run(region)]
+    return Passes(layers, frame_around(region, query.view.pixel, SIDE), None)
+
+
+def _by_volume(query: Query) -> list[list[Support]]:
+    """Painted slices of other volumes, by volume: each predicts by itself, since averages err less than any of them.
+
+    All together where that would take too much memory. Slices without any segment go with all.
+    """
+    volumes: dict[int, list[Support]] = {}
+    for support in query.foreign:
+        volumes.setdefault(id(support.view.volume), []).append(support)
+    showing = [supports for supports in volumes.values() if any(s.segments for s in supports)]
+    empty = [s for supports in volumes.values() if supports not in showing for s in supports]
+    most = _MEMBERS_PIXELS // (len(query.values) * query.view.shape[0] * SIDE**2)
+    if len(showing) < 2 or most < 2:
+        return [query.foreign]
+    return [supports + empty for supports in showing[: min(most, _MEMBERS)]]
 
 
 class _Volume:
@@ -183,8 +211,8 @@ class _Volume:
         register = PatientRegistration(self._network, self._device, self._query.view, lambda: tick(0))
         return propagated_positions(self._query.view, stacks, len(self._query.values), register, tick)
 
-    def _search_region(self) -> Bounds:
-        """Where to look first: around where the examples had the structures, if bodies can be compared."""
+    def region(self) -> Bounds:
+        """Where to look for what other volumes show: around where they had it, if bodies can be compared."""
         view, foreign = self._query.view, self._query.foreign
         body, shape = view.body, view.shape[1:]
         if not is_whole(body, shape) or not all(is_whole(f.body, f.mask.shape) for f in foreign):
@@ -223,7 +251,7 @@ class _Within(_Volume):
 
     def run(self) -> Passes:
         query = self._query
-        frame = frame_of(query, self._thorough)
+        frame = frame_of(query)
         predictor = self._predictor(frame)
         tick = self._plan.begin(Stage.MEASURING, 1)
         shown = support_images(query, frame, predictor.window, query.segments)
@@ -268,7 +296,7 @@ class _Within(_Volume):
         elsewhere = sorted(shown - here)
         if not elsewhere:
             return []
-        wide = frame_around(self._search_region(), self._query.view.pixel, SIDE)
+        wide = frame_around(self.region(), self._query.view.pixel, SIDE)
         return [self._search(wide, elsewhere, Stage.SEARCHING)]
 
     def _rounds(self, labelled: LabelledSlices, together: bool) -> list[list[int]]:
@@ -286,48 +314,65 @@ class _Within(_Volume):
 class _Across(_Volume):
     """Passes over a query of which no slice is painted."""
 
-    def run(self) -> Passes:
-        query = self._query
-        frame = frame_around(self._search_region(), query.view.pixel, SIDE)
-        adapt = self._steps.adapt and len(query.foreign) > 1
-        guide = self._thorough and self._steps.guide
+    def legs(self) -> list[Leg]:
+        """What lies ahead; a pass is the unit."""
         again = [Leg(Stage.REVIEWING, 0.1), Leg(Stage.MEASURING, 0.4), Leg(Stage.SEGMENTING, 1.0)]
-        closer = [Leg(Stage.REVIEWING, 0.1), Leg(Stage.LOOKING_CLOSER, 0.7)]
-        first = [*([Leg(Stage.ADAPTING, 1.5)] if adapt else []), Leg(Stage.REGISTERING, 1.5), Leg(Stage.SEARCHING, 1.0)]
-        self._plan.expect([*first, *closer, *(again if guide else []), Leg(Stage.FOLLOWING, 0.4), *ends()])
-        if adapt:
+        return [
+            *([Leg(Stage.ADAPTING, 1.5)] if self._adapts else []),
+            *[Leg(Stage.REGISTERING, 1.5), Leg(Stage.SEARCHING, 1.0)],
+            *[Leg(Stage.REVIEWING, 0.1), Leg(Stage.LOOKING_CLOSER, 0.7)],
+            *(again if self._guides else []),
+        ]
+
+    @property
+    def _adapts(self) -> bool:
+        return self._steps.adapt and len(self._query.foreign) > 1
+
+    @property
+    def _guides(self) -> bool:
+        return self._thorough and self._steps.guide
+
+    def run(self, region: Bounds) -> list[Layer]:
+        """What the passes found.
+
+        Args:
+            region: where to look first.
+        """
+        query = self._query
+        frame = frame_around(region, query.view.pixel, SIDE)
+        targets = sorted({segment for support in query.foreign for segment in support.segments})
+        if self._adapts:
             self._adapt(frame, self._nothing())
-        layers = [self._search(frame, query.segments, Stage.SEARCHING)]
+        layers = [self._search(frame, targets, Stage.SEARCHING)]
         labels, confidence = self._seen(layers)
         found = bounds_of(np.max(labels, axis=0) > 0)
         if found is not None:
             close = frame_around(with_margin(found, query.view), query.view.pixel, SIDE)
             if close.pixel(query.view.pixel) < _WORTH * frame.pixel(query.view.pixel):
                 only = sorted({z for logits in layers[0].logits for z in slices_with(logits)})
-                layers.append(self._search(close, query.segments, Stage.LOOKING_CLOSER, only))
+                layers.append(self._search(close, targets, Stage.LOOKING_CLOSER, only))
                 labels, confidence = self._seen(layers)
-        if guide:
+        if self._guides:
             sure = sure_slices(labels, confidence, len(query.values))
             if sure.positions:
-                around = [bounds_of((sure.labels == s).any(axis=0)) for s in query.segments]
+                around = [bounds_of((sure.labels == s).any(axis=0)) for s in targets]
                 bounds = union([with_margin(b, query.view) for b in around if b is not None])
                 predictor = self._predictor(frame_around(bounds, query.view.pixel, SIDE))
                 layers += _half_believed(self._guided(predictor, sure, [], False))
-        return Passes(layers, frame, None)
+        return layers
 
 
 def _half_believed(layers: list[Layer]) -> list[Layer]:
     return [replace(layer, share=_GUIDED_SHARE) for layer in layers]
 
 
-def frame_of(query: Query, thorough: bool) -> Frame:
+def frame_of(query: Query) -> Frame:
     """Frame around everything that is painted on the query's own slices.
 
     Its pixels are finer where a structure would be small on it.
 
     Args:
         query: of which slices are painted.
-        thorough: whether the quality is "best".
     """
     bounds = [b for segment in query.segments for b in [_painted_bounds(query, segment)] if b is not None]
     around = _snapped(union(bounds), query.view.shape[1:])
@@ -335,7 +380,7 @@ def frame_of(query: Query, thorough: bool) -> Frame:
     supports = [*query.own, *query.crossing]
     areas = [max(int((s.labels == segment).sum()) for s in supports) for segment in query.segments]
     painted = [np.sqrt(area * np.prod(query.view.pixel)) / frame.pixel(query.view.pixel) for area in areas if area]
-    return frame_around(around, query.view.pixel, FINE_SIDES[thorough]) if min(painted) < _SMALL else frame
+    return frame_around(around, query.view.pixel, FINE_SIDE) if min(painted) < _SMALL else frame
 
 
 def _snapped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:

@@ -314,6 +314,21 @@ def test_a_cancelled_first_answer_takes_surfaces_away_that_show_less(loop: Loop)
     assert node.GetSegmentation().ContainsRepresentation("Closed surface")
 
 
+def test_a_preview_that_comes_back_or_with_a_scene_gets_its_surfaces_where_it_is_in_3d(loop: Loop, slicer: Any) -> None:
+    from FewShotSegModule.scene.preview import bringBack
+    from FewShotSegModule.scene.removal import keep, remove
+
+    node = loop.first_result()
+    kept = keep(node)
+    remove(node)
+    loop.clock.waiting.clear()
+    back = bringBack(kept)
+    back.GetDisplayNode().SetVisibility3D(True)
+    loop.live.preview = back
+    loop.clock.pass_by()
+    assert back.GetSegmentation().ContainsRepresentation("Closed surface")
+
+
 @pytest.mark.parametrize("opened", [False, True])
 def test_a_result_that_is_accepted_into_what_is_painted_is_not_painted(loop: Loop, opened: bool) -> None:
     from FewShotSegModule.scene.removal import remove

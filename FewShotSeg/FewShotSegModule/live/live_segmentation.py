@@ -175,6 +175,7 @@ class LiveSegmentation:
         if node is not self._preview.node:
             self._preview.node, self._expected, self._result = node, node, None
             self._rest.stop()
+            self._surfaces.start()
 
     @property
     def result(self) -> RunResult | None:
