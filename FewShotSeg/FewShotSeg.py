@@ -40,6 +40,7 @@ class FewShotSeg(ScriptedLoadableModule):
             " <b>Segment from examples</b>, go on painting, and the result follows. Paint all structures on a slice"
             " or one after the other, areas or strokes, on slices along any axis. Keys: {add}"
             " adds the current slice, {run} starts and cancels, {accept} accepts the result."
+            " The Segment Editor has it as an effect, too."
             ' <a href="https://github.com/FewShotSeg/SlicerFewShotSeg#readme">Documentation</a>.'
         ).format(add="Ctrl+Shift+E", run="Ctrl+Shift+G", accept="Ctrl+Shift+K")
         parent.acknowledgementText = _(

@@ -13,14 +13,14 @@ from typing import Any
 import FewShotSegModule
 import qt
 import slicer
-from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
-from slicer.i18n import tr as _
-
-from FewShotSegLib.errors import FewShotSegError
 from FewShotSegModule.effect.effect_options import EffectOptions
 from FewShotSegModule.effect.effect_session import EffectSession, previewOf
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.setup import dependencies
+from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
+from slicer.i18n import tr as _
+
+from FewShotSegLib.errors import FewShotSegError
 
 _AUTO_UPDATE = "AutoUpdate"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -13,13 +15,11 @@ class Editor:
     """A Segment Editor with the effect, on the scan and the painted slices of the panel."""
 
     def __init__(self, panel: Any) -> None:
-        from standin.qt_panel import loadModule
+        from FewShotSegModule.effect.registration import registerEffect
         from standin.segment_editor_effects import registered
 
         self.panel, self.slicer = panel, panel.slicer
-        if not registered:
-            loadModule().FewShotSeg(SimpleNamespace())
-            self.slicer.app.emit("startupCompleted()")
+        registerEffect()
         self.host = registered["Segment from examples"].self().clone()
         self.host.self().setupOptionsFrame()
         self.node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
@@ -110,7 +110,9 @@ def test_initialize_paint_update_and_apply(editor: Editor) -> None:
     editor.host.self().deactivate()
     identifier = editor.segmentation.GetSegmentation().GetSegmentIdBySegmentName("large")
     mask = editor.segment("large") | panel.disc(5)
-    editor.slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), editor.segmentation, identifier, panel.volume)
+    editor.slicer.util.updateSegmentBinaryLabelmapFromArray(
+        mask.astype(np.uint8), editor.segmentation, identifier, panel.volume
+    )
     panel.waitFor(lambda: editor.has("Stop"))
     panel.waitFor(lambda: editor.has("Update"))
     assert editor.previews() == [preview]
@@ -135,6 +137,26 @@ def test_stop_and_closing_the_scene_during_an_update(editor: Editor) -> None:
     assert not panel.messages
 
 
+def test_the_panels_run_is_waited_for_and_both_get_their_results(editor: Editor) -> None:
+    panel = editor.panel
+    panel.ui.addAllButton.click()
+    panel.ui.runButton.click()
+    editor.button("Initialize").click()
+    assert editor.has("Stop")
+    panel.waitFor(lambda: panel.ui.acceptButton.enabled)
+    panel.waitFor(lambda: editor.button("Apply").enabled)
+    assert len(editor.previews()) == 2
+    assert not panel.messages
+
+
+def test_switching_the_segmentation_while_it_computes_ends_it(editor: Editor) -> None:
+    editor.button("Initialize").click()
+    other = editor.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")
+    editor.node.SetAndObserveSegmentationNode(other)
+    assert editor.has("Initialize")
+    assert not editor.button("Cancel").enabled
+
+
 def test_nothing_painted_is_told(editor: Editor) -> None:
     content = editor.segmentation.GetSegmentation()
     for number in range(content.GetNumberOfSegments()):
@@ -151,6 +173,20 @@ def test_auto_update_is_kept_with_the_editors_settings(editor: Editor) -> None:
     assert box.checked, "as for Slicer's own effects"
     box.click()
     assert editor.node.GetAttribute("Segment from examples.AutoUpdate") == "0"
+
+
+def test_the_module_registers_the_effect_when_the_application_has_started(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from standin.qt_panel import loadModule
+    from standin.segment_editor_effects import registered
+
+    monkeypatch.setitem(sys.modules, "SampleData", MagicMock())
+    registered.clear()
+    loadModule().FewShotSeg(SimpleNamespace())
+    assert not registered
+    editor.slicer.app.emit("startupCompleted()")
+    assert list(registered) == ["Segment from examples"]
 
 
 def test_help_and_icon_are_there(editor: Editor) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes import SHAPE, add_segmentation, add_volume, box, mask_of, set_segment
+from nodes import add_segmentation, add_volume, box, mask_of, set_segment
 from test_live import Clock, Logic, labels_of
 
 LIVER = box(2, slice(4, 9), slice(4, 9))
 SPLEEN = box(5, slice(12, 18), slice(10, 15))
-FOUND = labels_of(liver=box(slice(1, 6), slice(4, 9), slice(4, 9)), spleen=box(slice(4, 7), slice(12, 18), slice(10, 15)))
+FOUND = labels_of(
+    liver=box(slice(1, 6), slice(4, 9), slice(4, 9)), spleen=box(slice(4, 7), slice(12, 18), slice(10, 15))
+)
 
 
 class Editor:
@@ -106,7 +108,10 @@ def previews(slicer: Any) -> list[Any]:
 
 def observed_of(editor: Editor) -> list[bool]:
     """Which events of the editor's nodes somebody observes."""
-    painted, shown = editor.slicer.vtkSegmentation.SegmentModified, editor.slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent
+    painted, shown = (
+        editor.slicer.vtkSegmentation.SegmentModified,
+        editor.slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent,
+    )
     nodes = ((editor.segmentation, painted), (editor.segmentation, shown), (editor.node, "ModifiedEvent"))
     return [bool(node.HasObserver(event)) for node, event in nodes]
 
@@ -222,7 +227,10 @@ def test_the_next_slice_is_shown_with_its_reason(editor: Editor) -> None:
     from FewShotSegLib.worker.protocol import Suggestion
 
     editor.first_result()
-    result = replace(editor.session.live.result, suggestions=[Suggestion(0, 2, (1,), "known"), Suggestion(0, 4, (1,), "liver unsure")])
+    result = replace(
+        editor.session.live.result,
+        suggestions=[Suggestion(0, 2, (1,), "known"), Suggestion(0, 4, (1,), "liver unsure")],
+    )
     editor.session.live.show(editor.volume, result)
     editor.session.showNext()
     assert editor.session.reason.endswith("liver unsure"), "painted slices are passed over"
@@ -310,7 +318,10 @@ def test_of_a_segment_that_fills_everything_few_slices_are_taken_and_those_of_ra
 
     shape = (70, 80, 75)
     volume = add_volume(slicer, "scan", np.zeros(shape, np.int16))
-    masks = {"body": box(slice(2, 68), slice(2, 78), slice(2, 73), shape=shape), "lesion": box(33, slice(30, 35), slice(30, 36), shape=shape)}
+    masks = {
+        "body": box(slice(2, 68), slice(2, 78), slice(2, 73), shape=shape),
+        "lesion": box(33, slice(30, 35), slice(30, 36), shape=shape),
+    }
     segmentation = add_segmentation(slicer, volume, masks)
     examples = PaintedExamples(volume, segmentation)
     examples.choose()

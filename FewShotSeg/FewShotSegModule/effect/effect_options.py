@@ -82,7 +82,7 @@ class EffectOptions:
         self.applyButton.toolTip = _("Write the preview into the segments, where Masking lets it.")
         scriptedEffect.addOptionsWidget(_row(self.cancelButton, self.applyButton))
 
-        self._connected = (
+        self._connected: tuple[tuple[Any, str, Callable[..., None]], ...] = (
             (self.previewButton, "clicked()", update),
             (self.cancelButton, "clicked()", cancel),
             (self.applyButton, "clicked()", apply),

@@ -1,7 +1,8 @@
 """What Slicer gives a scripted effect of the Segment Editor: its host, the base class, and the list of effects.
 
-The host keeps parameters and the undo history where Slicer keeps them, in the editor's node and in the real editor logic.
-The effect's file is loaded as Slicer loads it: as a module of the name of its folder, with a class of the name of the file.
+The host keeps parameters and the undo history where Slicer keeps them, in the editor's node and in the real editor
+logic. The effect's file is loaded as Slicer loads it: as a module of the name of its folder, with a class of the name
+of the file.
 """
 
 from __future__ import annotations
