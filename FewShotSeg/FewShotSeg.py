@@ -14,6 +14,7 @@ for _place in (_FOLDER, *([] if (_FOLDER / "FewShotSegLib").is_dir() else [_FOLD
         sys.path.append(str(_place))
 
 import slicer  # noqa: E402
+from FewShotSegModule.effect.registration import registerEffect  # noqa: E402
 from FewShotSegModule.logic import FewShotSegLogic  # noqa: E402
 from FewShotSegModule.panel.widget import FewShotSegWidget  # noqa: E402
 from FewShotSegModule.self_test import FewShotSegTest  # noqa: E402
@@ -39,6 +40,7 @@ class FewShotSeg(ScriptedLoadableModule):
             " <b>Segment from examples</b>, go on painting, and the result follows. Paint all structures on a slice"
             " or one after the other, areas or strokes, on slices along any axis. Keys: {add}"
             " adds the current slice, {run} starts and cancels, {accept} accepts the result."
+            " The Segment Editor has it as an effect, too."
             ' <a href="https://github.com/FewShotSeg/SlicerFewShotSeg#readme">Documentation</a>.'
         ).format(add="Ctrl+Shift+E", run="Ctrl+Shift+G", accept="Ctrl+Shift+K")
         parent.acknowledgementText = _(
@@ -48,3 +50,4 @@ class FewShotSeg(ScriptedLoadableModule):
             " no medical device."
         ).format(link='<a href="https://doi.org/10.1016/j.artmed.2025.103183">doi 10.1016/j.artmed.2025.103183</a>')
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerEffect)

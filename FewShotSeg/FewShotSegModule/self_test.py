@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from FewShotSegLib.worker.protocol import Suggestion
+from FewShotSegModule.effect.effect_session import previewOf
 from FewShotSegModule.logic import FewShotSegLogic
 from FewShotSegModule.runs.run_input import Structure
 from FewShotSegModule.runs.run_result import RunResult
@@ -30,6 +31,8 @@ SHAPE = (12, 64, 64)
 SPACING = (1.5, 1.5, 5.0)
 #: Slices (k) that are painted; the structures reach from slice 1 to slice 10.
 PAINTED = (2, 5, 9)
+#: The Segment Editor effect's name.
+EFFECT = "Segment from examples"
 _LONGEST_RUN_S = 300.0
 #: Views and rows that wait for a pause draw themselves within this time.
 STIR_S = 0.3
@@ -60,6 +63,9 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             self.test_panelSegmentsAndAccepts,
             self.test_previewFollowsWhatIsPainted,
             self.test_updatesEndWithWhatTheyAreAbout,
+            self.test_effectIsInTheSegmentEditor,
+            self.test_effectInitializesFollowsAndApplies,
+            self.test_effectEndsWithWhatItIsAbout,
         ):
             self.setUp()
             try:
@@ -310,6 +316,90 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             self._waitFor(lambda: ui.runButton.text != _("Cancel"))  # noqa: B023
             self._stir()
         self.delayDisplay(_("Updates end with what they are about."))
+
+    def test_effectIsInTheSegmentEditor(self) -> None:
+        """The effect can be chosen with nothing painted, and in scenes that close; the module's own editor has none."""
+        volume, segmentation, _truth = madeUpScan()
+        editor = self._editorWithEffect(volume, segmentation)
+        effect = editor.activeEffect()
+        assert effect is not None
+        assert effect.name == EFFECT
+        assert not self._effectButton(editor, "Apply").enabled
+        self._stir()
+        slicer.mrmlScene.Clear(0)
+        self._stir()
+        assert EFFECT not in self._panelFor(*madeUpScan()[:2]).segmentEditorWidget.effectNameOrder()
+        self.delayDisplay(_("The effect is in the Segment Editor."))
+
+    def test_effectInitializesFollowsAndApplies(self) -> None:
+        """A preview that follows another effect's strokes, is shown in 3D and applied in one step of undo."""
+        self._needPackages()
+        volume, segmentation, truth = madeUpScan()
+        slicer.util.getModuleLogic("FewShotSeg").getParameterNode().improve = False
+        editor = self._editorWithEffect(volume, segmentation)
+        preview = self._initialized(editor)
+        editor.setActiveEffectByName("Paint")
+        self._paint(segmentation, volume, truth, 7)
+        self._waitFor(
+            lambda: np.array_equal(Painted(volume, preview).plane(0, 7) > 0, (truth["large"] | truth["small"])[7])
+        )
+        editor.setActiveEffectByName(EFFECT)
+        self._waitFor(lambda: self._effectButton(editor, "Preview").text == _("Update"))
+        self._effectButton(editor, "NextSlice").click()
+        self._stir()
+        before = Painted(volume, segmentation).whole()
+        self._effectButton(editor, "Apply").click()
+        self._stir()
+        assert not slicer.mrmlScene.IsNodePresent(preview)
+        self._checkResult(segmentation, volume, truth)
+        editor.undo()
+        self._stir()
+        assert np.array_equal(Painted(volume, segmentation).whole(), before), "one step of undo"
+        self.delayDisplay(_("The effect works."))
+
+    def test_effectEndsWithWhatItIsAbout(self) -> None:
+        """The scene is closed, a node deleted or another one chosen, or the effect cancelled, during an update."""
+        self._needPackages()
+        for number in range(5):
+            slicer.mrmlScene.Clear(0)
+            volume, segmentation, _truth = madeUpScan()
+            slicer.util.getModuleLogic("FewShotSeg").getParameterNode().improve = False
+            editor = self._editorWithEffect(volume, segmentation)
+            preview = self._initialized(editor)
+            self._effectButton(editor, "Preview").click()
+            assert self._effectButton(editor, "Preview").text == _("Stop")
+            if number == 0:
+                slicer.mrmlScene.Clear(0)
+            elif number == 1:
+                editor.setSegmentationNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode"))
+            elif number == 2:
+                self._effectButton(editor, "Cancel").click()
+            else:
+                slicer.mrmlScene.RemoveNode((volume, segmentation)[number - 3])
+            self._stir()
+            assert not slicer.mrmlScene.IsNodePresent(preview)
+            editor.setActiveEffectByName("")
+        self.delayDisplay(_("The effect ends with what it is about."))
+
+    def _editorWithEffect(self, volume: Any, segmentation: Any) -> Any:
+        """The Segment Editor of the application, with the effect chosen."""
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.util.getModuleWidget("SegmentEditor").editor
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(volume)
+        editor.setActiveEffectByName(EFFECT)
+        slicer.app.processEvents()
+        return editor
+
+    def _effectButton(self, editor: Any, name: str) -> Any:
+        return slicer.util.findChild(editor, "FewShotSegEffect" + name)
+
+    def _initialized(self, editor: Any) -> Any:
+        """The preview after Initialize."""
+        self._effectButton(editor, "Preview").click()
+        self._waitFor(lambda: self._effectButton(editor, "Apply").enabled)
+        self._waitFor(lambda: self._effectButton(editor, "Preview").text == _("Update"))
+        return previewOf(editor.mrmlSegmentEditorNode())
 
     def _firstResult(self, volume: Any, segmentation: Any) -> Any:
         """The panel with a first result, which nothing in the background changes."""

@@ -11,7 +11,7 @@ import pytest
 
 OWN = ("FewShotSegLib", "FewShotSegModule")
 #: What reviewers of the Extensions Index accept at file scope beside Python's own; Qt is part of the application.
-IN_SLICER = {"ctk", "numpy", "qt", "scipy", "SimpleITK", "slicer", "vtk", "vtkmodules"}
+IN_SLICER = {"ctk", "numpy", "qt", "scipy", "SegmentEditorEffects", "SimpleITK", "slicer", "vtk", "vtkmodules"}
 #: What may be brought into the application only on a click.
 ON_DEMAND = {"PyTorchUtils", "SampleData", "safetensors", "torch"}
 

@@ -57,3 +57,17 @@ def addLike(content: Any, source: Any) -> str:
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(segment, logic.InProgress)
     return identifier
+
+
+def visibleSegments(segmentation: Any) -> dict[str, str]:
+    """Name by identifier of the segments that are shown, in their order; all of them without a display node.
+
+    :param segmentation: The vtkMRMLSegmentationNode. Whether it is shown itself does not matter.
+    """
+    content, display = segmentation.GetSegmentation(), segmentation.GetDisplayNode()
+    identifiers = [content.GetNthSegmentID(number) for number in range(content.GetNumberOfSegments())]
+    return {
+        identifier: content.GetSegment(identifier).GetName()
+        for identifier in identifiers
+        if display is None or display.GetSegmentVisibility(identifier)
+    }

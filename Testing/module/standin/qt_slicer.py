@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from . import ctk_widgets, qmrml_widgets, qt, qt_connectors, slicers_own
+from . import ctk_widgets, qmrml_widgets, qt, qt_connectors, segment_editor_effects, slicers_own
 from .install import install
 from .parameter_node import Connector
 
@@ -33,5 +33,6 @@ def installSlicer() -> Any:
     window = qt.QMainWindow()
     slicer.util.mainWindow = lambda: window
     Connector.connect, Connector.disconnect = qt_connectors.connect, qt_connectors.disconnect
+    segment_editor_effects.install(slicer)
     slicers_own.use(slicer, ctk)
     return slicer

@@ -1,0 +1,1 @@
+"""The Segment Editor effect "Segment from examples"."""
