@@ -319,6 +319,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
 
     def test_effectIsInTheSegmentEditor(self) -> None:
         """The effect can be chosen with nothing painted, and in scenes that close; the module's own editor has none."""
+        self._needEditor()
         volume, segmentation, _truth = madeUpScan()
         editor = self._editorWithEffect(volume, segmentation)
         effect = editor.activeEffect()
@@ -333,6 +334,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
 
     def test_effectInitializesFollowsAndApplies(self) -> None:
         """A preview that follows another effect's strokes, is shown in 3D and applied in one step of undo."""
+        self._needEditor()
         self._needPackages()
         volume, segmentation, truth = madeUpScan()
         slicer.util.getModuleLogic("FewShotSeg").getParameterNode().improve = False
@@ -359,6 +361,7 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
 
     def test_effectEndsWithWhatItIsAbout(self) -> None:
         """The scene is closed, a node deleted or another one chosen, or the effect cancelled, during an update."""
+        self._needEditor()
         self._needPackages()
         for number in range(5):
             slicer.mrmlScene.Clear(0)
@@ -381,10 +384,12 @@ class FewShotSegTest(ScriptedLoadableModuleTest):
             editor.setActiveEffectByName("")
         self.delayDisplay(_("The effect ends with what it is about."))
 
-    def _editorWithEffect(self, volume: Any, segmentation: Any) -> Any:
-        """The Segment Editor of the application, with the effect chosen."""
+    def _needEditor(self) -> None:
         if not hasattr(slicer.modules, "segmenteditor"):
             self.skipTest(_("There is no Segment Editor."))
+
+    def _editorWithEffect(self, volume: Any, segmentation: Any) -> Any:
+        """The Segment Editor of the application, with the effect chosen."""
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.util.getModuleWidget("SegmentEditor").editor
         editor.setSegmentationNode(segmentation)

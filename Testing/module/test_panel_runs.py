@@ -228,7 +228,7 @@ def test_the_self_test_says_what_it_skips_where_packages_are_missing(
     self_test.runTest()
     skipped = [text for text in self_test.said if "torch>=2.3,<3" in text]
     assert len(self_test.said) == 14
-    assert len(skipped) == 6
+    assert len(skipped) == 4
     assert any("examples and settings" in text for text in self_test.said), "what needs no packages is tested"
 
 
