@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,15 @@ from slicer.util import VTKObservationMixin
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.quality import BEST, FAST
 from FewShotSegModule.live.one_shot import OneShot, Pause
+from FewShotSegModule.live.round import Round, Slices, basisOf
 from FewShotSegModule.live.surer import isSurer
+from FewShotSegModule.live.watched_segmentations import WatchedSegmentations
 from FewShotSegModule.runs.run_input import RunSettings
 from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.runs.segmentation_run import SegmentationRun
-from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.live_preview import LivePreview
-from FewShotSegModule.scene.painted_changes import PaintedChanges
-from FewShotSegModule.scene.segment_info import segmentNames
 from FewShotSegModule.scene.surfaces import isIn3D, lacksSurfaces
 
 #: Milliseconds after the last stroke before what was painted is looked at, and the segmentation updated.
@@ -33,8 +32,6 @@ REST_MS = 2000
 _SURFACES_MS = 300
 #: Milliseconds between two attempts while the worker is at a run of somebody else.
 _WAIT_MS = 200
-
-Slices = list[tuple[int, int]]
 
 
 def _nothing(*_arguments: Any) -> None:
@@ -99,9 +96,9 @@ class LiveSegmentation:
         self.progress: tuple[str, int, int, float | None] | None = None
         #: Why the latest round that started by itself failed; "" if it didn't.
         self.trouble = ""
-        self._watched: dict[tuple[Any, Any], _Watched] = {}
+        self._watched = WatchedSegmentations(self._onStroke)
         self._run: SegmentationRun | None = None
-        self._round = _Round()
+        self._round = Round()
         self._outdated = self._isToUpdate = False
         #: What the latest round that was no improvement had to go by, besides voxels.
         self._basis: object = None
@@ -115,7 +112,7 @@ class LiveSegmentation:
         self._resume = timer(0, self._onResumed)
         self._isImporting = False
         #: A round that was done while a scene was being added: its volume, result and round.
-        self._held: tuple[Any, RunResult, _Round] | None = None
+        self._held: tuple[Any, RunResult, Round] | None = None
         self._preview = LivePreview()
         scene, self._observations = slicer.mrmlScene, VTKObservationMixin()
         self._observations.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneStartClose)
@@ -188,23 +185,16 @@ class LiveSegmentation:
         :param pairs: Volume that is painted on, and segmentation.
         :param existing: Whether what is painted already is told `onPainted`, too, of those that were not watched.
         """
-        wanted = list(dict.fromkeys(pairs))
-        for pair in [pair for pair in self._watched if pair not in wanted]:
-            self._watched.pop(pair).stop()
-        for pair in wanted:
-            if pair not in self._watched:
-                self._watched[pair] = _Watched(*pair, existing, self._onStroke)
-                if existing:
-                    self._pause.start()
+        if self._watched.watch(pairs, existing) and existing:
+            self._pause.start()
 
     def ignorePainted(self) -> None:
         """Takes what has changed until now as nobody's painting, such as a result that was accepted or taken back."""
-        for watched in self._watched.values():
-            watched.changes.forget()
+        self._watched.forget()
 
     def review(self) -> None:
         """Looks whether examples or settings are others than those of the latest round; to be called after changes."""
-        if self._basis is not None and self._basisNow() != self._basis:
+        if self._basis is not None and basisOf(self._query(), self._examples(), self._settings()) != self._basis:
             self._outdated = True
             self._onStroke()
             self._onChanged()
@@ -274,7 +264,7 @@ class LiveSegmentation:
     def _onRest(self) -> None:
         """Nobody has painted for a while: there is time for a better result."""
         if self._run is None and self._canBeImproved() and not self._logic.isBusy:
-            self._start(_Round(isImprovement=True))
+            self._start(Round(isImprovement=True))
 
     def _onWaited(self) -> None:
         self._startIfPossible()
@@ -300,9 +290,7 @@ class LiveSegmentation:
             self._take(*held)
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
-        gone = [pair for pair in self._watched if not all(map(slicer.mrmlScene.IsNodePresent, pair))]
-        for pair in gone:
-            self._watched.pop(pair).stop()
+        self._watched.dropGone()
         if self._expected is not None and self.preview is None:
             # Accepted, discarded, deleted: what follows is the user's to ask for, and what was accepted is not painted.
             self._expected = self._result = None
@@ -316,9 +304,8 @@ class LiveSegmentation:
             self._run.cancel()
         for waits in (self._pause, self._rest, self._wait, self._surfaces, self._resume):
             waits.stop()
-        for watched in self._watched.values():
-            watched.stop()
-        self._watched, self._held, self._basis, self.trouble = {}, None, None, ""
+        self._watched.watch(())
+        self._held, self._basis, self.trouble = None, None, ""
         self._isToUpdate = self._outdated = self._isImporting = False
 
     # Painted slices
@@ -326,15 +313,11 @@ class LiveSegmentation:
     def _takePainted(self) -> None:
         """Tells which slices were painted since the last time."""
         self._pause.stop()
-        for (volume, segmentation), watched in list(self._watched.items()):
-            try:
-                painted, emptied = watched.changes.take()
-            except SceneError as error:
-                self.trouble = str(error)
-                continue
-            if painted or emptied:
-                self._outdated = True
-                self._onPainted(volume, segmentation, painted, emptied)
+        changes, trouble = self._watched.take()
+        self.trouble = trouble or self.trouble
+        for volume, segmentation, painted, emptied in changes:
+            self._outdated = True
+            self._onPainted(volume, segmentation, painted, emptied)
 
     # Rounds
 
@@ -350,9 +333,9 @@ class LiveSegmentation:
             self._wait.start()
             return
         self._isToUpdate = False
-        self._start(_Round(isAsked=asked))
+        self._start(Round(isAsked=asked))
 
-    def _start(self, thisOne: _Round) -> None:
+    def _start(self, thisOne: Round) -> None:
         """Starts a round.
 
         :raises FewShotSegError: One that was asked for can't be started.
@@ -361,7 +344,7 @@ class LiveSegmentation:
         if thisOne.isImprovement:
             settings = replace(settings, quality=BEST)
         else:
-            self._outdated, self.trouble, self._basis = False, "", self._basisNow()
+            self._outdated, self.trouble, self._basis = False, "", basisOf(self._query(), self._examples(), self._settings())
         self._rest.stop()
         self._round, self.progress = thisOne, None
         query, rows = self._query(), self._examples()
@@ -404,7 +387,7 @@ class LiveSegmentation:
         else:
             self._take(*done)
 
-    def _take(self, query: Any, result: RunResult, thisOne: _Round) -> None:
+    def _take(self, query: Any, result: RunResult, thisOne: Round) -> None:
         """Takes the result of a round, and goes on."""
         if not thisOne.isImprovement or (self._result is not None and isSurer(result, self._result)):
             try:
@@ -425,7 +408,7 @@ class LiveSegmentation:
         self._giveUp()
         self._onChanged()
 
-    def _tellFailure(self, message: str, thisOne: _Round) -> None:
+    def _tellFailure(self, message: str, thisOne: Round) -> None:
         if thisOne.isAsked:
             self._onFailed(message)
         else:
@@ -456,15 +439,6 @@ class LiveSegmentation:
         if self._canBeImproved():
             self._rest.start()
 
-    def _basisNow(self) -> object:
-        """Something that is another one where examples or settings are."""
-        rows, settings = list(self._examples()), self._settings()
-        bounds = [0.0] * 6
-        if settings.roi is not None:
-            settings.roi.GetRASBounds(bounds)
-        names = {row.segmentation: tuple(segmentNames(row.segmentation)) for row in rows}
-        return self._query(), rows, names, settings, bounds
-
     def _canBeImproved(self) -> bool:
         return (
             self.improve
@@ -474,35 +448,3 @@ class LiveSegmentation:
             and self._shownQuality == FAST
             and self._settings().quality == FAST
         )
-
-
-@dataclass
-class _Round:
-    """What a run is for."""
-
-    isAsked: bool = False
-    isImprovement: bool = False
-    quality: str = ""
-    #: The painted slices (axis, index) of the volume.
-    painted: Slices = field(default_factory=list)
-
-
-class _Watched:
-    """A segmentation that may be painted in."""
-
-    def __init__(self, volume: Any, segmentation: Any, existing: bool, onStroke: Callable[[], None]) -> None:
-        self.changes = PaintedChanges(volume, segmentation, existing)
-        self._segmentation, self._onStroke = segmentation, onStroke
-        kind = slicer.vtkSegmentation
-        events = (kind.SourceRepresentationModified, kind.SegmentModified, kind.SegmentAdded, kind.SegmentRemoved)
-        self._tags = [segmentation.AddObserver(event, self._onEvent) for event in events]
-
-    def stop(self) -> None:
-        """Watches it no more."""
-        for tag in self._tags:
-            self._segmentation.RemoveObserver(tag)
-        self._tags = []
-
-    def _onEvent(self, _caller: Any, _event: Any) -> None:
-        if self._tags and self.changes.any:
-            self._onStroke()
