@@ -32,6 +32,7 @@ from FewShotSegModule.scene.gather import anythingPainted, gather, rangeAxis
 from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, show
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.required import inScene, requireInScene, requireKind, requireList
 from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
 
 _VOLUME, _SEGMENTATION, _REGION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode"
@@ -158,20 +159,20 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             ValueErrors (SceneError, InvalidInputError), those of the run are RuntimeErrors (RunError). With
             `wait=False` only what is noticed before the run is raised; the rest is up to `onFailed`.
         """
-        _requireKind(queryVolume, _VOLUME, _("volume to segment"))
-        _requireKind(exampleSegmentation, _SEGMENTATION, _("example segmentation"), optional=True)
-        _requireKind(exampleVolume, _VOLUME, _("example volume"), optional=True)
-        _requireKind(outputSegmentation, _SEGMENTATION, _("output segmentation"), optional=True)
-        _requireKind(confidenceVolume, _VOLUME, _("confidence volume"), optional=True)
-        _requireKind(roi, _REGION, _("region of interest"), optional=True)
-        _requireList(segmentNames, _("segments' names"))
-        _requireList(sliceRange, _("slice range"), count=2)
+        requireKind(queryVolume, _VOLUME, _("volume to segment"))
+        requireKind(exampleSegmentation, _SEGMENTATION, _("example segmentation"), optional=True)
+        requireKind(exampleVolume, _VOLUME, _("example volume"), optional=True)
+        requireKind(outputSegmentation, _SEGMENTATION, _("output segmentation"), optional=True)
+        requireKind(confidenceVolume, _VOLUME, _("confidence volume"), optional=True)
+        requireKind(roi, _REGION, _("region of interest"), optional=True)
+        requireList(segmentNames, _("segments' names"))
+        requireList(sliceRange, _("slice range"), count=2)
         if confidenceVolume is not None and confidenceVolume in (queryVolume, exampleVolume):
             raise SceneError(
                 _("The confidence would overwrite {name}; give another volume.").format(name=confidenceVolume.GetName())
             )
         if complete != "all":
-            _requireList(complete, _("names of completely painted segments"))
+            requireList(complete, _("names of completely painted segments"))
         rows = givenExamples(queryVolume, exampleSegmentation, exampleVolume, sliceIndices, axis, examples, complete)
         requireNames(rows, [*(complete or ()), background] if complete != "all" else [background])
         settings = RunSettings(device, refine, refineStrength, quality, segmentNames, sliceRange, roi, background)
@@ -253,7 +254,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         query = self._queries.get(run)
         if run.result is None or query is None:
             raise SceneError(_("The run has no result, or another one was started since."))
-        _requireInScene(query)
+        requireInScene(query)
         return query
 
     def previewOf(self, run: SegmentationRun) -> Any:
@@ -269,7 +270,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param segmentation: The vtkMRMLSegmentationNode; surfaces that it lacks are made.
         :param onDone: Called when they are there.
         """
-        _requireKind(segmentation, _SEGMENTATION, _("segmentation"))
+        requireKind(segmentation, _SEGMENTATION, _("segmentation"))
         segmentation.CreateDefaultDisplayNodes()
         segmentation.GetDisplayNode().SetVisibility3D(True)
         self._makeSurfaces(segmentation, onDone)
@@ -289,7 +290,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param node: The volume to fill; a new one if None.
         :raises SceneError: The run has no result, or a volume is gone.
         """
-        _requireInScene(node)
+        requireInScene(node)
         return writeConfidence(self.volumeOf(run), run.result, node)  # type: ignore[arg-type]
 
     def accept(
@@ -310,7 +311,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             shows it.
         :return: The segmentation that was written into.
         """
-        _requireInScene(outputSegmentation)
+        requireInScene(outputSegmentation)
         target = outputSegmentation if outputSegmentation is not None else newSegmentation(preview)
         if self._accepting is None:
             self._accepting = Accepting(slicer.mrmlScene)
@@ -348,7 +349,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :return: Names of the segments that were added to.
         :raises SceneError: The volume is gone, or the segmentation can't be written into.
         """
-        _requireInScene(segmentation)
+        requireInScene(segmentation)
         hadSurfaces = hasSurfaces(segmentation)
         added = copySlice(preview, segmentation, axis, index, saveState)
         if added and hadSurfaces:
@@ -406,7 +407,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         run = self._run
-        if run is not None and not _inScene(self._queries[run]):
+        if run is not None and not inScene(self._queries[run]):
             run.abandon(_("The volume was removed from the scene; the run was stopped."))
             self._run = None
             self._host.forgetScene()
@@ -414,7 +415,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _write(self, run: SegmentationRun, output: Any) -> Any:
         """The result of a run, in a segmentation."""
         preview = self.previewOf(run)
-        if output is not None and not _inScene(output):
+        if output is not None and not inScene(output):
             self.discard(preview)
             raise SceneError(_("The output segmentation was removed from the scene during the run."))
         return self.accept(preview, output)
@@ -428,37 +429,3 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         except BaseException:  # Ctrl+C, or an error in a callback: nobody will poll this run again
             run.cancel()
             raise
-
-
-def _inScene(node: Any) -> bool:
-    return bool(slicer.mrmlScene.IsNodePresent(node))
-
-
-def _requireKind(node: Any, className: str, role: str, optional: bool = False) -> None:
-    """Raises SceneError unless something that a script gave is such a node, in the scene."""
-    if node is None and optional:
-        return
-    if not hasattr(node, "IsA") or not node.IsA(className):
-        raise SceneError(
-            _("The {role} is {what}, expected a {kind}.").format(
-                role=role, what=geometry.describe(node), kind=className
-            )
-        )
-    _requireInScene(node)
-
-
-def _requireList(values: Any, role: str, count: int | None = None) -> None:
-    """Raises SceneError unless something that a script gave is a list, of so many; or None."""
-    if values is None:
-        return
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise SceneError(_("{values!r} was given as {role}, expected a list.").format(role=role, values=values))
-    if count is not None and len(values) != count:
-        raise SceneError(
-            _("The {role} has {given} values, expected {count}.").format(role=role, given=len(values), count=count)
-        )
-
-
-def _requireInScene(node: Any) -> None:
-    if node is not None and not _inScene(node):
-        raise SceneError(_("{name} is not in the scene any more.").format(name=node.GetName()))

@@ -194,7 +194,7 @@ class LiveSegmentation:
 
     def review(self) -> None:
         """Looks whether examples or settings are others than those of the latest round; to be called after changes."""
-        if self._basis is not None and basisOf(self._query(), self._examples(), self._settings()) != self._basis:
+        if self._basis is not None and self._basisNow() != self._basis:
             self._outdated = True
             self._onStroke()
             self._onChanged()
@@ -344,7 +344,7 @@ class LiveSegmentation:
         if thisOne.isImprovement:
             settings = replace(settings, quality=BEST)
         else:
-            self._outdated, self.trouble, self._basis = False, "", basisOf(self._query(), self._examples(), self._settings())
+            self._outdated, self.trouble, self._basis = False, "", self._basisNow()
         self._rest.stop()
         self._round, self.progress = thisOne, None
         query, rows = self._query(), self._examples()
@@ -381,7 +381,7 @@ class LiveSegmentation:
     def _onFinished(self, run: SegmentationRun) -> None:
         assert run.result is not None
         done = self._logic.volumeOf(run), run.result, self._round
-        self._end()
+        self._run = self.progress = None
         if self._isImporting:
             self._held = done
         else:
@@ -415,14 +415,11 @@ class LiveSegmentation:
             self.trouble = message
         self._onChanged()
 
-    def _end(self) -> None:
-        self._run = self.progress = None
-
     def _giveUp(self) -> None:
         """Ends a round without a result; what it has shown so far stays."""
         if not self._round.isImprovement:
             self._outdated = True
-        self._end()
+        self._run = self.progress = None
         if not slicer.mrmlScene.IsClosing():
             self._preview.settle()
             self._surfaces.start()
@@ -438,6 +435,9 @@ class LiveSegmentation:
     def _restAWhile(self) -> None:
         if self._canBeImproved():
             self._rest.start()
+
+    def _basisNow(self) -> object:
+        return basisOf(self._query(), self._examples(), self._settings())
 
     def _canBeImproved(self) -> bool:
         return (
