@@ -17,7 +17,7 @@ import slicer  # noqa: E402
 from FewShotSegModule.effect.registration import registerEffect  # noqa: E402
 from FewShotSegModule.logic import FewShotSegLogic  # noqa: E402
 from FewShotSegModule.panel.widget import FewShotSegWidget  # noqa: E402
-from FewShotSegModule.self_test import FewShotSegTest  # noqa: E402
+from FewShotSegModule.self_test.self_test import FewShotSegTest  # noqa: E402
 from FewShotSegModule.setup.sample_data import registerSampleData  # noqa: E402
 from slicer.i18n import tr as _  # noqa: E402
 from slicer.i18n import translate  # noqa: E402

@@ -25,6 +25,7 @@ from ..network.matching import Match
 from ..network.model import Box, FewShotNetwork
 from ..plan import Tick
 from ..priors import POSITION, PRIOR_CHANNELS, PROPAGATED_BLUR
+from .boxes import likely_boxes
 from .labelled_slices import LabelledSlices
 from .predictor import OUTSIDE, Predictor
 from .support import SupportImage
@@ -172,7 +173,7 @@ def _episodes(
                     predictor.device
                 ),
                 segments=sorted(taught),
-                boxes=tuple(predictor.boxes(match, evidence, everything)),
+                boxes=tuple(likely_boxes(match, evidence, everything)),
             )
         )
     return episodes
@@ -221,7 +222,7 @@ def _episodes_of_others(
                 evidence=evidence.to(predictor.device),
                 labels=_halved(shown[left_out].labels)[None].to(predictor.device),
                 segments=sorted(taught),
-                boxes=tuple(predictor.boxes(match, None, list(range(1, segments + 1)))),
+                boxes=tuple(likely_boxes(match, None, list(range(1, segments + 1)))),
                 off=_OFF * body,
             )
         )

@@ -200,8 +200,7 @@ class _Volume:
         rows = frame.top + (torch.arange(height) + 0.5) * frame.rows / height
         columns = frame.left + (torch.arange(width) + 0.5) * frame.columns / width
         grid = torch.meshgrid(rows / shape[1], columns / shape[2], indexing="ij")
-        evidence = prior_of_propagated_shapes(self._carried[np.asarray(targets) - 1], *grid)
-        return evidence
+        return prior_of_propagated_shapes(self._carried[np.asarray(targets) - 1], *grid)
 
     @cached_property
     def _carried(self) -> np.ndarray:

@@ -215,7 +215,7 @@ def run_again(panel: Any, volume: Any) -> None:
 
 @pytest.mark.parametrize("decision", ["acceptButton", "discardButton"])
 def test_nothing_of_a_result_that_was_decided_about_is_left_behind(ready_panel: Any, decision: str) -> None:
-    from FewShotSegModule.self_test import madeUpResult
+    from FewShotSegModule.self_test.made_up import madeUpResult
 
     panel = ready_panel
     target = panel.parameters.paintSegmentation

@@ -204,7 +204,8 @@ def test_examples_of_another_volume_segment_this_one(panel: Any) -> None:
 @pytest.fixture
 def self_test(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module's self-test, with what it said."""
-    from FewShotSegModule import self_test as part
+    from FewShotSegModule.self_test import cases
+    from FewShotSegModule.self_test.self_test import FewShotSegTest
 
     def select(name: str) -> None:
         empty_panel.enter() if name == "FewShotSeg" else empty_panel.exit()
@@ -212,8 +213,8 @@ def self_test(empty_panel: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     addSliceViews(empty_panel.slicer)
     monkeypatch.setattr(empty_panel.slicer.util, "selectModule", select)
     monkeypatch.setattr(empty_panel.slicer.util, "getModuleWidget", lambda _name: empty_panel.widget)
-    monkeypatch.setattr(part, "STIR_S", 0.0)
-    test = part.FewShotSegTest()
+    monkeypatch.setattr(cases, "STIR_S", 0.0)
+    test = FewShotSegTest()
     test.said = []
     monkeypatch.setattr(test, "delayDisplay", lambda text, *_arguments: test.said.append(text), raising=False)
     return test

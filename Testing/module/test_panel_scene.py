@@ -161,7 +161,7 @@ def test_an_editor_node_that_someone_deleted_is_made_again(painted_panel: Any) -
 
 def test_a_volume_that_is_loaded_while_the_module_is_shown_is_proposed(empty_panel: Any) -> None:
     from FewShotSegModule.scene.confidence import writeConfidence
-    from FewShotSegModule.self_test import madeUpResult
+    from FewShotSegModule.self_test.made_up import madeUpResult
 
     panel = empty_panel
     panel.prepareScene()

@@ -31,7 +31,7 @@ class TestedPanel(qt_panel.Panel):
 
     def prepareScene(self) -> None:
         """Views and the made-up scan, in an empty scene."""
-        from FewShotSegModule.self_test import PAINTED, madeUpScan
+        from FewShotSegModule.self_test.made_up import PAINTED, madeUpScan
 
         qt_panel.addSliceViews(self.slicer)
         self.volume, self._drawn, self.truth = madeUpScan()

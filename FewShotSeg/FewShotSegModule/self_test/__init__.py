@@ -1,0 +1,1 @@
+"""The module's test of itself inside the application."""
