@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from loop_fixtures import loop  # noqa: F401
 from standin.qt_fixtures import empty_panel, painted_panel, panel, slicer_with_qt  # noqa: F401
 from standin.run_fixtures import finished_panel, ready_panel, results  # noqa: F401
 

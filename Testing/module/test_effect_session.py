@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loop_fixtures import Clock, Logic, labels_of
 from nodes import add_segmentation, add_volume, box, mask_of, set_segment
-from test_live import Clock, Logic, labels_of
 
 LIVER = box(2, slice(4, 9), slice(4, 9))
 SPLEEN = box(5, slice(12, 18), slice(10, 15))
