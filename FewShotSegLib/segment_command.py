@@ -16,11 +16,14 @@ from FewShotSegLib import threads
 from FewShotSegLib.errors import WriteError
 from FewShotSegLib.example import Example, check_examples, match_labels_by_name
 from FewShotSegLib.files.formats import WRITE_EXTENSIONS
-from FewShotSegLib.files.outputs import check_writable
+from FewShotSegLib.files.outputs import check_page_writable, check_writable, write_page
 from FewShotSegLib.files.writing import write_volumes
 from FewShotSegLib.labels import label_values
 from FewShotSegLib.progress import Progress
 from FewShotSegLib.quality import DEFAULT, QUALITIES
+from FewShotSegLib.report.measures import measure
+from FewShotSegLib.report.page import report_page
+from FewShotSegLib.result import Result
 from FewShotSegLib.terminal import Warnings, say
 from FewShotSegLib.volume import AXIS_NAMES, Volume
 
@@ -119,6 +122,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="the labelmap to write")
     parser.add_argument("--confidence", metavar="FILE", help="a volume to write how sure each voxel is, 0 to 1")
+    parser.add_argument(
+        "--report", metavar="FILE.html", help="a page to write: sizes, sureness and pictures of each structure"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     parser.add_argument(
         "--refine", action=argparse.BooleanOptionalAction, default=True,
@@ -164,9 +170,21 @@ def _segment(args: argparse.Namespace) -> int:
         progress.close()
     paths = _outputs(args)
     write_volumes(list(zip((result.labelmap, result.confidence), paths, strict=False)))
+    if args.report is not None:
+        write_page(args.report, _page(query, examples, result))
+        paths = [*paths, args.report]
     if not args.quiet:
         _print_summary(result.labelmap, paths)
     return 0
+
+
+def _page(query: Volume, examples: Sequence[Example], result: Result) -> str:
+    """The report of a result."""
+    own = [example for example in examples if example.image.shows_the_same(query)]
+    values = {value for example in examples for value in example.values}
+    painted = {value: sum(value in example.values for example in own) for value in values}
+    measures = measure(result.labelmap, result.confidence, painted, values)
+    return report_page(query, result.labelmap, measures)
 
 
 def _outputs(args: argparse.Namespace) -> list[str]:
@@ -186,6 +204,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise WriteError(f"{path} is an input too and would be replaced; choose another name for the output.")
         if path == args.confidence and extension == ".seg.nrrd":
             raise WriteError(f"{path} can't hold a confidence, .seg.nrrd is for labels; use .nrrd or .nii.gz.")
+    if args.report is not None:
+        check_page_writable(args.report)
+        if _identity(args.report) in inputs:
+            raise WriteError(f"{args.report} is an input too and would be replaced; choose another name for it.")
     if len({_identity(path) for path in outputs}) < len(outputs):
         raise WriteError(f"Output and confidence would both go to {args.output}; choose two names.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import uuid
@@ -43,6 +44,39 @@ def check_writable(path: str | PathLike[str], grid: Volume | None = None) -> str
             f"tilted gantry; write .seg.nrrd, .nrrd or .mha instead of {extension}."
         )
     return extension
+
+
+def check_page_writable(path: str | PathLike[str]) -> None:
+    """Checks that a page could be written to a path.
+
+    Raises:
+        WriteError: As for volumes; the ending is `.html`.
+    """
+    if not os.fspath(path):
+        raise WriteError("The name of a page is empty, expected that of a file; is a variable of the shell unset?")
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise WriteError(f"{path} has an unknown ending, expected .html; rename the page.")
+    _require_replaceable(path)
+    _require_room(path)
+
+
+def write_page(path: str | PathLike[str], page: str) -> None:
+    """Writes a page, whole or not at all; an older file is replaced.
+
+    Raises:
+        WriteError: It can't be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise WriteError(f"{path} can't be written ({error.strerror}); check free space and permissions.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _require_replaceable(path: Path) -> None:

@@ -121,7 +121,7 @@ def test_when_the_brush_pauses_only_the_new_row_is_drawn(large_panel: Any) -> No
     with counted() as calls:
         panel.widget.live.notice()
     assert panel.ui.exampleTable.rowCount == len(PAINTED) + 1
-    assert calls["drawThumbnail"] == 1
+    assert calls["draw_slice"] == 1
 
 
 def test_when_the_brush_pauses_a_stroke_is_found_in_a_moment(slicer: Any) -> None:

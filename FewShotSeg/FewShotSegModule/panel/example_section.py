@@ -11,9 +11,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from FewShotSegLib.pictures.slice_picture import draw_slice
 from FewShotSegModule.panel.chosen_view import ChosenView
 from FewShotSegModule.panel.example_table import Color, ExampleRow, ExampleTable, Unpainted
-from FewShotSegModule.panel.thumbnail import drawThumbnail
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
@@ -230,7 +230,7 @@ class ExampleSection:
         return ExampleRow(
             identifier=row.identifier,
             enabled=row.enabled,
-            picture=drawThumbnail(image, labels, pixelMm, colors, ExampleTable.PICTURE_SIZE, _window(row.volume)),
+            picture=draw_slice(image, labels, pixelMm, colors, ExampleTable.PICTURE_SIZE, _window(row.volume)),
             volumeName=row.volume.GetName(),
             position=position,
             segments=segments,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from FewShotSegLib.pictures.upright import upright
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
@@ -17,7 +18,6 @@ from FewShotSegModule.scene.list_observer import ListObserver
 from FewShotSegModule.scene.painted import Painted
 from FewShotSegModule.scene.painted_slices import evenlySpread, paintedSlices
 from FewShotSegModule.scene.segment_info import SegmentInfo
-from FewShotSegModule.scene.upright import upright
 
 _PARAMETER = "examples"
 _VOLUME_ROLE, _SEGMENTATION_ROLE = "exampleVolume", "exampleSegmentation"

@@ -1,4 +1,4 @@
-"""Turns slices so that they are seen as in Slicer's slice views."""
+"""Turns slices so that they are seen as radiologists, and Slicer's slice views, show them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import numpy as np
 
 
 def upright(
-    image: np.ndarray, labels: np.ndarray, axis: int, ijkToRas: np.ndarray
+    image: np.ndarray, labels: np.ndarray, axis: int, ijk_to_ras: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Turns a slice: the patient's head or front is up, the patient's left (or back, seen from the side) is right.
 
-    :param image: Intensities of the slice, as the volume's array has them.
-    :param labels: Of the same shape.
-    :param axis: Array axis across the slice.
-    :param ijkToRas: From voxel indices to the patient, 4 x 4.
-    :return: Image, labels, height and width of a pixel in mm.
+    Args:
+        image: Intensities of the slice, as the volume's array has them.
+        labels: Of the same shape.
+        axis: Array axis across the slice.
+        ijk_to_ras: From voxel indices (i, j, k) to the patient (right, anterior, superior; mm), (4, 4).
+
+    Returns:
+        Image, labels, height and width of a pixel in mm.
     """
     # The directions in which the numbers of the slice's rows and of its columns grow.
-    columns = [ijkToRas[:3, 2 - a] for a in range(3) if a != axis]
+    columns = [ijk_to_ras[:3, 2 - a] for a in range(3) if a != axis]
     pixel = [float(np.linalg.norm(column)) for column in columns]
     # What grows downwards in a view is inferior or posterior, what grows to the right is left or posterior.
     down, right = columns
