@@ -17,6 +17,7 @@ from FewShotSegLib.quality import DEFAULT
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.run_input import RunSettings
+from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.runs.segmentation_run import SegmentationRun
 from FewShotSegModule.runs.worker_host import WorkerHost
@@ -28,10 +29,12 @@ from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_list import MOST_EXAMPLES
 from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.existing import resultFrom
 from FewShotSegModule.scene.gather import anythingPainted, gather, rangeAxis
 from FewShotSegModule.scene.given_examples import givenExamples, requireNames
-from FewShotSegModule.scene.preview import makePreview, show
+from FewShotSegModule.scene.preview import makePreview, queryOf, show
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.report_table import fillTable, measuresOf
 from FewShotSegModule.scene.required import inScene, requireInScene, requireKind, requireList
 from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
 
@@ -355,6 +358,20 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if added and hadSurfaces:
             self._makeSurfaces(segmentation)
         return added
+
+    def resultFrom(self, volume: Any, segmentation: Any) -> RunResult:
+        """A segmentation that is there already as a result of a volume; see `scene.existing`."""
+        return resultFrom(volume, segmentation)
+
+    def reportOf(
+        self, preview: Any, confidence: Any = None, examples: Sequence[ExampleSlice] = (), table: Any = None
+    ) -> Any:
+        """A table with volume, surface, painted slices and mean confidence of each segment, the most doubtful first.
+
+        :param examples: Those on its volume are counted. `table` is filled, a new one if None.
+        """
+        requireKind(preview, _SEGMENTATION, _("preview"))
+        return fillTable(measuresOf(preview, confidence, examples), queryOf(preview), table)
 
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.folding import Folding
 from FewShotSegModule.panel.paint_section import PaintSection
 from FewShotSegModule.panel.painted_nodes import PaintedNodes
+from FewShotSegModule.panel.result_menu import ResultMenu
 from FewShotSegModule.panel.result_nodes import ResultNodes
 from FewShotSegModule.panel.result_section import ResultSection
 from FewShotSegModule.panel.run_controller import RunController
@@ -30,7 +32,9 @@ from FewShotSegModule.panel.shortcuts import Shortcuts
 from FewShotSegModule.panel.slice_section import SliceSection
 from FewShotSegModule.scene.confidence import isConfidence
 from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.existing import spreadSlices
 from FewShotSegModule.scene.region import fitRegion
+from FewShotSegModule.scene.report_table import showTable
 from FewShotSegModule.setup import dependencies
 
 #: Keys that Slicer's own toolbars have (Ctrl+Shift+A is that of the markups) would reach neither.
@@ -141,6 +145,13 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             discard=self._nodes.discard,
             onOverlayChanged=self._nodes.tidyConfidence,
             acceptShortcut=_ACCEPT_KEYS,
+        )
+        self._menu = ResultMenu(
+            self.ui.resultMenuButton,
+            segmentations=self._segmentationsToStartFrom,
+            start=lambda node: self.live.show(self._queryVolume(), self.logic.resultFrom(self._queryVolume(), node)),
+            takeSlices=self._takeSlices,
+            report=self._report,
         )
         self._shortcuts = Shortcuts(
             [
@@ -336,6 +347,26 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is None:
             return None, None
         return self._parameters.paintVolume or self._parameters.queryVolume, self._parameters.paintSegmentation
+
+    # What else can be done with results
+
+    def _segmentationsToStartFrom(self) -> list[Any]:
+        preview = self._parameters.preview if self._parameters is not None else None
+        if self._queryVolume() is None:
+            return []
+        return [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node is not preview]
+
+    def _takeSlices(self, segmentation: Any, count: int) -> None:
+        for axis, index in spreadSlices(self._queryVolume(), segmentation, count):
+            self._examples.add(self._queryVolume(), segmentation, axis, index)
+
+    def _report(self) -> Callable[[], None] | None:
+        """Makes a table of the preview and shows it; None where there is none."""
+        parameters = self._parameters
+        if parameters is None or parameters.preview is None:
+            return None
+        rows = self._examples.enabledRows()
+        return lambda: showTable(self.logic.reportOf(parameters.preview, parameters.confidenceVolume, rows))
 
     # A run
 
