@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 
 from FewShotSegLib.colors import Color, default_color
 from FewShotSegLib.labels import label_values
@@ -102,6 +101,8 @@ def voxels_of(measures: SegmentMeasures) -> bool:
 
 def _surfaces(labelmap: Volume) -> dict[int, float]:
     """Surface of each label in cm2."""
+    import SimpleITK as sitk  # takes half a second, which an application should not wait for at its start
+
     shapes = sitk.LabelShapeStatisticsImageFilter()
     shapes.ComputePerimeterOn()
     image = sitk.GetImageFromArray(labelmap.array.astype(np.uint16 if labelmap.array.max() < 2**16 else np.uint32))
