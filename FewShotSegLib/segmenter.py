@@ -16,6 +16,7 @@ import torch
 from .errors import DeviceError
 from .example import Example
 from .inference.steps import Steps
+from .kept import KeptByVolume
 from .quality import DEFAULT
 from .result import Result
 from .session import Progress, Session
@@ -48,6 +49,7 @@ class Segmenter:
         self.device = choose_device(device)
         self.network = load_network(weights, **switches).to(self.device)
         self._steps = steps or Steps()
+        self._kept = KeptByVolume()
 
     def session(self, query: Volume) -> Session:
         """Starts segmenting a volume whose examples come one after the other.
@@ -58,7 +60,7 @@ class Segmenter:
         Raises:
             VolumeError: the query is no finite 3D image of at least two slices along each axis.
         """
-        return Session(self.network, self.device, query, self._steps)
+        return Session(self.network, self.device, query, self._steps, self._kept)
 
     def segment(
         self,

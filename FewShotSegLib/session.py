@@ -16,6 +16,7 @@ from .inference.pipeline import run_passes
 from .inference.query import lay_out
 from .inference.steps import Steps
 from .inference.suggest import Doubts, Suggestion, suggestions
+from .kept import KeptByVolume
 from .network.model import FewShotNetwork
 from .plan import Plan
 from .preprocessing.mending import MendedImages
@@ -45,16 +46,19 @@ class Session:
         device: where it is.
         query: the volume.
         steps: which steps are done, for ablation.
+        kept: what was found of other volumes that serve several queries; of the same network.
 
     Raises:
         VolumeError: the query is no finite 3D image of at least two slices along each axis.
     """
 
-    def __init__(self, network: FewShotNetwork, device: torch.device, query: Volume, steps: Steps) -> None:
+    def __init__(
+        self, network: FewShotNetwork, device: torch.device, query: Volume, steps: Steps, kept: KeptByVolume
+    ) -> None:
         query.require_image()
         self.query = query
-        self._network, self._device, self._steps = network, device, steps
-        self._images = MendedImages(query)
+        self._network, self._device, self._steps, self._kept = network, device, steps, kept
+        self._images = MendedImages(query, kept)
         self._encodings = Encodings()
         self._examples: dict[int, Example] = {}
         self._next_key = 0
@@ -154,7 +158,9 @@ class Session:
                 changed = [self._examples[key] for key in self._changed if key in self._examples]
                 changed = [example for example in changed if example.image.shows_the_same(self.query)]
                 near_changes(self._network, self._device, self._encodings, query, changed, near, tick)
-            passes = run_passes(self._network, self._device, plan, self._encodings, thorough, self._steps, query)
+            passes = run_passes(
+                self._network, self._device, plan, self._encodings, self._kept, thorough, self._steps, query
+            )
             labels, confidence = finished(query, passes, strength, self._steps, plan)
         colors = {v: c for e in examples for v, c in e.colors.items() if v in values}
         findings = passes.painting.findings if passes.painting else []

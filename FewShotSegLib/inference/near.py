@@ -13,8 +13,8 @@ from ..plan import Tick
 from ..priors import Knowledge
 from .encodings import Encodings
 from .finish import CONFIDENCE_TEMPERATURE, Layer, merge
+from .frames import frame_of
 from .labelled_slices import LabelledSlices
-from .pipeline import frame_of
 from .predictor import Predictor
 from .query import UNKNOWN, Query
 from .support import support_images
@@ -39,6 +39,7 @@ def near_changes(
             the slices around the new ones is painted with a segment.
         tick: called with 0 now and then; may raise to cancel.
     """
+
     def check(_: int) -> None:
         tick(0)
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..kept import KeptByVolume
 from ..network.model import FewShotNetwork
 from ..plan import Leg, Plan
-from ..preprocessing.frame import Bounds, Frame, body_size, bounds_of, frame_around, is_whole, union, widen
-from ..preprocessing.views import SliceView
-from ..priors import position_map, prior_of_propagated_shapes
+from ..preprocessing.frame import Bounds, Frame, body_size, bounds_of, frame_around, union
+from ..priors import prior_of_propagated_shapes
 from ..registration.painted_stack import PaintedStack
 from ..registration.patient_registration import PatientRegistration
 from ..registration.propagated_shapes import counted, propagated_positions
@@ -24,29 +24,20 @@ from .completeness import Completeness, Painting
 from .encodings import Encodings
 from .extent import extent_penalty
 from .finish import Layer, merge
+from .frames import SIDE, frame_of, region_of, with_margin
 from .labelled_slices import LabelledSlices
 from .predictor import Evidence, Predictor
 from .pseudo_labels import certain_pixels, halved_gaps, sure_slices, with_slices, with_sure_slices
-from .query import Query, Support
+from .query import Query, Support, at_home, digest_of
 from .steps import Steps
 from .support import support_images
 
-SIDE = 256
-# Where a painted structure is small; 384 is no better, and twice as slow.
-FINE_SIDE = 288
-_SMALL = 20.0  # square root of its largest cross-section, in pixels of a frame of the usual side
 # Segments that are looked for together, at most: their evidence takes memory.
 _TOGETHER = 48
-_MARGIN = 0.25  # of a structure's extent, on each side
-_LEAST_MARGIN_MM = 10.0
-# A frame's sides lie on a grid of so many lines at least along its longer side.
-_GRIDS = 8
 # Below this logit everywhere in a slice, a structure is taken to be absent there.
 _ABSENT = -4.0
 # Other volumes that predict each by themselves, and pixels of all their slices and segments, at most.
 _MEMBERS, _MEMBERS_PIXELS = 5, 1600 * 256 * 256
-# How far, as part of the body's size, a structure may lie from where the examples had it.
-_DOUBT = 0.08
 # A closer pass over all that was found is worth it if its pixels are smaller than this part of the first one's.
 _WORTH = 0.75
 # What a pass that is guided by pseudo-labels weighs against the others: it holds a structure together, but believes
@@ -78,6 +69,7 @@ def run_passes(
     device: torch.device,
     plan: Plan,
     encodings: Encodings,
+    kept: KeptByVolume,
     thorough: bool,
     steps: Steps,
     query: Query,
@@ -89,16 +81,17 @@ def run_passes(
         device: where it is.
         plan: is told what lies ahead, and of every step.
         encodings: keep the features of the query's slices.
+        kept: keeps what is found of other volumes, for further queries.
         thorough: whether the head is adapted to the query's painted slices, and pseudo-labels guide further passes.
         steps: which steps are done.
         query: what is asked for.
     """
     encodings.begin(query.view.array)
     if query.is_painted:
-        return _Within(network, device, plan, encodings, thorough, steps, query).run()
-    region = _Across(network, device, plan, encodings, thorough, steps, query).region()
+        return _Within(network, device, plan, encodings, kept, thorough, steps, query).run()
+    region = region_of(query)
     members = [
-        _Across(network, device, plan, encodings, thorough, steps, replace(query, foreign=foreign))
+        _Across(network, device, plan, encodings, kept, thorough, steps, replace(query, foreign=foreign))
         for foreign in _by_volume(query)
     ]
     plan.expect([*(leg for member in members for leg in member.legs()), Leg(Stage.FOLLOWING, 0.4), *ends()])
@@ -133,11 +126,12 @@ class _Volume:
         device: torch.device,
         plan: Plan,
         encodings: Encodings,
+        kept: KeptByVolume,
         thorough: bool,
         steps: Steps,
         query: Query,
     ) -> None:
-        self._network, self._device, self._plan = network, device, plan
+        self._network, self._device, self._plan, self._kept = network, device, plan, kept
         self._encodings, self._thorough, self._steps, self._query = encodings, thorough, steps, query
         self._adapted = network
 
@@ -146,13 +140,6 @@ class _Volume:
 
     def _nothing(self) -> LabelledSlices:
         return LabelledSlices.none(len(self._query.values))
-
-    def _adapt(self, frame: Frame, labelled: LabelledSlices, guides: LabelledSlices | None = None) -> None:
-        tick = self._plan.begin(Stage.ADAPTING, STEPS)
-        predictor = self._predictor(frame, self._network)
-        shown = support_images(self._query, frame, predictor.window, self._query.segments)
-        size = body_size(self._query.view.body, self._query.view.pixel)
-        self._adapted = adapted(predictor, labelled, shown, size, tick, guides)
 
     def _search(self, frame: Frame, targets: list[int], stage: Stage, only: list[int] | None = None) -> Layer:
         """A pass that is guided by examples of other volumes alone."""
@@ -207,30 +194,8 @@ class _Volume:
         """(L, Z, r, c) shapes of other volumes' segments, carried over by a registration."""
         stacks = counted(_painted_stacks(self._query.foreign))
         tick = self._plan.begin(Stage.REGISTERING, len(stacks))
-        register = PatientRegistration(self._network, self._device, self._query.view, lambda: tick(0))
+        register = PatientRegistration(self._network, self._device, self._query.view, lambda: tick(0), self._kept)
         return propagated_positions(self._query.view, stacks, len(self._query.values), register, tick)
-
-    def region(self) -> Bounds:
-        """Where to look for what other volumes show: around where they had it, if bodies can be compared."""
-        view, foreign = self._query.view, self._query.foreign
-        body, shape = view.body, view.shape[1:]
-        if not is_whole(body, shape) or not all(is_whole(f.body, f.mask.shape) for f in foreign):
-            return body
-        position = position_map([f.mask for f in foreign], [f.body for f in foreign], len(self._query.values))
-        peak = position.max(axis=(1, 2), keepdims=True)
-        found = bounds_of(np.max(position / np.maximum(peak, 1e-6), axis=0) > 0.05)
-        if found is None:
-            return body
-        height, width = (body[1] - body[0]) / position.shape[1], (body[3] - body[2]) / position.shape[2]
-        there = (
-            int(body[0] + found[0] * height),
-            int(body[0] + found[1] * height) + 1,
-            int(body[2] + found[2] * width),
-            int(body[2] + found[3] * width) + 1,
-        )
-        pixel = view.pixel
-        margin = _DOUBT * (body[1] - body[0]) * pixel[0], _DOUBT * (body[3] - body[2]) * pixel[1]
-        return widen(there, margin, pixel, shape)
 
     def _seen(self, layers: list[Layer], slices: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Labels (segments 0..L) and confidence of the layers so far, on some or all slices, (Z, rows, columns)."""
@@ -280,6 +245,13 @@ class _Within(_Volume):
             layers += _half_believed(self._guided(self._predictor(frame), guides, crossing, True))
         return Passes(layers, frame, painting)
 
+    def _adapt(self, frame: Frame, labelled: LabelledSlices, guides: LabelledSlices | None = None) -> None:
+        tick = self._plan.begin(Stage.ADAPTING, STEPS)
+        predictor = self._predictor(frame, self._network)
+        shown = support_images(self._query, frame, predictor.window, self._query.segments)
+        size = body_size(self._query.view.body, self._query.view.pixel)
+        self._adapted = adapted(predictor, labelled, shown, size, tick, guides)
+
     def _expect(self, rounds: int, adapt: bool) -> None:
         """What lies ahead; a pass is the unit."""
         guided = [Leg(Stage.MEASURING, 0.4), Leg(Stage.SEGMENTING, 1.0)]
@@ -295,7 +267,7 @@ class _Within(_Volume):
         elsewhere = sorted(shown - here)
         if not elsewhere:
             return []
-        wide = frame_around(self.region(), self._query.view.pixel, SIDE)
+        wide = frame_around(region_of(self._query), self._query.view.pixel, SIDE)
         return [self._search(wide, elsewhere, Stage.SEARCHING)]
 
     def _rounds(self, labelled: LabelledSlices, together: bool) -> list[list[int]]:
@@ -331,6 +303,20 @@ class _Across(_Volume):
     def _guides(self) -> bool:
         return self._thorough and self._steps.guide
 
+    def _adapt(self) -> None:
+        """Adapts the head to the other volumes' painted slices, as they lie: the same for all queries."""
+        tick = self._plan.begin(Stage.ADAPTING, STEPS)
+        query = at_home(self._query)
+
+        def find() -> FewShotNetwork:
+            frame = frame_around(region_of(query), query.view.pixel, SIDE)
+            predictor = Predictor(self._network, query.view, frame, self._device, Encodings())
+            shown = support_images(query, frame, predictor.window, query.segments)
+            size = body_size(query.view.body, query.view.pixel)
+            return adapted(predictor, self._nothing(), shown, size, tick)
+
+        self._adapted = self._kept.get(query.view.volume, ("adapted", digest_of(query)), find)
+
     def run(self, region: Bounds) -> list[Layer]:
         """What the passes found.
 
@@ -341,7 +327,7 @@ class _Across(_Volume):
         frame = frame_around(region, query.view.pixel, SIDE)
         targets = sorted({segment for support in query.foreign for segment in support.segments})
         if self._adapts:
-            self._adapt(frame, self._nothing())
+            self._adapt()
         layers = [self._search(frame, targets, Stage.SEARCHING)]
         labels, confidence = self._seen(layers)
         found = bounds_of(np.max(labels, axis=0) > 0)
@@ -365,69 +351,9 @@ def _half_believed(layers: list[Layer]) -> list[Layer]:
     return [replace(layer, share=_GUIDED_SHARE) for layer in layers]
 
 
-def frame_of(query: Query) -> Frame:
-    """Frame around everything that is painted on the query's own slices.
-
-    Its pixels are finer where a structure would be small on it.
-
-    Args:
-        query: of which slices are painted.
-    """
-    bounds = [b for segment in query.segments for b in [_painted_bounds(query, segment)] if b is not None]
-    around = _snapped(union(bounds), query.view.shape[1:])
-    frame = frame_around(around, query.view.pixel, SIDE)
-    supports = [*query.own, *query.crossing]
-    areas = [max(int((s.labels == segment).sum()) for s in supports) for segment in query.segments]
-    painted = [np.sqrt(area * np.prod(query.view.pixel)) / frame.pixel(query.view.pixel) for area in areas if area]
-    return frame_around(around, query.view.pixel, FINE_SIDE) if min(painted) < _SMALL else frame
-
-
-def _snapped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
-    """A rectangle with its sides moved outward to a coarse grid.
-
-    One more painted slice seldom changes it, so that what was seen through the frame can be used again.
-    """
-    top, bottom, left, right = bounds
-    grid = 2 ** max(int(np.log2(max(bottom - top, right - left) / _GRIDS)), 0)
-    return (
-        top // grid * grid,
-        min(-(-bottom // grid) * grid, shape[0]),
-        left // grid * grid,
-        min(-(-right // grid) * grid, shape[1]),
-    )
-
-
-def _painted_bounds(query: Query, segment: int) -> Bounds | None:
-    """Rectangle of a segment on all painted slices, with its margin."""
-    found = [bounds_of(s.labels == segment) for s in query.own]
-    for support in query.crossing:
-        inside = support.labels == segment
-        if inside.any():
-            found.append(_in_plane(inside, support, query.view.axis))
-    there = [b for b in found if b is not None]
-    return with_margin(union(there), query.view) if there else None
-
-
-def with_margin(found: Bounds, view: SliceView) -> Bounds:
-    """A rectangle with a margin on each side that grows with it."""
-    extent = max((found[1] - found[0]) * view.pixel[0], (found[3] - found[2]) * view.pixel[1])
-    margin = max(extent * _MARGIN, _LEAST_MARGIN_MM)
-    return widen(found, (margin, margin), view.pixel, view.shape[1:])
-
-
 def ends() -> list[Leg]:
     """What follows the last pass."""
     return [Leg(Stage.JOINING, 0.3), Leg(Stage.CLEANING, 0.05)]
-
-
-def _in_plane(inside: np.ndarray, support: Support, axis: int) -> Bounds:
-    """Rectangle on the stack's slices that the painted pixels of a slice across the stack lie in."""
-    axes = [a for a in range(3) if a != support.view.axis]
-    along = np.flatnonzero(inside.any(axis=axes.index(axis)))
-    extent = {support.view.axis: (support.index, support.index + 1)}
-    extent[next(a for a in axes if a != axis)] = (int(along[0]), int(along[-1]) + 1)
-    rows, columns = [extent[a] for a in range(3) if a != axis]
-    return (*rows, *columns)
 
 
 def _painted_stacks(foreign: Iterable[Support]) -> list[PaintedStack]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,12 +12,11 @@ import numpy as np
 from ..errors import ExampleError
 from ..example import Example
 from ..preprocessing.frame import Bounds
-from ..preprocessing.views import PlaneTurn, SliceView, matching_axis, turn_between
+from ..preprocessing.views import AS_IT_LIES, PlaneTurn, SliceView, matching_axis, turn_between
 from ..volume import AXIS_NAMES, Volume
 
 UNKNOWN = -1
 """Label of a pixel of which nothing is known."""
-_AS_IT_LIES = PlaneTurn(False, False, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Support:
     index: int
     labels: np.ndarray
     said: Mapping[int, bool]
-    turn: PlaneTurn = _AS_IT_LIES
+    turn: PlaneTurn = AS_IT_LIES
 
     @property
     def image(self) -> np.ndarray:
@@ -165,6 +165,27 @@ def lay_out(volume: Volume, examples: Sequence[Example], values: list[int]) -> Q
     for other in {id(s.view.volume) for s in foreign}:
         _require_agreement(query, [s for s in foreign if id(s.view.volume) == other])
     return query
+
+
+def at_home(query: Query) -> Query:
+    """The same slices of other volumes, with the first of these volumes in the query's place.
+
+    What is made of it depends on those volumes alone, so that it serves further queries.
+    """
+    view = query.foreign[0].view
+    foreign = [replace(support, turn=turn_between(support.view, view)) for support in query.foreign]
+    return replace(query, view=view, own=[], crossing=[], foreign=foreign)
+
+
+def digest_of(query: Query) -> str:
+    """Tells what is painted on slices of other volumes from anything else that could be."""
+    digest = hashlib.blake2b(repr(query.values).encode(), digest_size=16)
+    for support in query.foreign:
+        said = sorted(support.said.items())
+        digest.update(f"{support.view.axis} {support.index} {support.turn} {support.pixel} {said}".encode())
+        for plane in (support.labels, support.view.array[support.index]):
+            digest.update(f"{plane.shape} {plane.dtype}".encode() + np.ascontiguousarray(plane).tobytes())
+    return digest.hexdigest()
 
 
 def _labels(example: Example, index: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ back as it is, the very same object.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -15,6 +15,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, median_filter
 
 from ..example import Example
+from ..kept import KeptByVolume
 from ..volume import Volume
 from .intensity import in_hounsfield_units, sample_of
 
@@ -44,13 +45,15 @@ class MendedImages:
 
     Args:
         query: the volume to segment.
+        kept: keeps other volumes, mended, for further queries.
 
     Raises:
         VolumeError: it has one intensity only, padding apart.
     """
 
-    def __init__(self, query: Volume) -> None:
+    def __init__(self, query: Volume, kept: KeptByVolume | None = None) -> None:
         self._query = query
+        self._kept = kept or KeptByVolume()
         # By identity, with the image itself so that no other gets its identity: what it became, None for the query.
         self._known: dict[int, tuple[Volume, Volume | None]] = {}
         self._mended = self._last = mended(query)
@@ -72,7 +75,7 @@ class MendedImages:
         found: dict[int, Volume] = {}
         for key, (_, image) in self._known.items():
             if image is not None:
-                found[key] = without_tails(image, [e for e in examples if id(e.image) == key])
+                found[key] = self._without_tails(image, [e for e in examples if id(e.image) == key])
         own = [e for e in examples if id(e.image) not in found]
         others = [_with_image(e, found[id(e.image)]) for e in examples if id(e.image) in found]
         query = without_tails(self._mended, own, others)
@@ -81,7 +84,20 @@ class MendedImages:
         return self._last, [_with_image(e, found.get(id(e.image), self._last)) for e in examples]
 
     def _become(self, image: Volume) -> Volume | None:
-        return None if image.shows_the_same(self._query) else mended(image)
+        return None if image.shows_the_same(self._query) else self._changed(image, "mended", lambda: mended(image))
+
+    def _without_tails(self, image: Volume, examples: list[Example]) -> Volume:
+        painted = tuple(sorted((e.axis, e.index, e.mask.tobytes()) for e in examples))
+        return self._changed(image, ("without tails", hash(painted)), lambda: without_tails(image, examples))
+
+    def _changed(self, image: Volume, how: Hashable, change: Callable[[], Volume]) -> Volume:
+        """An image as a change leaves it; kept without a reference to itself where it stays as it is."""
+
+        def find() -> Volume | None:
+            result = change()
+            return None if result is image else result
+
+        return self._kept.get(image, how, find) or image
 
 
 def mended(volume: Volume) -> Volume:

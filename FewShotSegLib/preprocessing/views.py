@@ -105,6 +105,10 @@ class PlaneTurn:
         return (size[1], size[0]) if self.transpose else size
 
 
+AS_IT_LIES = PlaneTurn(False, False, False)
+"""No turn."""
+
+
 def matching_axis(query: Volume, example: SliceView) -> int:
     """Array axis of the query whose slices lie most like the example's."""
     alike = [abs(float(SliceView(query, axis).directions[0] @ example.directions[0])) for axis in range(3)]

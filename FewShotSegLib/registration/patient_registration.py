@@ -14,9 +14,10 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from ..kept import KeptByVolume
 from ..network.model import FewShotNetwork
 from ..preprocessing.frame import Bounds
-from ..preprocessing.views import PlaneTurn, SliceView
+from ..preprocessing.views import AS_IT_LIES, PlaneTurn, SliceView
 from .described_stack import DescribedStack, describe
 from .feature_registration import displacements
 from .painted_stack import PaintedStack
@@ -31,47 +32,66 @@ class PatientRegistration:
         device: where it is.
         view: the query.
         check: called often; what it raises stops the work.
+        kept: keeps what the network sees of each volume for the next registration; of the same network.
     """
 
     def __init__(
-        self, network: FewShotNetwork, device: torch.device, view: SliceView, check: Callable[[], None] = lambda: None
+        self,
+        network: FewShotNetwork,
+        device: torch.device,
+        view: SliceView,
+        check: Callable[[], None] = lambda: None,
+        kept: KeptByVolume | None = None,
     ) -> None:
         self._network, self._device, self._view, self._check = network, device, view, check
+        self._kept = kept or KeptByVolume()
 
     @cached_property
-    def _query(self) -> DescribedStack:
-        return describe(self._network, self._device, self._view.array, self._view.gap, self._view.pixel, self._check)
+    def query(self) -> DescribedStack:
+        """What the network sees of the query."""
+        return self._described(self._view, AS_IT_LIES, False)
+
+    def other(self, painted: PaintedStack) -> DescribedStack:
+        """What the network sees of the volume of painted slices, laid as the query lies."""
+        return self._described(painted.view, painted.turn, self._is_reversed(painted))
+
+    def _is_reversed(self, painted: PaintedStack) -> bool:
+        """Whether the other's slices are counted from the other end."""
+        return bool(painted.view.directions[0] @ self._view.directions[0] < 0)
+
+    def _described(self, view: SliceView, turn: PlaneTurn, reversed_: bool) -> DescribedStack:
+        def find() -> DescribedStack:
+            stack = turn(view.array)[:: -1 if reversed_ else 1]
+            return describe(self._network, self._device, stack, view.gap, turn.pixel(view.pixel), self._check)
+
+        return self._kept.get(view.volume, ("described", view.axis, turn, reversed_), find)
 
     def __call__(self, painted: PaintedStack) -> sitk.Transform:
         """Transform from points of the query to the like ones of the volume of painted slices, in mm.
 
         The same for the same volumes.
         """
-        source, turn = painted.view, painted.turn
-        whole = turn(source.array)
-        # The other's slices may be counted from the other end.
-        reversed_ = bool(source.directions[0] @ self._view.directions[0] < 0)
-        stack = whole[::-1] if reversed_ else whole
-        other = describe(self._network, self._device, stack, source.gap, turn.pixel(source.pixel), self._check)
-        scale, shift = lay_over(self._query, other)
-        end = (len(stack) - 1) * source.gap
+        source, turn, reversed_ = painted.view, painted.turn, self._is_reversed(painted)
+        other = self.other(painted)
+        scale, shift = lay_over(self.query, other)
+        end = (len(source.array) - 1) * source.gap
         here, there = [], []
-        for z, row, column in product((0.0, self._query.length or 1.0), (0.0, 1.0), (0.0, 1.0)):
-            here.append(_point(self._view, self._query.body, (z, row, column)))
+        for z, row, column in product((0.0, self.query.length or 1.0), (0.0, 1.0), (0.0, 1.0)):
+            here.append(_point(self._view, self.query.body, (z, row, column)))
             height = scale * z + shift
             there.append(_point(source, other.body, (end - height if reversed_ else height, row, column), turn))
         transform = sitk.CompositeTransform(_affine(np.asarray(here), np.asarray(there)))
         # A composite does first what was added last.
-        transform.AddTransform(self._bent(displacements(self._query, other, scale, shift, self._check)))
+        transform.AddTransform(self._bent(displacements(self.query, other, scale, shift, self._check)))
         return transform
 
     def _bent(self, field: Tensor) -> sitk.DisplacementFieldTransform:
         """Transform within the query of (3, Z, R, C) displacements; points around its body stay where they are."""
         _, *counts = field.shape
-        size = np.asarray(self._query.extent) / counts
+        size = np.asarray(self.query.extent) / counts
         directions = self._view.directions
-        top, _, left, _ = self._query.body
-        corner = np.array([-0.5 * self._query.gap, *((np.array([top, left]) - 0.5) * self._query.pixel)])
+        top, _, left, _ = self.query.body
+        corner = np.array([-0.5 * self.query.gap, *((np.array([top, left]) - 0.5) * self.query.pixel)])
         vectors = np.tensordot(field.numpy().astype(float), directions, axes=(0, 0))
         image = sitk.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True)
         image.SetOrigin((np.asarray(self._view.volume.origin) + (corner + 0.5 * size) @ directions).tolist())
