@@ -12,7 +12,7 @@ from .example import Example, check_examples
 from .inference.encodings import Encodings
 from .inference.finish import finished
 from .inference.near import near_changes
-from .inference.pipeline import run_passes
+from .inference.pipeline import likeness_of_others, run_passes
 from .inference.query import lay_out
 from .inference.steps import Steps
 from .inference.suggest import Doubts, Suggestion, suggestions
@@ -172,6 +172,31 @@ class Session:
         )
         self._last, self._changed = Doubts.of(query, labels, confidence), []
         return result
+
+    def likeness(self, progress: Progress | None = None) -> list[tuple[Volume, float]]:
+        """How like the query the other volumes are that the examples are from, the likest first.
+
+        Examples of a scan of another modality, contrast or part of the body serve badly: scans of one protocol have
+        .7 and more, others hardly over .65.
+
+        Args:
+            progress: as of `predict`.
+
+        Returns:
+            each volume with -1 to 1; of more than eight only those whose slices are likest.
+
+        Raises:
+            ExampleError: there are no examples, or they can't be used together.
+            VolumeError: an image has one intensity only.
+        """
+        examples = list(self._examples.values())
+        values = check_examples(examples)
+        volume, mended = self._images.mend(examples)
+        given = {id(new.image): old.image for old, new in zip(examples, mended, strict=True)}
+        query = lay_out(volume, mended, values)
+        with torch.inference_mode():
+            found = likeness_of_others(self._network, self._device, Plan(progress, None), self._kept, query)
+        return [(given[id(view.volume)], value) for view, value in found]
 
     def suggest(self, count: int = 3) -> list[Suggestion]:
         """Slices whose painting would help most, best first, as far as the last prediction tells.

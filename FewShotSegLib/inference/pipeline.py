@@ -14,6 +14,7 @@ from ..kept import KeptByVolume
 from ..network.model import FewShotNetwork
 from ..plan import Leg, Plan
 from ..preprocessing.frame import Bounds, Frame, body_size, bounds_of, frame_around, union
+from ..preprocessing.views import SliceView
 from ..priors import prior_of_propagated_shapes
 from ..registration.painted_stack import PaintedStack
 from ..registration.patient_registration import PatientRegistration
@@ -26,6 +27,7 @@ from .extent import extent_penalty
 from .finish import Layer, merge
 from .frames import SIDE, frame_of, region_of, with_margin
 from .labelled_slices import LabelledSlices
+from .likeness import likenesses
 from .predictor import Evidence, Predictor
 from .pseudo_labels import certain_pixels, halved_gaps, sure_slices, with_slices, with_sure_slices
 from .query import Query, Support, at_home, digest_of
@@ -90,9 +92,10 @@ def run_passes(
     if query.is_painted:
         return _Within(network, device, plan, encodings, kept, thorough, steps, query).run()
     region = region_of(query)
+    alike = likeness_of_others(network, device, plan, kept, query) if _are_many(query) else []
     members = [
         _Across(network, device, plan, encodings, kept, thorough, steps, replace(query, foreign=foreign))
-        for foreign in _by_volume(query)
+        for foreign in _by_volume(query, [id(view.volume) for view, _ in alike])
     ]
     plan.expect([*(leg for member in members for leg in member.legs()), Leg(Stage.FOLLOWING, 0.4), *ends()])
     layers: list[Layer] = []
@@ -101,16 +104,34 @@ def run_passes(
     return Passes(layers, frame_around(region, query.view.pixel, SIDE), None)
 
 
-def _by_volume(query: Query) -> list[list[Support]]:
+def likeness_of_others(
+    network: FewShotNetwork, device: torch.device, plan: Plan, kept: KeptByVolume, query: Query
+) -> list[tuple[SliceView, float]]:
+    """The volumes of other volumes' painted slices with how like the query they are, the likest first."""
+    stacks = _painted_stacks(support for support in query.foreign if support.segments)
+    tick = plan.begin(Stage.REGISTERING, len({id(stack.view.volume) for stack in stacks}))
+    register = PatientRegistration(network, device, query.view, lambda: tick(0), kept)
+    return likenesses(register, stacks, tick)
+
+
+def _are_many(query: Query) -> bool:
+    return len({id(support.view.volume) for support in query.foreign if support.segments}) > _MEMBERS
+
+
+def _by_volume(query: Query, order: list[int]) -> list[list[Support]]:
     """Painted slices of other volumes, by volume: each predicts by itself, since averages err less than any of them.
 
     All together where that would take too much memory. Slices without any segment go with all.
+
+    Args:
+        query: with the painted slices.
+        order: identities of the volumes, the likest first, where there are more than can be used.
     """
     volumes: dict[int, list[Support]] = {}
     for support in query.foreign:
         volumes.setdefault(id(support.view.volume), []).append(support)
-    showing = [supports for supports in volumes.values() if any(s.segments for s in supports)]
-    empty = [s for supports in volumes.values() if supports not in showing for s in supports]
+    showing = [volumes[key] for key in order] or [v for v in volumes.values() if any(s.segments for s in v)]
+    empty = [s for supports in volumes.values() if not any(s.segments for s in supports) for s in supports]
     most = _MEMBERS_PIXELS // (len(query.values) * query.view.shape[0] * SIDE**2)
     if len(showing) < 2 or most < 2:
         return [query.foreign]

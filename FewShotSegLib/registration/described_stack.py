@@ -43,6 +43,11 @@ class DescribedStack:
     maps: Tensor
 
     @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self.maps.nbytes + self.slices.nbytes
+
+    @property
     def length(self) -> float:
         """From the first slice to the last, in mm."""
         return (len(self.slices) - 1) * self.gap

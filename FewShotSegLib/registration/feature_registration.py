@@ -98,6 +98,11 @@ def _components(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
+def cells_of(stack: DescribedStack, cells: int) -> Tensor:
+    """(3, Z, R, C) centres of about cubic cells, so many along the body's longer side; see `DescribedStack.sampled`."""
+    return _places(stack, _counts(stack, cells))
+
+
 def _counts(stack: DescribedStack, cells: int) -> tuple[int, int, int]:
     """Number of about cubic cells along slices, rows and columns."""
     size = max(stack.extent[1:]) / cells

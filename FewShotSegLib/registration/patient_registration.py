@@ -6,6 +6,7 @@ In the plane the bodies' bounding boxes are laid over each other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -20,8 +21,25 @@ from ..preprocessing.frame import Bounds
 from ..preprocessing.views import AS_IT_LIES, PlaneTurn, SliceView
 from .described_stack import DescribedStack, describe
 from .feature_registration import displacements
+from .likeness import likeness
 from .painted_stack import PaintedStack
-from .slice_alignment import lay_over
+from .slice_alignment import best_overlay, lay_over
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """How another volume lies in a query.
+
+    Attributes:
+        scale, shift: which slices are alike; see `lay_over`.
+        field: (3, Z, R, C) mm, see `displacements`.
+        likeness: of both scans where they lie on each other, see `likeness`.
+    """
+
+    scale: float
+    shift: float
+    field: Tensor
+    likeness: float
 
 
 class PatientRegistration:
@@ -51,9 +69,30 @@ class PatientRegistration:
         """What the network sees of the query."""
         return self._described(self._view, AS_IT_LIES, False)
 
-    def other(self, painted: PaintedStack) -> DescribedStack:
-        """What the network sees of the volume of painted slices, laid as the query lies."""
-        return self._described(painted.view, painted.turn, self._is_reversed(painted))
+    def likeness(self, painted: PaintedStack) -> float:
+        """How like the query the volume of painted slices is, -1 to 1; see :func:`~.likeness.likeness`."""
+        return self._laid(painted).likeness
+
+    def rough_likeness(self, painted: PaintedStack) -> float:
+        """How like the query's slices those of the volume of painted slices are; quicker than to register it."""
+        reversed_ = self._is_reversed(painted)
+
+        def find() -> DescribedStack:
+            whole = self._described(painted.view, painted.turn, reversed_)
+            return replace(whole, maps=whole.maps[:, :0].clone())  # many volumes are kept so
+
+        what = ("slices", painted.view.axis, painted.turn, reversed_)
+        return best_overlay(self.query, self._kept.get(painted.view.volume, what, find))[2]
+
+    def _laid(self, painted: PaintedStack) -> _Laid:
+        def find() -> _Laid:
+            other = self._described(painted.view, painted.turn, self._is_reversed(painted))
+            scale, shift = lay_over(self.query, other)
+            field = displacements(self.query, other, scale, shift, self._check)
+            return _Laid(scale, shift, field, likeness(self.query, other, scale, shift, field))
+
+        what = ("laid", self._view.axis, painted.view.axis, painted.view.volume)
+        return self._kept.get(self._view.volume, what, find)
 
     def _is_reversed(self, painted: PaintedStack) -> bool:
         """Whether the other's slices are counted from the other end."""
@@ -72,17 +111,16 @@ class PatientRegistration:
         The same for the same volumes.
         """
         source, turn, reversed_ = painted.view, painted.turn, self._is_reversed(painted)
-        other = self.other(painted)
-        scale, shift = lay_over(self.query, other)
+        other, laid = self._described(source, turn, reversed_), self._laid(painted)
         end = (len(source.array) - 1) * source.gap
         here, there = [], []
         for z, row, column in product((0.0, self.query.length or 1.0), (0.0, 1.0), (0.0, 1.0)):
             here.append(_point(self._view, self.query.body, (z, row, column)))
-            height = scale * z + shift
+            height = laid.scale * z + laid.shift
             there.append(_point(source, other.body, (end - height if reversed_ else height, row, column), turn))
         transform = sitk.CompositeTransform(_affine(np.asarray(here), np.asarray(there)))
         # A composite does first what was added last.
-        transform.AddTransform(self._bent(displacements(self.query, other, scale, shift, self._check)))
+        transform.AddTransform(self._bent(laid.field))
         return transform
 
     def _bent(self, field: Tensor) -> sitk.DisplacementFieldTransform:

@@ -27,6 +27,12 @@ def lay_over(query: DescribedStack, other: DescribedStack) -> tuple[float, float
         scale and shift: slice z mm from the query's first is most like slice scale * z + shift mm from the other's
         first. The stacks' middles lie on each other where nothing tells.
     """
+    scale, shift, _ = best_overlay(query, other)
+    return scale, shift
+
+
+def best_overlay(query: DescribedStack, other: DescribedStack) -> tuple[float, float, float]:
+    """As `lay_over`, and how alike the slices are then: about their mean cosine, near 0 where nothing tells."""
     alike = query.slices @ other.slices.T
     heights = np.arange(len(query.slices)) * query.gap
     best, best_score = (1.0, 0.5 * (other.length - query.length)), 1e-3
@@ -40,7 +46,7 @@ def lay_over(query: DescribedStack, other: DescribedStack) -> tuple[float, float
         score = similarity / (len(inside) + _DOUBT * len(heights))
         if score > best_score:
             best, best_score = (scale, shift), score
-    return best
+    return *best, best_score
 
 
 def _tried(query: DescribedStack, other: DescribedStack) -> Iterator[tuple[float, float]]:
