@@ -37,7 +37,7 @@ def check_writable(path: str | PathLike[str], grid: Volume | None = None) -> str
             f"{path} has an unknown ending, expected one of {', '.join(WRITE_EXTENSIONS)}; rename the output."
         )
     _require_replaceable(path)
-    _require_room(path)
+    require_room(path)
     if grid is not None and grid.is_sheared and extension in NIFTI_EXTENSIONS:
         raise WriteError(
             f"{path} can't hold a grid whose axes are not perpendicular. {grid.title} has such a grid, as of a CT with "
@@ -58,7 +58,7 @@ def check_page_writable(path: str | PathLike[str]) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise WriteError(f"{path} has an unknown ending, expected .html; rename the page.")
     _require_replaceable(path)
-    _require_room(path)
+    require_room(path)
 
 
 def write_page(path: str | PathLike[str], page: str) -> None:
@@ -99,7 +99,7 @@ def _require_replaceable(path: Path) -> None:
         raise WriteError(f"{path} is a device, pipe or socket, expected a file or a new name; choose another name.")
 
 
-def _require_room(path: Path) -> None:
+def require_room(path: Path) -> None:
     """Raises WriteError unless a file can be made in the folder: only trying tells, rights don't."""
     folder = path.parent
     try:
