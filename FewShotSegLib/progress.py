@@ -32,14 +32,21 @@ class Progress:
         self._named: set[str] = set()
         self._shown = ""
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Takes note of progress; `done` of `total` steps of a stage (0 of 0 while the total is unknown)."""
+    def __call__(self, stage: str, done: float, total: int, left: str = "") -> None:
+        """Takes note of progress; `done` of `total` steps of a stage (0 of 0 while the total is unknown).
+
+        Args:
+            stage: what is going on.
+            done: steps, at times a part of one.
+            total: steps of the stage.
+            left: what to say behind a bar, how long it will take for instance.
+        """
         if self._quiet:
             return
         if self._bar:
             fraction = min(1.0, done / total) if total > 0 else 0.0
             filled = round(_WIDTH * fraction)
-            text = f"\r{stage:<24} [{'#' * filled}{'.' * (_WIDTH - filled)}] {fraction:4.0%}"
+            text = f"\r{stage:<24} [{'#' * filled}{'.' * (_WIDTH - filled)}] {fraction:4.0%} {left:<16}".rstrip()
         else:
             # A log needs no more than that a stage has begun.
             text = f"{stage} ...\n" if stage not in self._named else ""
@@ -47,6 +54,14 @@ class Progress:
         if text and text != self._shown:
             say(text, self._stream)
             self._shown = text
+
+    def line(self, text: str) -> None:
+        """Writes a line of its own, above the bar where there is one."""
+        if self._quiet:
+            return
+        clear = f"\r{'':79}\r" if self._bar and self._shown else ""
+        say(f"{clear}{text}\n", self._stream)
+        self._shown = ""
 
     def close(self) -> None:
         """Ends the line of an unfinished bar, so that what is printed next starts on its own."""

@@ -12,7 +12,7 @@ from .example import Example, check_examples
 from .inference.encodings import Encodings
 from .inference.finish import finished
 from .inference.near import near_changes
-from .inference.pipeline import likeness_of_others, run_passes
+from .inference.pipeline import MOST_VOLUMES, likeness_of_others, run_passes
 from .inference.query import lay_out
 from .inference.steps import Steps
 from .inference.suggest import Doubts, Suggestion, suggestions
@@ -197,6 +197,15 @@ class Session:
         with torch.inference_mode():
             found = likeness_of_others(self._network, self._device, Plan(progress, None), self._kept, query)
         return [(given[id(view.volume)], value) for view, value in found]
+
+    @staticmethod
+    def likest(found: list[tuple[Volume, float]]) -> list[Volume]:
+        """The volumes whose examples a prediction uses, where no slice of the query is painted.
+
+        Args:
+            found: from `likeness`.
+        """
+        return [volume for volume, _ in found[:MOST_VOLUMES]]
 
     def suggest(self, count: int = 3) -> list[Suggestion]:
         """Slices whose painting would help most, best first, as far as the last prediction tells.

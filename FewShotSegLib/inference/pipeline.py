@@ -39,7 +39,7 @@ _TOGETHER = 48
 # Below this logit everywhere in a slice, a structure is taken to be absent there.
 _ABSENT = -4.0
 # Other volumes that predict each by themselves, and pixels of all their slices and segments, at most.
-_MEMBERS, _MEMBERS_PIXELS = 5, 1600 * 256 * 256
+MOST_VOLUMES, _MEMBERS_PIXELS = 5, 1600 * 256 * 256
 # A closer pass over all that was found is worth it if its pixels are smaller than this part of the first one's.
 _WORTH = 0.75
 # What a pass that is guided by pseudo-labels weighs against the others: it holds a structure together, but believes
@@ -115,7 +115,7 @@ def likeness_of_others(
 
 
 def _are_many(query: Query) -> bool:
-    return len({id(support.view.volume) for support in query.foreign if support.segments}) > _MEMBERS
+    return len({id(support.view.volume) for support in query.foreign if support.segments}) > MOST_VOLUMES
 
 
 def _by_volume(query: Query, order: list[int]) -> list[list[Support]]:
@@ -135,7 +135,7 @@ def _by_volume(query: Query, order: list[int]) -> list[list[Support]]:
     most = _MEMBERS_PIXELS // (len(query.values) * query.view.shape[0] * SIDE**2)
     if len(showing) < 2 or most < 2:
         return [query.foreign]
-    return [supports + empty for supports in showing[: min(most, _MEMBERS)]]
+    return [supports + empty for supports in showing[: min(most, MOST_VOLUMES)]]
 
 
 class _Volume:

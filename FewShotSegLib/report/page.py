@@ -6,17 +6,13 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-
-from FewShotSegLib.pictures.png import data_uri, png_of
-from FewShotSegLib.pictures.slice_picture import draw_slice
-from FewShotSegLib.pictures.upright import upright
+from FewShotSegLib.pictures.png import data_uri
 from FewShotSegLib.report.measures import SegmentMeasures
+from FewShotSegLib.report.slice_png import Window, slice_png, window_of_structures
 from FewShotSegLib.volume import Volume
 
 _PICTURE = (220, 220)
-Window = tuple[float, float] | None
-_STYLE = """
+STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: #fff; max-width: 62em; margin: 2em auto }
 h1 { font-size: 1.5em; margin-bottom: 0 }
 h2 { font-size: 1.1em }
@@ -48,12 +44,12 @@ def report_page(image: Volume, labelmap: Volume, measures: Sequence[SegmentMeasu
     doubtful = [m.name for m in measures if m.is_doubtful]
     said = "To look at first: " + ", ".join(doubtful) + "." if doubtful else "Nothing is doubtful."
     rows = "".join(_row(m) for m in measures)
-    window = _window(image, labelmap)
+    window = window_of_structures(image, labelmap)
     sections = "".join(_section(m, image, labelmap, measures, window) for m in measures if m.middle is not None)
     title = escape(image.name or "Segmentation")
     return f"""<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>
+<head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>
 <body>
 <h1>{title}</h1>
 <p>{escape(said)} Confidence is the mean over the voxels of a structure. Made by FewShotSeg from painted slices; no
@@ -93,43 +89,8 @@ def _section(
     assert m.least_sure is not None
     shown = [(m.middle, "largest")] + ([(m.least_sure, "least sure")] if m.least_sure != m.middle else [])
     figures = "".join(
-        f'<figure><img alt="" src="{_picture(m, image, labelmap, measures, k, window)}"><figcaption>slice {k}, {why}'
-        "</figcaption></figure>"
+        f'<figure><img alt="" src="{data_uri(slice_png(image, labelmap, measures, k, _PICTURE, window, m))}">'
+        f"<figcaption>slice {k}, {why}</figcaption></figure>"
         for k, why in shown
     )
     return f"<section><h2>{_dot(m)}{escape(m.name)}</h2>{figures}</section>"
-
-
-def _picture(
-    m: SegmentMeasures,
-    image: Volume,
-    labelmap: Volume,
-    measures: Sequence[SegmentMeasures],
-    k: int,
-    window: Window,
-) -> str:
-    """A slice with the outlines of all segments, around the one that it is about."""
-    places = {other.value: number for number, other in enumerate(measures, start=1)}
-    table = np.zeros(max([*places, int(labelmap.array[k].max())]) + 1, int)
-    table[list(places)] = list(places.values())
-    plane, labels, pixel = upright(image.array[k], table[labelmap.array[k]], 0, _to_ras(image))
-    colors = [other.color for other in measures]
-    return data_uri(png_of(draw_slice(plane, labels, pixel, colors, _PICTURE, window, places[m.value])))
-
-
-def _window(image: Volume, labelmap: Volume) -> Window:
-    """Intensities shown as black and white on all pictures: those of the structures, and as much on both sides."""
-    inside = image.array[labelmap.array > 0]
-    inside = inside[np.isfinite(inside)]
-    if not inside.size:
-        return None
-    low, high = np.percentile(inside, (2, 98)).tolist()
-    return low - (high - low) / 2, high + (high - low) / 2
-
-
-def _to_ras(image: Volume) -> np.ndarray:
-    """From voxel indices (i, j, k) to the patient's right, anterior and superior, (4, 4)."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(image.direction, (3, 3)) * np.asarray(image.spacing)
-    matrix[:3, 3] = image.origin
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
