@@ -47,7 +47,7 @@ def find_cases(where: str) -> list[Case]:
         found = _in_folder(path)
         if not found:
             raise ReadError(f"There is no volume in {where}, expected files such as case.nii.gz, or folders of DICOM.")
-        return _named((_name_of(p), str(p)) for p in found)
+        return _named(("", str(p)) for p in found)
     if path.suffix.lower() == ".csv":
         return _in_table(path)
     if glob.has_magic(where):
@@ -56,9 +56,9 @@ def find_cases(where: str) -> list[Case]:
             raise ReadError(
                 f"Nothing fits the pattern {where}, expected volumes; quote it, so that the shell leaves it as it is."
             )
-        return _named((_name_of(p), str(p)) for p in found)
+        return _named(("", str(p)) for p in found)
     if path.is_file():
-        return _named([(_name_of(path), str(path))])
+        return _named([("", str(path))])
     raise ReadError(f"There is no {where}, expected a folder of volumes, a pattern such as 'scans/*.nii.gz' or a CSV.")
 
 
@@ -111,7 +111,7 @@ def _in_table(path: Path) -> list[Case]:
             raise ReadError(f"Line {number} of {path} names no file; fill in its column {paths}, or remove the line.")
         place = Path(text) if Path(text).is_absolute() else path.parent / text
         found.append(((row[names] or "").strip() if names else "", str(place)))
-    return _named((name or _name_of(Path(place)), place) for name, place in found)
+    return _named(found)
 
 
 def _name_of(path: Path) -> str:
@@ -121,27 +121,27 @@ def _name_of(path: Path) -> str:
 
 
 def _named(found: Iterable[tuple[str, str]]) -> list[Case]:
-    """Cases with names that any file system takes.
+    """Cases with names that any file system takes, each unlike all others.
 
-    Names that are alike are made unlike by the folders that the files are in, and refused where these tell nothing.
+    Args:
+        found: names and paths. Where there is no name, the file's is taken, with its folders' as far as they tell it
+            from the others.
     """
-    items = [(name, Path(path)) for name, path in found]
+    given = [(name, Path(path)) for name, path in found]
+    names = [name or _name_of(path) for name, path in given]
     for depth in (1, 2, 3):
-        again = _repeated(name for name, _ in items)
-        if not again:
-            break
-        items = [
-            ("_".join([*path.parts[:-1][-depth:], _name_of(path)]) if _safe(name).casefold() in again else name, path)
-            for name, path in items
-        ]
-    again = _repeated(name for name, _ in items)
+        again = _repeated(names)
+        for number, (name, path) in enumerate(given):
+            if not name and _safe(names[number]).casefold() in again:
+                names[number] = "_".join([*path.parts[:-1][-depth:], _name_of(path)])
+    again = _repeated(names)
     if again:
-        alike = [str(path) for name, path in items if _safe(name).casefold() in again]
+        alike = [str(path) for name, (_, path) in zip(names, given, strict=True) if _safe(name).casefold() in again]
         raise ReadError(
             f"Two cases would have one name: {alike[0]} and {alike[1]}; name them in a CSV with the columns case and "
             "query."
         )
-    return [Case(_safe(name), str(path)) for name, path in items]
+    return [Case(_safe(name), str(path)) for name, (_, path) in zip(names, given, strict=True)]
 
 
 def _repeated(names: Iterable[str]) -> set[str]:
