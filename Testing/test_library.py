@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from library_files import OBLIQUE, a_library, a_slice, an_image, change_description, content_of, pack
+from two_balls import NAMES, painted, two_balls
 
-from FewShotSegLib import Example, ExampleError, ReadError, Volume, WriteError
+from FewShotSegLib import Example, ExampleError, ReadError, Segmenter, Volume, WriteError
 from FewShotSegLib.library import Library
 
 PLACES = ("lib", "lib.zip")
@@ -38,7 +39,7 @@ def painted_scans(draw: st.DrawFn) -> list[Example]:
         image = Volume.from_array(array, spacing, draw(st.tuples(*[st.floats(-1e4, 1e4)] * 3)), direction, name="x")
         named = dict(zip(VALUES, draw(st.lists(names, min_size=4, max_size=4, unique=True)), strict=True))
         colors = draw(st.dictionaries(st.sampled_from(VALUES), st.tuples(*[st.floats(0, 1)] * 3)))
-        places = st.integers(0, 2).flatmap(lambda a, s=shape: st.tuples(st.just(a), st.integers(0, s[a] - 1)))
+        places = st.sampled_from([(axis, index) for axis in range(3) for index in range(shape[axis])])
         for axis, index in draw(st.lists(places, min_size=1, max_size=4, unique=True)):
             plane = array.take(index, axis).shape
             mask = np.reshape(
@@ -285,6 +286,21 @@ def test_scans_are_read_when_they_are_needed_and_forgotten_when_nobody_does(tmp_
         library.examples()
 
 
+def test_a_library_segments_as_the_slices_in_it_do(tmp_path: Path) -> None:
+    image, labels = two_balls((14, 32, 36), (1.4, 1.4, 2.5), seed=1)
+    examples = [painted(image, labels, z, complete="all") for z in (5, 8)]
+    library = Library()
+    library.add(examples)
+    library.save(tmp_path / "lib.zip")
+    query, _ = two_balls((12, 34, 32))
+    segmenter = Segmenter(device="cpu")
+    direct = segmenter.segment(query, examples)
+    found = segmenter.segment(query, Library.open(tmp_path / "lib.zip").examples())
+    np.testing.assert_array_equal(found.labelmap.array, direct.labelmap.array)
+    assert found.labelmap.names == direct.labelmap.names == NAMES
+    assert direct.labelmap.array.any()
+
+
 # Saving
 
 
@@ -374,12 +390,12 @@ def test_what_can_not_be_added_is_told_and_nothing_is() -> None:
     before = library.fingerprint
     mask = np.ones((6, 7))
     mask[0] = 2
-    for examples, how, message in (
-        ([], {}, "no examples"),
-        ([Example(an_image(7), 0, 1, mask, {1: "vein", 2: "vein"})], {}, "both called 'vein'"),
-        ([Example(an_image(7), 0, 1, mask, {1: "v" * 10001})], {}, "10001 characters"),
-        ([Example(an_image(7), 0, 1, mask)], {"origin": "o" * 10001}, "10001 characters"),
+    for examples, origin, message in (
+        ([], "", "no examples"),
+        ([Example(an_image(7), 0, 1, mask, {1: "vein", 2: "vein"})], "", "both called 'vein'"),
+        ([Example(an_image(7), 0, 1, mask, {1: "v" * 10001})], "", "10001 characters"),
+        ([Example(an_image(7), 0, 1, mask)], "o" * 10001, "10001 characters"),
     ):
         with pytest.raises(ExampleError, match=message):
-            library.add(examples, **how)
+            library.add(examples, origin)
         assert library.fingerprint == before
