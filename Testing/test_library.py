@@ -287,12 +287,12 @@ def test_scans_are_read_when_they_are_needed_and_forgotten_when_nobody_does(tmp_
 
 
 def test_a_library_segments_as_the_slices_in_it_do(tmp_path: Path) -> None:
-    image, labels = two_balls((14, 32, 36), (1.4, 1.4, 2.5), seed=1)
-    examples = [painted(image, labels, z, complete="all") for z in (5, 8)]
+    image, labels = two_balls((8, 24, 26), (2, 2, 4), seed=1)
+    examples = [painted(image, labels, z, complete="all") for z in (3, 5)]
     library = Library()
     library.add(examples)
     library.save(tmp_path / "lib.zip")
-    query, _ = two_balls((12, 34, 32))
+    query, _ = two_balls((8, 26, 24), (2, 2, 4))
     segmenter = Segmenter(device="cpu")
     direct = segmenter.segment(query, examples)
     found = segmenter.segment(query, Library.open(tmp_path / "lib.zip").examples())
