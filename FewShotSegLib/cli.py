@@ -47,6 +47,7 @@ class Command:
 
 COMMANDS = {
     "segment": Command("FewShotSegLib.segment_command", "segment a volume from a few painted slices"),
+    "library": Command("FewShotSegLib.library.command", "keep painted slices of patients for others"),
     "cohort": Command("FewShotSegLib.cohort.command", "segment many patients' volumes from a library", "cohort"),
     "train": Command("FewShotSegLib.training.command", "train the network", "training"),
     "benchmark": Command("FewShotSegLib.evaluation.command", "measure the engine on labelled volumes", "evaluation"),

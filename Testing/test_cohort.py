@@ -158,7 +158,7 @@ def test_a_run_killed_at_any_moment_loses_and_repeats_nothing_that_was_finished(
 
 def test_a_cancelled_run_tells_what_it_has_done(tmp_path: Path) -> None:
     def stop(what: str, done: float, total: int, left: str) -> None:
-        if done >= 1:
+        if done > 1:
             raise Cancelled("enough")
 
     library, queries = a_library(tmp_path / "lib", 1), some_cases(tmp_path / "scans", 2)

@@ -27,7 +27,8 @@ from FewShotSegLib.errors import SettingError, WriteError
 
 # A worker that was lost so many times with one case at work was lost to that case.
 _LOSSES = 4
-_PATIENCE = 60.0  # seconds
+# Seconds that a scheduler and the first worker may take to answer.
+_PATIENCE, _PATIENCE_WITH_WORKERS = 10.0, 120.0
 _MARK = ".seen-by-workers-"
 
 
@@ -73,7 +74,7 @@ class OnWorkers:
         library, output = os.path.abspath(self._library), os.path.abspath(store.folder)
         order = WorkOrder(library, work.library, output, work.settings, work.usual)
         with _scheduler_needed(), _marked(store) as mark:
-            self._client.wait_for_workers(1, timeout=_PATIENCE)
+            self._client.wait_for_workers(1, timeout=_PATIENCE_WITH_WORKERS)
             futures = {self._client.submit(_do, order, mark, case, pure=False): case for case in cases}
             try:
                 for future in as_completed(futures):
@@ -117,7 +118,7 @@ def client_at(address: str) -> Iterator[Client]:
         SettingError: nothing answers at the address.
     """
     try:
-        client = Client(address, timeout="20s")
+        client = Client(address, timeout=_PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise SettingError(
             f"No Dask scheduler answers at {address} ({error}), expected one as 'dask scheduler' starts it, for "

@@ -107,7 +107,7 @@ def to_json(
         "entries": [_entry_to_json(entry) for entry in entries],
         "files": {name: {"bytes": file.size, "sha256": file.sha256} for name, file in files.items()},
     }
-    return (json.dumps(description, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+    return (json.dumps(description, indent=1, allow_nan=False) + "\n").encode("ascii")
 
 
 def _entry_to_json(entry: Entry) -> dict[str, Any]:
@@ -161,7 +161,9 @@ def read_schema(content: bytes, where: str) -> dict[str, Any]:
         ReadError: It is no JSON, not of a library, or made by a newer version.
     """
     try:
-        parsed = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        parsed = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise ReadError(f"{where} is damaged, it is no JSON: {str(error)[:200]}; copy the library again.") from error
     if not isinstance(parsed, dict) or parsed.get("format") != FORMAT:
@@ -354,5 +356,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is no number that can be kept")

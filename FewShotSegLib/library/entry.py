@@ -85,6 +85,14 @@ class Grid:
         """The grid of a volume."""
         return cls(volume.shape, volume.array.dtype.name, volume.spacing, volume.origin, volume.direction)
 
+    def same_as(self, other: Grid) -> bool:
+        """Whether the voxels of both lie at the same places; see `Volume.same_grid`."""
+        return self._empty().same_grid(other._empty())
+
+    def _empty(self) -> Volume:
+        """A volume of this grid that takes no memory."""
+        return Volume(np.broadcast_to(np.uint8(0), self.shape), self.spacing, self.origin, self.direction)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the voxels."""
@@ -154,12 +162,9 @@ class Scan:
             self._seen = weakref.ref(volume)
         return volume
 
-    def shows(self, volume: Volume) -> bool:
-        """Whether it is the same image: the same voxels at the same places."""
-        mine = self._seen() if self._seen is not None else None
-        if mine is volume:
-            return True
-        return self.grid.shape == volume.shape and self.volume().shows_the_same(volume)
+    def shows_the_same(self, other: Scan) -> bool:
+        """Whether both are the same image: the same voxels at the same places; files are read only if they may be."""
+        return other is self or (self.grid.same_as(other.grid) and self.volume().shows_the_same(other.volume()))
 
     def digest(self) -> str:
         """Checksum of the voxels, whatever file they are in."""

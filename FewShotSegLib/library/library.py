@@ -244,14 +244,15 @@ class Library:
             moved_complete(example.complete, moves),
             None if example.background is None else moves[example.background],
         )
-        entry = next((entry for entry in self._entries if entry.scan.shows(example.image)), None)
+        image = example.image
+        scan = Scan(Grid.of(image), image)
+        entry = next((entry for entry in self._entries if entry.scan.shows_the_same(scan)), None)
         if entry is None:
-            image = example.image
             if image.array.size > MOST_VOXELS:
                 raise ExampleError(
                     f"{image.title} has {image.array.size} voxels, expected at most {MOST_VOXELS}; crop or resample it."
                 )
-            entry = Entry("", "", origin, set(), [], Scan(Grid.of(image), image))
+            entry = Entry("", "", origin, set(), [], scan)
             self._append(entry, title)
         _add_slices(entry, [painted], set(moves.values()))
 
@@ -272,7 +273,7 @@ class Library:
         ids = []
         for entry in other._entries:
             moved = _moved(entry, moves)
-            mine = next((e for e in trial._entries if _same_scan(e.scan, moved.scan)), None)
+            mine = next((e for e in trial._entries if e.scan.shows_the_same(moved.scan)), None)
             if mine is None:
                 # With a scan object of its own, which may be saved to another place.
                 mine = replace(
@@ -332,10 +333,6 @@ class Library:
 
 def _is_default(entry: Entry) -> bool:
     return entry.title == entry.id.replace("-", " ")
-
-
-def _same_scan(mine: Scan, theirs: Scan) -> bool:
-    return mine is theirs or (mine.grid.shape == theirs.grid.shape and mine.shows(theirs.volume()))
 
 
 def _add_slices(entry: Entry, slices: Sequence[PaintedSlice], structures: set[int]) -> None:

@@ -7,6 +7,7 @@ for. Any program that reads NRRD can open the files.
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 
@@ -62,9 +63,8 @@ def decode(content: bytes, shape: tuple[int, ...], kind: str) -> np.ndarray:
         NrrdError: It is no such file, or of another size or type, or damaged, or its voxels lie elsewhere.
     """
     encoding, start = check_header(content[:MOST_HEADER_BYTES], shape, kind)
+    require_honest(len(content), math.prod(shape) * np.dtype(kind).itemsize)
     array = np.empty(shape, np.dtype(kind).newbyteorder("<"))
-    if unpacks_too_far(len(content) - start, array.nbytes):
-        raise NrrdError(f"{len(content)} bytes would unpack to {array.nbytes}, which no scan does")
     if encoding == "raw":
         if len(content) - start != array.nbytes:
             raise NrrdError(f"it has {len(content) - start} bytes of voxels, expected {array.nbytes}")
@@ -72,6 +72,12 @@ def decode(content: bytes, shape: tuple[int, ...], kind: str) -> np.ndarray:
     else:
         _unpack(memoryview(content)[start:], array.reshape(-1).view(np.uint8).data)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def require_honest(packed: int, unpacked: int) -> None:
+    """Raises NrrdError if so many bytes of a file can't be so many of voxels: before room is made for them."""
+    if unpacks_too_far(packed, unpacked):
+        raise NrrdError(f"{packed} bytes would unpack to {unpacked}, which no scan does")
 
 
 def check_header(head: bytes, shape: tuple[int, ...], kind: str) -> tuple[str, int]:

@@ -23,7 +23,7 @@ from FewShotSegLib.library.description import (
 )
 from FewShotSegLib.library.entry import Entry, Grid, LibrarySegment, PaintedSlice, Scan, StoredFile
 from FewShotSegLib.library.limits import MOST_BYTES, MOST_FILES, MOST_JSON_BYTES
-from FewShotSegLib.library.nrrd import MOST_HEADER_BYTES, NrrdError, check_header, decode
+from FewShotSegLib.library.nrrd import MOST_HEADER_BYTES, NrrdError, check_header, decode, require_honest
 from FewShotSegLib.library.stores import DESCRIPTION, Store, open_store
 from FewShotSegLib.volume import Volume
 
@@ -71,7 +71,8 @@ def recover(path: Path) -> None:
         ReadError: It is there, but can't be put back.
     """
     old = replaced_name(path)
-    if not path.name or os.path.lexists(path) or old.is_symlink() or not old.is_dir():
+    # The functions of os.path say no to names that can't be; those of Path raise.
+    if not path.name or os.path.lexists(path) or os.path.islink(old) or not os.path.isdir(old):
         return
     try:
         os.rename(old, path)
@@ -102,6 +103,7 @@ def read_scan(stored: StoredFile, grid: Grid, title: str = "") -> Volume:
 def _entry(store: Store, text: EntryText, files: dict[str, FileText]) -> Entry:
     image = _stored(store, image_name(text.id), files)
     try:  # all that can be known before its voxels are read
+        require_honest(image.size, text.grid.nbytes)
         check_header(store.read(image.name, MOST_HEADER_BYTES), text.grid.shape, text.grid.kind)
     except NrrdError as error:
         raise _unusable(image, error) from error

@@ -100,6 +100,8 @@ def check_savable(path: Path, opened: Opened | None = None) -> None:
     try:
         recover(path)
         require_room(path)
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # which complains of names that no file can have
         if path.is_symlink():
             raise WriteError(f"{path} is a link to {os.readlink(path)}, expected a library or a new name; name that.")
         if not path.exists() or (path.is_dir() and not is_archive(path) and not any(path.iterdir())):
@@ -186,18 +188,25 @@ def _put_folder(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.rename(temporary, path)
         return
-    old = replaced_name(path)
+    old, trash = replaced_name(path), path.with_name(f".writing-{uuid.uuid4().hex}")
     if old.is_symlink() or old.exists():  # of a saving that was killed after it was done
-        if not (old / DESCRIPTION).is_file() and (old.is_symlink() or not old.is_dir() or any(old.iterdir())):
+        if old.is_symlink() or not (old / DESCRIPTION).is_file():
             raise WriteError(f"{old} is in the way, expected nothing there; move it elsewhere.")
-        shutil.rmtree(old)
+        _throw_away(old, trash)
     os.rename(path, old)
     try:
         os.rename(temporary, path)
     except BaseException:
         os.rename(old, path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        _throw_away(old, trash)
+
+
+def _throw_away(old: Path, trash: Path) -> None:
+    """Deletes a folder; while its files go it has another name, so that what has this one is whole."""
+    os.rename(old, trash)
+    shutil.rmtree(trash, ignore_errors=True)
 
 
 # Where files go
