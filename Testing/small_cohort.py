@@ -14,7 +14,7 @@ from FewShotSegLib.library import Library
 SHAPE = (12, 40, 36)
 
 
-def a_library(path: Path, patients: int = 2, slices: tuple[int, ...] = (6,)) -> Path:
+def a_library(path: Path, patients: int = 1, slices: tuple[int, ...] = (6,)) -> Path:
     """Saves a library with some painted slices of each of some patients."""
     library = Library()
     for number in range(patients):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def _named(found: Iterable[tuple[str, str]]) -> list[Case]:
             f"Two cases would have one name: {alike[0]} and {alike[1]}; name them in a CSV with the columns case and "
             "query."
         )
-    return [Case(_safe(name), str(path)) for name, (_, path) in zip(names, given, strict=True)]
+    return [Case(_safe(name), os.path.abspath(path)) for name, (_, path) in zip(names, given, strict=True)]
 
 
 def _repeated(names: Iterable[str]) -> set[str]:

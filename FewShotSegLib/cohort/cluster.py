@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -41,14 +42,14 @@ class WorkOrder:
         fingerprint: of the library's content.
         output: folder that all workers see.
         settings: see there.
-        usual: see `CaseWork`.
+        usual: see `CaseWork`; None for nan, which would equal no other order's.
     """
 
     library: str
     fingerprint: str
     output: str
     settings: Settings
-    usual: float
+    usual: float | None
 
 
 class OnWorkers:
@@ -71,8 +72,9 @@ class OnWorkers:
             WriteError: a worker can't write results.
         """
         work = self._work
+        usual = None if math.isnan(work.usual) else work.usual
         library, output = os.path.abspath(self._library), os.path.abspath(store.folder)
-        order = WorkOrder(library, work.library, output, work.settings, work.usual)
+        order = WorkOrder(library, work.library, output, work.settings, usual)
         with _scheduler_needed(), _marked(store) as mark:
             self._client.wait_for_workers(1, timeout=_PATIENCE_WITH_WORKERS)
             futures = {self._client.submit(_do, order, mark, case, pure=False): case for case in cases}
@@ -129,9 +131,15 @@ def client_at(address: str) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def slurm_client(cluster: Any) -> Iterator[Client]:
-    """A cluster of SLURM jobs, from `slurm.slurm_cluster`."""
+def slurm_client(cluster: Any, workers: int) -> Iterator[Client]:
+    """A cluster of SLURM jobs.
+
+    Args:
+        cluster: from `slurm.slurm_cluster`.
+        workers: jobs at a time; one that ends is replaced as long as there is work.
+    """
     with contextlib.closing(cluster), Client(cluster) as client:
+        cluster.adapt(minimum_jobs=1, maximum_jobs=workers)
         yield client
 
 
@@ -198,7 +206,8 @@ def _loaded(order: WorkOrder) -> CaseWork:
             f"The library {order.library} that the worker sees is another one than the one the run began with; all "
             "machines need to have it under the same path, unchanged while the run lasts."
         )
-    return CaseWork(library.examples(), order.settings, order.fingerprint, order.usual)
+    usual = math.nan if order.usual is None else order.usual
+    return CaseWork(library.examples(), order.settings, order.fingerprint, usual)
 
 
 def loads() -> int:

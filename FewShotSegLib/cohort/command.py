@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from FewShotSegLib.cohort.cases import find_cases
+from FewShotSegLib.cohort.events import Events
 from FewShotSegLib.cohort.record import FAILED, Record
 from FewShotSegLib.cohort.run import Cases, run_cohort
 from FewShotSegLib.cohort.store import Store
@@ -65,6 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partition", default="", help="of SLURM's jobs (default: the site's)")
     parser.add_argument("--walltime", default="04:00:00", help="of SLURM's jobs (default: %(default)s)")
     parser.add_argument("--memory", default="4GB", help="of SLURM's jobs (default: %(default)s)")
+    parser.add_argument(
+        "--progress", choices=("bar", "json"), default="bar",
+        help="how progress is told: a bar and lines for people, or JSON lines on standard output for programs",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -80,14 +85,14 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.output)
     settings = Settings(args.quality, "cpu" if many else args.device, args.threads)
     work = CaseWork(library.examples(), settings, library.fingerprint)
-    progress = Progress(quiet=args.quiet)
+    progress = _Bar(args.quiet) if args.progress == "bar" else Events()
     try:
         with _doing(args, work) as do:
-            records, files = run_cohort(cases, store, work, do, progress, lambda record: progress.line(_line(record)))
+            records, files = run_cohort(cases, store, work, do, progress, progress.case)
     finally:
         progress.close()
     failed = [record for record in records if record.status == FAILED]
-    if not args.quiet:
+    if not args.quiet and args.progress == "bar":
         doubtful = sum(bool(record.doubts) for record in records)
         say(f"{len(records)} cases: {len(failed)} failed, {doubtful} to look at first\n", sys.stdout)
         say(f"written: {', '.join(files)}\n", sys.stdout)
@@ -108,11 +113,22 @@ def _doing(args: argparse.Namespace, work: CaseWork) -> Iterator[Cases | None]:
     if args.slurm:
         from FewShotSegLib.cohort.slurm import slurm_cluster
 
-        clients = slurm_client(slurm_cluster(args.workers or 1, args.partition, args.walltime, args.memory))
+        clients = slurm_client(slurm_cluster(args.partition, args.walltime, args.memory), args.workers or 1)
     else:
         clients = client_at(args.dask) if args.dask else local_client(args.workers)
     with clients as client:
         yield OnWorkers(client, args.library, work)
+
+
+class _Bar(Progress):
+    """A bar, and a line for each case."""
+
+    def __init__(self, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+
+    def case(self, record: Record) -> None:
+        """Tells of a case."""
+        self.line(_line(record))
 
 
 def _line(record: Record) -> str:

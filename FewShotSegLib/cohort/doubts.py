@@ -51,6 +51,23 @@ def doubts_about(
     return doubts
 
 
+def in_order(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
+    """Cases with all their doubts: failed ones first, then those with most doubts, then the least sure.
+
+    Args:
+        records: of all cases.
+    """
+    by_size = doubts_by_size(records)
+    found = [(record, [*record.doubts, *by_size.get(record.case, ())]) for record in records]
+
+    def rank(item: tuple[Record, list[str]]) -> tuple[bool, int, float]:
+        record, doubts = item
+        sure = record.mean_confidence if doubts else 0.0  # others stay in their order
+        return record.status == DONE, -len(doubts), sure if math.isfinite(sure) else 0.0
+
+    return sorted(found, key=rank)
+
+
 def doubts_by_size(records: Sequence[Record]) -> dict[str, list[str]]:
     """Doubts that the other cases give: structures much larger or smaller than in most.
 

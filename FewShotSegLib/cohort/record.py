@@ -73,6 +73,13 @@ class Record:
     seconds: float = 0.0
     structures: tuple[Structure, ...] = field(default=())
 
+    @property
+    def mean_confidence(self) -> float:
+        """Over all voxels of its structures; nan where nothing was found."""
+        voxels = sum(s.voxels for s in self.structures)
+        total = sum(s.confidence * s.voxels for s in self.structures if s.voxels)
+        return total / voxels if voxels else math.nan
+
     def to_json(self) -> str:
         """As text; numbers that are none become null."""
         return json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False) + "\n"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import quote
 
-from FewShotSegLib.cohort.doubts import doubts_by_size
+from FewShotSegLib.cohort.doubts import in_order
 from FewShotSegLib.cohort.record import DONE, FAILED, Record, Structure
 from FewShotSegLib.cohort.store import PICTURE, SEGMENTATION, Store
 from FewShotSegLib.files.outputs import write_page
@@ -41,12 +41,12 @@ def write_report(store: Store, records: Sequence[Record]) -> list[str]:
     Raises:
         WriteError: one can't be written.
     """
-    by_size = doubts_by_size(records)
-    doubts = {r.case: [*r.doubts, *by_size.get(r.case, ())] for r in records}
+    found = in_order(records)
+    doubts = {record.case: doubts for record, doubts in found}
     files = {
         CASES: _table(_CASE_COLUMNS, (_case_row(r, doubts[r.case]) for r in records)),
         STRUCTURES: _table(_STRUCTURE_COLUMNS, (row for r in records for row in _structure_rows(r))),
-        PAGE: _page(records, doubts),
+        PAGE: _page(found),
     }
     for name, text in files.items():
         write_page(store.folder / name, text)
@@ -82,14 +82,13 @@ _STRUCTURE_COLUMNS = [
 
 def _case_row(r: Record, doubts: list[str]) -> list[object]:
     segmentation = f"cases/{r.case}/{SEGMENTATION}" if r.status == DONE else ""
-    confidence = mean_confidence(r)
     return [
         r.case,
         r.status,
         int(bool(doubts) or r.status == FAILED),
         "; ".join(doubts),
         _number(r.likeness, 3),
-        _number(confidence, 3),
+        _number(r.mean_confidence, 3),
         _number(r.seconds, 1),
         "; ".join(r.warnings),
         r.error,
@@ -102,12 +101,6 @@ def _structure_rows(r: Record) -> Iterable[list[object]]:
     for s in r.structures if r.status == DONE else ():
         numbers = (_number(s.volume_ml, 4), _number(s.surface_cm2, 3), _number(s.confidence, 4))
         yield [r.case, s.name, s.label, s.voxels, *numbers, *(f"{mm:.6g}" for mm in r.spacing)]
-
-
-def mean_confidence(r: Record) -> float:
-    """Over all voxels of a case's structures; nan where nothing was found."""
-    voxels = sum(s.voxels for s in r.structures)
-    return sum(s.confidence * s.voxels for s in r.structures if s.voxels) / voxels if voxels else math.nan
 
 
 def _number(value: float, digits: int) -> str:
@@ -123,12 +116,12 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _page(records: Sequence[Record], doubts: dict[str, list[str]]) -> str:
-    failed = [r for r in records if r.status == FAILED]
-    doubtful = sorted((r for r in records if r.status == DONE and doubts[r.case]), key=lambda r: _surety(r, doubts))
-    fine = [r for r in records if r.status == DONE and not doubts[r.case]]
-    said = f"{len(records)} cases: {len(failed)} failed, {len(doubtful)} to look at first, {len(fine)} without doubt."
-    articles = "".join(_article(r, doubts[r.case]) for r in [*failed, *doubtful, *fine])
+def _page(found: Sequence[tuple[Record, list[str]]]) -> str:
+    failed = sum(r.status == FAILED for r, _ in found)
+    doubtful = sum(r.status == DONE and bool(doubts) for r, doubts in found)
+    fine = len(found) - failed - doubtful
+    said = f"{len(found)} cases: {failed} failed, {doubtful} to look at first, {fine} without doubt."
+    articles = "".join(_article(r, doubts) for r, doubts in found)
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Cohort</title><style>{STYLE}{_MORE_STYLE}</style></head>
@@ -140,12 +133,6 @@ medical finding.</p>
 </body>
 </html>
 """
-
-
-def _surety(r: Record, doubts: dict[str, list[str]]) -> tuple[int, float]:
-    """Sorts cases, those with most doubts first."""
-    confidence = mean_confidence(r)
-    return -len(doubts[r.case]), confidence if math.isfinite(confidence) else 0.0
 
 
 def _article(r: Record, doubts: list[str]) -> str:

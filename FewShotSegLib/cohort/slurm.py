@@ -8,11 +8,10 @@ from typing import Any
 from FewShotSegLib.errors import SettingError
 
 
-def slurm_cluster(workers: int, partition: str = "", walltime: str = "04:00:00", memory: str = "4GB") -> Any:
-    """A cluster whose workers are SLURM jobs of one core each; a job that ends is replaced.
+def slurm_cluster(partition: str = "", walltime: str = "04:00:00", memory: str = "4GB") -> Any:
+    """A cluster without workers yet, which are to be SLURM jobs of one core each.
 
     Args:
-        workers: jobs at a time.
         partition: to submit to, the site's own if empty.
         walltime: of a job, hours:minutes:seconds.
         memory: of a job.
@@ -26,7 +25,7 @@ def slurm_cluster(workers: int, partition: str = "", walltime: str = "04:00:00",
     from dask_jobqueue import SLURMCluster
 
     try:
-        cluster = SLURMCluster(
+        return SLURMCluster(
             queue=partition or None,
             cores=1,
             processes=1,
@@ -44,5 +43,3 @@ def slurm_cluster(workers: int, partition: str = "", walltime: str = "04:00:00",
             f"SLURM's jobs can't have the memory {memory} and the time {walltime} ({error}), expected such as 4GB and "
             "04:00:00."
         ) from error
-    cluster.adapt(minimum_jobs=1, maximum_jobs=workers) if workers > 1 else cluster.scale(jobs=1)
-    return cluster

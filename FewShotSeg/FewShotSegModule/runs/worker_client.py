@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -24,7 +21,7 @@ from FewShotSegLib.worker.protocol import (
     decode_answer,
     encode,
 )
-from FewShotSegModule.runs import interpreter
+from FewShotSegModule.runs import interpreter, processes
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.exchange_folder import ExchangeFolder
 
@@ -63,7 +60,7 @@ class WorkerClient:
         self._log = open(self.folder / _LOG, "wb")  # noqa: SIM115  # stays open as long as the process
         try:
             line = [*(command or [interpreter.pythonExecutable(), "-m", "FewShotSegLib.worker"]), str(self.folder)]
-            self._process = self._start(line)
+            self._process = processes.start(line, self._log)
         except (OSError, RunError) as error:
             self._log.close()
             self._exchange.remove()
@@ -125,7 +122,7 @@ class WorkerClient:
         """Ends the process at once, with all that it started; its folder stays."""
         if not self._stopped:
             self._stopped = True
-            _killTree(self._process)
+            processes.killTree(self._process)
 
     def kill(self) -> None:
         """Ends the process at once, with all that it started, and removes its folder."""
@@ -146,23 +143,6 @@ class WorkerClient:
             self.stop()
         self._tidy()
 
-    def _start(self, line: Sequence[str]) -> subprocess.Popen[bytes]:
-        options: dict[str, Any] = {}
-        if os.name == "nt":
-            # No console window appears, and the application goes first.
-            options["creationflags"] = 0x08000000 | 0x00004000  # CREATE_NO_WINDOW, BELOW_NORMAL_PRIORITY_CLASS
-        else:
-            options["start_new_session"] = True  # a group of its own, which can be killed as a whole
-        return subprocess.Popen(
-            line,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=interpreter.environment(),
-            cwd=interpreter.engineFolder(),  # Windows removes no folder that somebody works in
-            **options,
-        )
-
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -178,23 +158,3 @@ class WorkerClient:
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
         self._exchange.remove()
-
-
-def _killTree(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and its children: Slicer's Python is started by a launcher, which the worker would outlive."""
-    if process.poll() is not None and os.name == "nt":
-        return
-    if os.name == "nt":
-        subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
-            capture_output=True,
-            creationflags=0x08000000,
-            check=False,
-        )
-    else:
-        # The group may live on after its first process.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    # It does nothing more from here on; how long the system takes to have its memory back is not worth waiting for.
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(0.05)

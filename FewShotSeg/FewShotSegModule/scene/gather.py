@@ -37,15 +37,36 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, valu
                 count=len(rows), most=MOST_EXAMPLES
             )
         )
-    structures, masks, background = _paintedOn(rows, settings.segmentNames, settings.background, values)
     whole = geometry.volumeOf(query, own=not geometry.isLinear(query))
     whole.require_image()
-    own = [(row, mask) for row, mask in zip(rows, masks, strict=True) if row.volume is query]
+    images: dict[Any, Volume] = {query: whole}
+    structures, examples = examplesOf(rows, settings.segmentNames, settings.background, values, images)
     axis = rangeAxis(query, rows)
     allowed = allowedBox(query, axis, settings.sliceRange, settings.roi)
-    shown = [(row.axis, row.index, np.where(mask == background, 0, mask)) for row, mask in own]
+    shown = [(e.axis, e.index, np.where(e.mask == e.background, 0, e.mask)) for e in examples if e.image is whole]
     box = thickEnough(computedBox(allowed, axis, shown), whole.shape)
-    images: dict[Any, Volume] = {query: whole}
+    strength = float(settings.refineStrength) if settings.refine else 0.0
+    stamps = {volume: geometry.stampOf(node) for node, volume in images.items()}
+    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality, stamps)
+
+
+def examplesOf(
+    rows: Sequence[ExampleSlice],
+    wanted: Sequence[str] | None,
+    background: str | None,
+    values: dict[str, int],
+    images: dict[Any, Volume],
+) -> tuple[list[Structure], list[Example]]:
+    """Rows as examples of the engine, and the structures on them.
+
+    :param rows: The rows.
+    :param wanted: Names of the segments that are wanted; None for all.
+    :param background: Name of the segments that are painted on what is no structure.
+    :param values: Labels of structures by their names, which new ones are added to.
+    :param images: Volumes by their nodes, which further ones are added to.
+    :raises SceneError: Something is missing or doesn't fit.
+    """
+    structures, masks, ofBackground = _paintedOn(rows, wanted, background, values)
     names = {structure.value: structure.name for structure in structures}
     of = {structure.name: structure.value for structure in structures}
     examples = []
@@ -54,20 +75,11 @@ def gather(query: Any, rows: Sequence[ExampleSlice], settings: RunSettings, valu
             images[row.volume] = geometry.volumeOf(row.volume)
         on = {int(value): names[value] for value in np.unique(mask) if value in names}
         same = [other for other in rows if _place(other) == _place(row)]
+        complete = _complete(same, on.values(), of)
         examples.append(
-            Example(
-                images[row.volume],
-                row.axis,
-                row.index,
-                mask,
-                on,
-                complete=_complete(same, on.values(), of),
-                background=background,
-            )
+            Example(images[row.volume], row.axis, row.index, mask, on, complete=complete, background=ofBackground)
         )
-    strength = float(settings.refineStrength) if settings.refine else 0.0
-    stamps = {volume: geometry.stampOf(node) for node, volume in images.items()}
-    return RunInput(whole, box, allowed, examples, structures, settings.device, strength, settings.quality, stamps)
+    return structures, examples
 
 
 def _place(row: ExampleSlice) -> tuple[Any, int, int]:

@@ -1,0 +1,1 @@
+"""Libraries of examples and cohorts of patients, in the application."""
