@@ -91,17 +91,16 @@ def test_a_lost_scheduler_costs_only_time(
     library, queries, expected = cohort
     process, address = scheduler
     work, store = work_of(library), Store(tmp_path / "out")
-    with (
-        pytest.raises(SettingError, match="goes on from there"),
-        client_at(address) as client,
-    ):
 
-        def kill(_: Record) -> None:
-            """Once a case is done."""
-            assert list(client.run(loads).values()) == [1]
-            process.kill()
+    def kill(_: Record) -> None:
+        """Once a case is done."""
+        assert list(client.run(loads).values()) == [1]
+        process.kill()
 
-        run_cohort(find_cases(str(queries)), store, work, OnWorkers(client, library, work), told=kill)
+    with client_at(address) as client:
+        workers = OnWorkers(client, library, work)
+        with pytest.raises(SettingError, match="goes on from there"):
+            run_cohort(find_cases(str(queries)), store, work, workers, told=kill)
     done = [case.name for case in find_cases(str(queries)) if store.record(case.name)]
     assert done
     records, _ = run_cohort(find_cases(str(queries)), store, work)

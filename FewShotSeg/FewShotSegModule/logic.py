@@ -14,6 +14,8 @@ from slicer.util import VTKObservationMixin
 
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.quality import DEFAULT
+from FewShotSegModule.cohort.libraries import keepInLibrary, takeFromLibrary
+from FewShotSegModule.cohort.scene_cases import writeCases
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.run_input import RunSettings
@@ -21,18 +23,17 @@ from FewShotSegModule.runs.run_result import RunResult
 from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.runs.segmentation_run import SegmentationRun
 from FewShotSegModule.runs.worker_host import WorkerHost
-from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.accepting import Accepting, newSegmentation
 from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.correcting import copySlice
-from FewShotSegModule.scene.crop import allowedBox
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.example_list import MOST_EXAMPLES
+from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.existing import resultFrom
-from FewShotSegModule.scene.gather import anythingPainted, gather, rangeAxis
+from FewShotSegModule.scene.gather import gather
 from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, queryOf, show
+from FewShotSegModule.scene.readiness import whatIsMissing
 from FewShotSegModule.scene.removal import remove
 from FewShotSegModule.scene.report_table import fillTable, measuresOf
 from FewShotSegModule.scene.required import inScene, requireInScene, requireKind, requireList
@@ -373,6 +374,25 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         requireKind(preview, _SEGMENTATION, _("preview"))
         return fillTable(measuresOf(preview, confidence, examples), queryOf(preview), table)
 
+    def keepInLibrary(self, rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
+        """Adds examples to a library, which is made where it is missing; how many scans it has then.
+
+        :raises FewShotSegError: There are none, or the library can't be opened or written.
+        """
+        return keepInLibrary(rows, path, background)
+
+    def takeFromLibrary(self, path: str, examples: ExampleList | None = None) -> list[ExampleSlice]:
+        """Makes a library's scans and painted slices examples of the scene.
+
+        :param examples: The list to add them to; that of the panel if None.
+        :raises FewShotSegError: The library can't be opened.
+        """
+        return takeFromLibrary(path, examples or ExampleList(self.getParameterNode().parameterNode), slicer.mrmlScene)
+
+    def writeCases(self, folder: str, examples: Sequence[ExampleSlice] = ()) -> str:
+        """Writes the scene's volumes that no example is of into a folder; the path of a table of them, for a cohort."""
+        return str(writeCases(folder, examples))
+
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""
         undo, self._undo = self._undo, None
@@ -385,27 +405,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def whatIsMissing(self, queryVolume: Any, examples: Sequence[ExampleSlice], settings: RunSettings) -> str:
         """What a run still needs, for a tooltip; "" if it can start. Quick: hardly a voxel is looked at."""
-        if queryVolume is None:
-            return _("Select the volume to segment.")
-        try:
-            geometry.requireImage(queryVolume)
-        except SceneError as error:
-            return str(error)
-        if min(geometry.shapeOf(queryVolume)) < 2:
-            return _("{name} has one slice only; a volume is needed.").format(name=queryVolume.GetName())
-        if not examples:
-            return _("Paint a slice of the volume; it becomes an example by itself, or by Add current slice.")
-        if len(examples) > MOST_EXAMPLES:
-            return _("There are {count} examples; use at most {most}.").format(count=len(examples), most=MOST_EXAMPLES)
-        if settings.segmentNames is not None and not settings.segmentNames:
-            return _("Choose at least one segment.")
-        try:
-            allowedBox(queryVolume, rangeAxis(queryVolume, examples), settings.sliceRange, settings.roi)
-            if not anythingPainted(examples, settings.segmentNames, settings.background):
-                return _("Nothing is painted on the examples; paint a structure on at least one of the slices.")
-        except FewShotSegError as error:
-            return str(error)
-        return ""
+        return whatIsMissing(queryVolume, examples, settings)
 
     def shutdown(self) -> None:
         """Ends a run and the worker process; the next run starts a fresh one."""

@@ -29,6 +29,10 @@ class FewShotSegParameterNode:
     leftOutSegments: Names of the examples' segments that are not to be looked for.
     background: Name of the segments that are painted on what is no structure; empty if there are none.
     sliceRange: First and last slice to segment; empty for all.
+    libraryPath: Where the library of examples is.
+    casesPath: Folder or table of the cohort's volumes.
+    casesOfScene: Whether the scene's volumes are the cohort.
+    cohortOutput: Folder of the cohort's results.
     """
 
     queryVolume: vtkMRMLScalarVolumeNode
@@ -47,3 +51,7 @@ class FewShotSegParameterNode:
     leftOutSegments: list[str]
     background: str
     sliceRange: list[int]
+    libraryPath: str
+    casesPath: str
+    casesOfScene: bool = False
+    cohortOutput: str

@@ -133,29 +133,29 @@ def _named(found: Iterable[tuple[str, str]]) -> list[Case]:
     for depth in (1, 2, 3):
         again = _repeated(names)
         for number, (name, path) in enumerate(given):
-            if not name and _safe(names[number]).casefold() in again:
+            if not name and safe_name(names[number]).casefold() in again:
                 names[number] = "_".join([*path.parts[:-1][-depth:], _name_of(path)])
     again = _repeated(names)
     if again:
-        alike = [str(path) for name, (_, path) in zip(names, given, strict=True) if _safe(name).casefold() in again]
+        alike = [str(path) for name, (_, path) in zip(names, given, strict=True) if safe_name(name).casefold() in again]
         raise ReadError(
             f"Two cases would have one name: {alike[0]} and {alike[1]}; name them in a CSV with the columns case and "
             "query."
         )
-    return [Case(_safe(name), os.path.abspath(path)) for name, (_, path) in zip(names, given, strict=True)]
+    return [Case(safe_name(name), os.path.abspath(path)) for name, (_, path) in zip(names, given, strict=True)]
 
 
 def _repeated(names: Iterable[str]) -> set[str]:
     seen: set[str] = set()
     again: set[str] = set()
     for name in names:
-        key = _safe(name).casefold()
+        key = safe_name(name).casefold()
         (again if key in seen else seen).add(key)
     return again
 
 
-def _safe(name: str) -> str:
-    """A name for a folder on any system."""
+def safe_name(name: str) -> str:
+    """A name that a file or folder can have on any system."""
     plain = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._ ")[:_LONGEST_NAME].rstrip(".")
     reserved = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", plain)
     return f"case_{plain}" if reserved or not plain else plain

@@ -38,9 +38,11 @@ class NrrdError(ValueError):
     """Half a sentence of what is wrong with a file."""
 
 
-def encode(volume: Volume) -> bytes:
+def encode(volume: Volume, compressed: bool = True) -> bytes:
     """A volume as an NRRD file, compressed with gzip; uncompressed if it would compress suspiciously well."""
     array = volume.array.astype(volume.array.dtype.newbyteorder("<"), copy=False)
+    if not compressed:
+        return _header(volume, "raw") + array.tobytes()
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     packed = b"".join([*(packer.compress(np.ascontiguousarray(plane).data) for plane in array), packer.flush()])
     if unpacks_too_far(len(packed), array.nbytes):

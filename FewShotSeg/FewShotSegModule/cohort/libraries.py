@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,25 @@ from FewShotSegModule.scene.preview import segmentOf
 from FewShotSegModule.scene.representations import LABELMAP, orientedImage
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def keepInLibrary(rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
+    """Adds examples to a library, which is made where it is missing; how many scans it has then.
+
+    :param rows: The examples.
+    :param path: A .zip file or a folder.
+    :param background: Name of the segments that are painted on what is no structure.
+    :raises FewShotSegError: There are none, or the library can't be opened or written; then it stays as it was.
+    """
+    library = Library.open(path) if Path(path).exists() else Library()
+    addRows(library, rows, background)
+    library.save(path)
+    return len(library.entries)
+
+
+def takeFromLibrary(path: str, examples: ExampleList, scene: Any) -> list[ExampleSlice]:
+    """Makes a library's scans and painted slices nodes of the scene and rows of a list; see `addLibrary`."""
+    return addLibrary(Library.open(path), examples, scene)
 
 
 def addRows(library: Library, rows: Sequence[ExampleSlice], background: str = "", title: str = "") -> list[str]:

@@ -118,11 +118,8 @@ class CaseInScene:
             raise SceneError(
                 _("Nothing was changed in {name} yet; correct it on some slices first.").format(name=self.case.name)
             )
-        return [
-            ExampleSlice(self.volume, self.segmentation, axis, index, complete="all")
-            for axis, index in slices
-            if Painted(self.volume, self.segmentation).plane(axis, index).any()
-        ]
+        # Also those on which all was erased: structures are not there.
+        return [ExampleSlice(self.volume, self.segmentation, axis, index, complete="all") for axis, index in slices]
 
     def takeAsFound(self) -> None:
         """What is there now counts as the result from here on."""

@@ -18,6 +18,7 @@ from slicer.util import VTKObservationMixin
 from FewShotSegModule.live.live_segmentation import LiveSegmentation
 from FewShotSegModule.logic import FewShotSegLogic
 from FewShotSegModule.panel.chosen_view import ChosenView
+from FewShotSegModule.panel.cohort_section import CohortSection
 from FewShotSegModule.panel.compact_editor import makeCompact
 from FewShotSegModule.panel.example_section import ExampleSection
 from FewShotSegModule.panel.folding import Folding
@@ -153,6 +154,15 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             takeSlices=self._takeSlices,
             report=self._report,
         )
+        self._cohort = CohortSection(
+            self.ui,
+            logic=self.logic,
+            examples=self._examples.enabledRows,
+            exampleList=lambda: ExampleList(self._parameters.parameterNode),
+            background=lambda: self._parameters.background if self._parameters is not None else "",
+            parameters=lambda: self._parameters,
+            prepare=dependencies.ensureWithConsent,
+        )
         self._shortcuts = Shortcuts(
             [
                 (_ADD_KEYS, self._examples.addCurrentSlice),
@@ -183,6 +193,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exit()
         self._letGoOfScene()
         self._slices.close()
+        self._cohort.release()
         self.removeObservers()
         self.live.release()
         self.logic.removeObservers()
@@ -250,6 +261,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._soon.stop()
         self._result.release()
         self._slices.release()
+        self._cohort.release()
         self._setParameters(None)
         self._painted.remember(None, None)
         self._painting.release()
@@ -323,6 +335,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
         self._slices.show(parameters.preview, parameters.confidenceVolume)
+        self._cohort.update()
         self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
         self._follow(volume, segmentation)
         self._run.update()

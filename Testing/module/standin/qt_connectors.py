@@ -93,6 +93,8 @@ def _bind(wrapper: Any, field: Any, widget: Any) -> Binding:
             if isinstance(validator, WithinRange):
                 widget.minimum, widget.maximum = validator.minimum, validator.maximum
         return Binding(wrapper, field, lambda: widget.value, _setter(widget, "value"), widget.valueChanged)
+    if field.kind is str and kind is qt.QLineEdit:
+        return Binding(wrapper, field, lambda: widget.text, widget.setText, widget.textChanged)
     if field.kind is str and kind is qt.QComboBox:
         choices = next(validator.choices for validator in field.validators if isinstance(validator, Choice))
         widget.clear()

@@ -1,0 +1,151 @@
+"""Examples of the scene as a library, and a library's examples in another scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nodes import SHAPE, add_segmentation, add_volume, mask_of, names_of
+
+from FewShotSegLib.errors import FewShotSegError
+from FewShotSegLib.library import Library
+
+
+@pytest.fixture
+def scene(slicer: Any) -> Any:
+    """A volume with a liver on two slices, and a vessel on one of them and on one across."""
+    liver, vessel = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    liver[3, 4:12, 3:9] = liver[5, 4:12, 3:9] = True
+    vessel[3, 15:18, 12:15] = True
+    vessel[1:5, 16, 12:15] = True
+    volume = add_volume(slicer, "Mrs Smith")
+    segmentation = add_segmentation(slicer, volume, {"liver": liver, "vessel": vessel})
+    content = segmentation.GetSegmentation()
+    content.GetSegment(content.GetSegmentIdBySegmentName("liver")).SetColor(0.25, 0.5, 0.75)
+    tag = slicer.vtkSegment.GetTerminologyEntryTagName()
+    content.GetSegment(content.GetSegmentIdBySegmentName("liver")).SetTag(tag, "a~b~c")
+    return volume, segmentation
+
+
+def list_of(slicer: Any) -> Any:
+    from FewShotSegModule.scene.example_list import ExampleList
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    return ExampleList(node)
+
+
+def keep(scene: Any, path: Path, slicer: Any) -> Any:
+    """Keeps three slices of the scene, of which different things are known; the rows."""
+    from FewShotSegModule.cohort.libraries import keepInLibrary
+
+    examples = list_of(slicer)
+    first = examples.add(*scene, 0, 3)
+    second = examples.add(*scene, 0, 5)
+    examples.say(second.identifier, "vessel", True)
+    third = examples.add(*scene, 1, 16)
+    examples.setStrokes(third.identifier, True)
+    assert first.complete is None
+    assert keepInLibrary(examples.rows(), str(path)) == 1
+    return examples.rows()
+
+
+@pytest.mark.parametrize("name", ["examples.zip", "examples"])
+def test_what_is_kept_comes_back_into_another_scene(slicer: Any, scene: Any, tmp_path: Path, name: str) -> None:
+    from FewShotSegModule.cohort.libraries import takeFromLibrary
+    from FewShotSegModule.scene.painted import Painted
+
+    rows = keep(scene, tmp_path / name, slicer)
+    planes = [Painted(*scene).plane(row.axis, row.index) for row in rows]
+    array = slicer.util.arrayFromVolume(scene[0]).copy()
+    taken = takeFromLibrary(str(tmp_path / name), list_of(slicer), slicer.mrmlScene)
+    volume, segmentation = taken[0].volume, taken[0].segmentation
+    assert volume is not scene[0]
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume), array)
+    assert volume.GetImageData().GetScalarTypeAsString() == scene[0].GetImageData().GetScalarTypeAsString()
+    for point in ((0, 0, 0), (19, 23, 7)):
+        assert ras_of(volume, point) == pytest.approx(ras_of(scene[0], point), abs=1e-6)
+    assert [(row.axis, row.index) for row in taken] == [(row.axis, row.index) for row in rows]
+    shown = Painted(volume, segmentation)
+    for row, plane in zip(taken, planes, strict=True):
+        np.testing.assert_array_equal(shown.plane(row.axis, row.index) > 0, plane > 0)
+    assert sorted(names_of(segmentation)) == ["liver", "vessel"]
+    info = {one.name: one for one in shown.segments()}
+    assert info["liver"].color == pytest.approx((0.25, 0.5, 0.75), abs=0.01)
+    assert info["liver"].tag == "a~b~c"
+    known = {(row.axis, row.index): (row.complete, row.strokes) for row in rows_again(slicer, taken)}
+    assert known == {(0, 3): (None, False), (0, 5): ({"vessel": True}, False), (1, 16): (None, True)}
+
+
+def rows_again(slicer: Any, taken: Any) -> Any:
+    """The rows as the list has them now."""
+    from FewShotSegModule.scene.example_list import ExampleList
+
+    nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    return next(rows for node in nodes if (rows := ExampleList(node).rows()) and rows[0].volume is taken[0].volume)
+
+
+def ras_of(volume: Any, ijk: tuple[int, int, int]) -> list[float]:
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return list(matrix.MultiplyPoint((*ijk, 1.0))[:3])
+
+
+def test_no_name_of_volume_or_patient_is_kept(slicer: Any, scene: Any, tmp_path: Path) -> None:
+    keep(scene, tmp_path / "lib", slicer)
+    kept = [path for path in (tmp_path / "lib").rglob("*") if path.is_file()]
+    assert len(kept) > 3
+    assert not [path for path in kept if b"Smith" in path.read_bytes() or "Smith" in path.name]
+
+
+def test_further_slices_of_a_scan_join_it_and_those_of_another_are_a_scan_more(
+    slicer: Any, scene: Any, tmp_path: Path
+) -> None:
+    from FewShotSegModule.cohort.libraries import keepInLibrary
+
+    keep(scene, tmp_path / "lib", slicer)
+    other = add_volume(slicer, "b", np.random.default_rng(5).normal(0, 30, SHAPE).astype(np.int16))
+    examples = list_of(slicer)
+    examples.add(scene[0], scene[1], 0, 2)
+    assert keepInLibrary(examples.rows(), str(tmp_path / "lib")) == 1
+    mask = np.zeros(SHAPE, bool)
+    mask[4, 3:9, 3:9] = True
+    painted = add_segmentation(slicer, other, {"liver": mask})
+    more = list_of(slicer)
+    more.add(other, painted, 0, 4)
+    assert keepInLibrary(more.rows(), str(tmp_path / "lib")) == 2
+    assert len(Library.open(tmp_path / "lib").examples()) == 5
+
+
+def test_a_library_that_can_not_be_opened_leaves_scene_and_list_as_they_were(slicer: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.cohort.libraries import takeFromLibrary
+
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "library.json").write_text("{", encoding="utf-8")
+    examples, before = list_of(slicer), slicer.mrmlScene.GetNumberOfNodes()
+    with pytest.raises(FewShotSegError):
+        takeFromLibrary(str(tmp_path / "lib"), examples, slicer.mrmlScene)
+    assert examples.rows() == []
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_without_examples_nothing_is_written(slicer: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.cohort.libraries import keepInLibrary
+
+    with pytest.raises(FewShotSegError, match="no examples"):
+        keepInLibrary([], str(tmp_path / "lib.zip"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_painted_segments_come_back_where_they_were(slicer: Any, scene: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.cohort.libraries import takeFromLibrary
+
+    keep(scene, tmp_path / "lib.zip", slicer)
+    taken = takeFromLibrary(str(tmp_path / "lib.zip"), list_of(slicer), slicer.mrmlScene)
+    found = mask_of(slicer, taken[0].segmentation, "vessel", taken[0].volume)
+    there = mask_of(slicer, scene[1], "vessel", scene[0])
+    np.testing.assert_array_equal(found[3], there[3])
+    np.testing.assert_array_equal(found[:, 16], there[:, 16])
