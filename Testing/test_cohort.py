@@ -178,6 +178,17 @@ def test_a_cancelled_run_tells_what_it_has_done(tmp_path: Path) -> None:
     assert [row["case"] for row in rows(tmp_path / "out" / "cases.csv")] == ["case0"]
 
 
+def test_a_scan_of_the_library_itself_is_segmented_from_its_own_slices(tmp_path: Path) -> None:
+    library, queries = a_library(tmp_path / "lib"), tmp_path / "scans"
+    queries.mkdir()
+    image, labels = two_balls(SHAPE, seed=100)
+    image.write(queries / "own.nrrd")
+    [record], _ = run(library, queries, tmp_path / "out")
+    assert (record.status, record.likeness, record.doubts) == (DONE, 1.0, ())
+    found = Volume.read(tmp_path / "out" / "cases" / "own" / "segmentation.seg.nrrd")
+    np.testing.assert_array_equal(found.array[6], labels.array[6])
+
+
 def test_two_runs_into_one_folder_at_a_time_are_refused(tmp_path: Path) -> None:
     with Store(tmp_path).locked(), pytest.raises(SettingError, match="Another run"), Store(tmp_path).locked():
         pass

