@@ -15,12 +15,13 @@ from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.errors import ObliqueViewError
 from FewShotSegModule.scene.preview import makePreview
 from FewShotSegModule.scene.slice_views import sliceOfView
+from FewShotSegModule.self_test.cohort_cases import CohortCases
 from FewShotSegModule.self_test.effect_cases import EffectCases
 from FewShotSegModule.self_test.loop_cases import LoopCases
 from FewShotSegModule.self_test.made_up import PAINTED, SPACING, madeUpResult, madeUpScan
 
 
-class FewShotSegTest(LoopCases, EffectCases):
+class FewShotSegTest(LoopCases, EffectCases, CohortCases):
     """Paints two structures of a made-up scan on three slices and expects to get them on the others.
 
     What needs no Python packages beyond Slicer's own is tested in any case. Some tests only go where the application
@@ -44,6 +45,8 @@ class FewShotSegTest(LoopCases, EffectCases):
             self.test_effectIsInTheSegmentEditor,
             self.test_effectInitializesFollowsAndApplies,
             self.test_effectEndsWithWhatItIsAbout,
+            self.test_examplesAreKeptInALibrary,
+            self.test_cohortIsSegmentedAndCorrected,
         ):
             self.setUp()
             try:
