@@ -29,6 +29,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def keepInLibrary(rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
     """Adds examples to a library, which is made where it is missing; how many scans it has then.
 
+    Slices that it has already are replaced: they were painted on since.
+
     :param rows: The examples.
     :param path: A .zip file or a folder.
     :param background: Name of the segments that are painted on what is no structure.
@@ -62,7 +64,7 @@ def addRows(library: Library, rows: Sequence[ExampleSlice], background: str = ""
     colors = {structure.value: structure.color for structure in structures}
     names = {structure.value: structure.name for structure in structures}
     named = [_withLooks(example, names, colors, background) for example in examples]
-    return library.add(named, terminology=terminology, title=title)
+    return library.add(named, terminology=terminology, title=title, replace_slices=True)
 
 
 def addLibrary(library: Library, examples: ExampleList, scene: Any) -> list[ExampleSlice]:
