@@ -387,7 +387,10 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param examples: The list to add them to; that of the panel if None.
         :raises FewShotSegError: The library can't be opened.
         """
-        return takeFromLibrary(path, examples or ExampleList(self.getParameterNode().parameterNode), slicer.mrmlScene)
+        parameters = self.getParameterNode()
+        rows, background = takeFromLibrary(path, examples or ExampleList(parameters.parameterNode), slicer.mrmlScene)
+        parameters.background = parameters.background or background
+        return rows
 
     def writeCases(self, folder: str, examples: Sequence[ExampleSlice] = ()) -> str:
         """Writes the scene's volumes that no example is of into a folder; the path of a table of them, for a cohort."""
