@@ -15,11 +15,11 @@ import pytest
 from small_cohort import a_library, results_of, some_cases, start_cohort
 
 from FewShotSegLib.cohort.cases import find_cases
-from FewShotSegLib.cohort.workers.cluster import OnWorkers, client_at, loads, local_client
 from FewShotSegLib.cohort.record import DONE, Record
 from FewShotSegLib.cohort.run import run_cohort
 from FewShotSegLib.cohort.store import Store
 from FewShotSegLib.cohort.work import CaseWork, Settings
+from FewShotSegLib.cohort.workers.cluster import OnWorkers, client_at, loads, local_client
 from FewShotSegLib.errors import FewShotSegError, SettingError
 from FewShotSegLib.library import Library
 

