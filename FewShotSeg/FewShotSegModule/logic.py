@@ -303,6 +303,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         outputSegmentation: Any = None,
         editorNode: Any = None,
         saveState: Callable[[], Any] | None = None,
+        keep: Sequence[tuple[int, int]] = (),
     ) -> Any:
         """Writes a preview into a segmentation, which becomes visible if it never was, and removes the preview.
 
@@ -313,6 +314,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             masked and other segments are left alone. Segments with the status "completed" are never changed.
         :param saveState: Saves the output for undo instead, such as `saveStateForUndo` of a Segment Editor widget that
             shows it.
+        :param keep: Slices (axis, index) of the volume on which nothing changes.
         :return: The segmentation that was written into.
         """
         requireInScene(outputSegmentation)
@@ -321,7 +323,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             self._accepting = Accepting(slicer.mrmlScene)
         hadSurfaces = hasSurfaces(target)
         try:
-            self._accepting.write(preview, target, editorNode, saveState)
+            self._accepting.write(preview, target, editorNode, saveState, keep)
         except FewShotSegError:
             if outputSegmentation is None:
                 remove(target)

@@ -108,10 +108,10 @@ def _doing(args: argparse.Namespace, work: CaseWork) -> Iterator[Cases | None]:
     if not (args.dask or args.slurm or (args.workers or 1) > 1):
         yield None
         return
-    from FewShotSegLib.cohort.cluster import OnWorkers, client_at, local_client, slurm_client
+    from FewShotSegLib.cohort.workers.cluster import OnWorkers, client_at, local_client, slurm_client
 
     if args.slurm:
-        from FewShotSegLib.cohort.slurm import slurm_cluster
+        from FewShotSegLib.cohort.workers.slurm import slurm_cluster
 
         clients = slurm_client(slurm_cluster(args.partition, args.walltime, args.memory), args.workers or 1)
     else:

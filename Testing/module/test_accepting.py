@@ -424,3 +424,17 @@ def test_a_structure_that_was_not_found_is_an_empty_segment(slicer: Any, logic: 
     logic.accept(preview, target)
     assert names_of(target) == ["liver", "spleen"]
     assert not mask_of(slicer, target, "liver", volume).any()
+
+
+def test_slices_that_are_to_be_kept_stay_as_they_are_along_any_axis(slicer: Any, logic: Any, volume: Any) -> None:
+    painted = LIVER.copy()
+    painted[3] = False
+    painted[3, 2:4, 2:4] = True
+    target = add_segmentation(slicer, volume, {"liver": painted})
+    logic.accept(preview_of(volume), target, keep=[(0, 3), (2, 12)])
+    found, expected = mask_of(slicer, target, "liver", volume), LIVER.copy()
+    expected[3], expected[:, :, 12] = painted[3], painted[:, :, 12]
+    np.testing.assert_array_equal(found, expected)
+    spleen = SPLEEN.copy()
+    spleen[3], spleen[:, :, 12] = False, False
+    np.testing.assert_array_equal(mask_of(slicer, target, "spleen", volume), spleen)

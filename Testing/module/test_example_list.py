@@ -301,3 +301,21 @@ def test_a_view_beside_the_volume_shows_no_slice(slicer: Any, volume: Any) -> No
 
     with pytest.raises(ValueError, match="outside of scan"):
         sliceOfView(view(slicer, "Axial", through=(0, 0, 500)), volume)
+
+
+def test_painted_slices_that_are_no_examples_are_remembered_also_through_removing_rows(
+    examples: Any, volume: Any, painted: Any
+) -> None:
+    assert examples.takePainted(volume, painted, [(0, 3)], [])
+    for k in range(100, 160):  # more than there is room for
+        examples.takePainted(volume, painted, [(0, k % 8), (1, k % 24), (2, k % 20)], [])
+    rows = examples.rows()
+    everything = {(0, k) for k in range(8)} | {(1, k % 24) for k in range(100, 160)} | {(2, k % 20) for k in range(20)}
+    used = {(row.axis, row.index) for row in rows}
+    assert set(examples.paintedBesides(volume, painted)) == everything - used
+    examples.setEnabled(rows[0].identifier, False)
+    examples.remove(rows[1].identifier)
+    gone = {(row.axis, row.index) for row in rows[:2]}
+    assert set(examples.paintedBesides(volume, painted)) == (everything - used) | gone
+    examples.takePainted(volume, painted, [], [(rows[1].axis, rows[1].index)])
+    assert (rows[1].axis, rows[1].index) not in examples.paintedBesides(volume, painted)

@@ -417,3 +417,23 @@ def test_what_was_found_on_a_slice_where_it_is_not_painted_is_said(finished_pane
     assert ui.resultLabel.toolTip == ""
     panel.ui.undoButton.click()
     assert first in ui.resultLabel.text, "what is brought back says it again"
+
+
+def test_a_painted_slice_that_is_no_example_is_not_overwritten(finished_panel: Any) -> None:
+    """Somebody switched its row off, because it shows something special."""
+    panel, ui = finished_panel, finished_panel.ui
+    painted, k = panel.parameters.paintSegmentation, panel.painted[1]
+    mask = mask_of(panel, painted, "large")
+    mask[k] = False
+    mask[k, 30:34, 30:34] = True
+    paint(panel.slicer, painted, panel.volume, "large", mask)
+    panel.settle()
+    from FewShotSegModule.scene.example_list import ExampleList
+
+    examples = ExampleList(panel.parameters.parameterNode)
+    examples.setEnabled(examples.rows()[1].identifier, False)
+    ui.outputSegmentationSelector.setCurrentNode(painted)
+    ui.acceptButton.click()
+    found = mask_of(panel, painted, "large")
+    assert np.array_equal(found[k], mask[k])
+    assert found[k - 1].sum() > 100

@@ -27,6 +27,8 @@ class ResultNodes:
     :param painting: Has the editor whose masking, overwrite settings and undo count.
     :param parameters: Gives the parameter node, which has the nodes; None while there is no scene.
     :param isConfidenceShown: Whether the confidence lies over the views.
+    :param painted: Gives the slices (axis, index) of a volume that somebody painted in a segmentation and that are not
+        among the examples, which come back as painted anyway.
     :param onTakenBack: Called after an acceptance was undone, before the preview is back.
     """
 
@@ -37,9 +39,11 @@ class ResultNodes:
         *,
         parameters: Callable[[], Any],
         isConfidenceShown: Callable[[], bool],
+        painted: Callable[[Any, Any], list[tuple[int, int]]] = lambda _volume, _segmentation: [],
         onTakenBack: Callable[[], None] = lambda: None,
     ) -> None:
         self._logic, self._painting = logic, painting
+        self._painted = painted
         self._parameters, self._isConfidenceShown, self._onTakenBack = parameters, isConfidenceShown, onTakenBack
 
     def show(self, preview: Any, result: RunResult) -> None:
@@ -71,7 +75,8 @@ class ResultNodes:
         undo = self._logic.undoAccept if saveState is None else self._painting.undo
         keptPreview, confidence = keep(preview), parameters.confidenceVolume
         keptConfidence = keep(confidence) if confidence is not None else None
-        target = self._logic.accept(preview, output, self._painting.editorNode, saveState)
+        kept = self._painted(queryOf(preview), output) if output is not None else []
+        target = self._logic.accept(preview, output, self._painting.editorNode, saveState, kept)
         parameters.preview = None
         self.tidyConfidence()
         said = _("Accepted into {name}.").format(name=target.GetName())

@@ -138,6 +138,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._painting,
             parameters=lambda: self._parameters,
             isConfidenceShown=lambda: self._result.overlayIsOn,
+            painted=lambda *nodes: ExampleList(self._parameters.parameterNode).paintedBesides(*nodes),
             onTakenBack=self.live.ignorePainted,
         )
         self._result = ResultSection(

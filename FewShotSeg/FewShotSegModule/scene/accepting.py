@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,12 @@ class Accepting:
         self._settings: Any = None
 
     def write(
-        self, preview: Any, target: Any, editorNode: Any = None, saveState: Callable[[], Any] | None = None
+        self,
+        preview: Any,
+        target: Any,
+        editorNode: Any = None,
+        saveState: Callable[[], Any] | None = None,
+        keep: Sequence[tuple[int, int]] = (),
     ) -> list[str]:
         """Writes each segment of a preview into the target's segment of that name, which is added if it isn't there.
 
@@ -65,6 +70,7 @@ class Accepting:
         :param editorNode: A vtkMRMLSegmentEditorNode with masking and overwrite settings. Without one nothing is masked
             and other segments are left alone.
         :param saveState: Saves the target for undo where the user expects it, instead of in `editorLogic`.
+        :param keep: Slices (axis, index) of the preview's volume on which nothing changes.
         :return: Names of the segments that were left alone because they are locked.
         :raises SceneError: All segments are locked, the target is kept as surfaces, or transforms that are not
             linear are in the way.
@@ -89,7 +95,7 @@ class Accepting:
             self.editorLogic.SaveStateForUndo()
         # Else each change of a segment makes its surface anew; undoing brings them back.
         target.GetSegmentation().RemoveRepresentation(SURFACE)
-        self._writeSegments(preview, target, toPreview, names, locked)
+        self._writeSegments(preview, target, toPreview, names, locked, keep)
         if skipped:
             logging.warning("FewShotSeg: marked as completed, hence not changed: %s", ", ".join(skipped))
         return skipped
@@ -128,11 +134,17 @@ class Accepting:
         return self._settings
 
     def _writeSegments(
-        self, preview: Any, target: Any, toPreview: np.ndarray, names: list[str], locked: dict[str, str]
+        self,
+        preview: Any,
+        target: Any,
+        toPreview: np.ndarray,
+        names: list[str],
+        locked: dict[str, str],
+        keep: Sequence[tuple[int, int]],
     ) -> None:
         grid = _Grid(self.editorLogic.GetModifierLabelmap())
         labels = Painted.onGrid(preview.GetSegmentation(), grid.shape, toPreview @ grid.toWorld).whole()
-        changeable = _changeable(preview, grid, toPreview) & self._unmasked(grid)
+        changeable = _changeable(preview, grid, toPreview, keep) & self._unmasked(grid)
         extents = grid.extentsIn(target)
         if self._settings.GetOverwriteMode() != _Settings.OverwriteNone:
             for identifier in locked:
@@ -223,12 +235,16 @@ def _boxOfExtent(extent: tuple[int, int, int, int, int, int]) -> Box:
     return (k, j, i), (kLast + 1, jLast + 1, iLast + 1)
 
 
-def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray) -> np.ndarray:
-    """Where on a grid the preview may change something."""
+def _changeable(preview: Any, grid: _Grid, toPreview: np.ndarray, keep: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Where on a grid the preview may change something; not on slices that are kept."""
     start, stop = allowedOf(preview)
+    free = np.ones(np.subtract(stop, start), np.uint8)
+    for axis, index in keep:
+        if start[axis] <= index < stop[axis]:
+            np.moveaxis(free, axis, 0)[index - start[axis]] = 0
     box = slicer.vtkSegmentation()
     segment = slicer.vtkSegment()
-    image = orientedImage(np.ones(np.subtract(stop, start), np.uint8), start, gridOf(preview))
+    image = orientedImage(free, start, gridOf(preview))
     segment.AddRepresentation(LABELMAP, image)
     segment.SetLabelValue(1)
     box.AddSegment(segment, "box")

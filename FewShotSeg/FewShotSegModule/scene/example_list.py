@@ -22,6 +22,8 @@ from FewShotSegModule.scene.segment_info import SegmentInfo
 _PARAMETER = "examples"
 _VOLUME_ROLE, _SEGMENTATION_ROLE = "exampleVolume", "exampleSegmentation"
 _AXIS_NAMES = ("k", "j", "i")
+#: Of a segmentation, which slices somebody painted in it.
+_PAINTED = "FewShotSeg.paintedSlices"
 #: What the engine takes at most.
 MOST_EXAMPLES = 50
 #: How many slices of one change become examples; neighbouring ones show nearly the same.
@@ -104,6 +106,7 @@ class ExampleList:
             (row.axis, row.index): row for row in rows if row.volume is volume and row.segmentation is segmentation
         }
         wanted = [place for place in painted if place not in known]
+        _remember(segmentation, [*painted, *known], emptied)
         room = MOST_EXAMPLES - len(rows)
         if len(wanted) > _FEW:
             room = min(_MOST_AT_ONCE, room - _ROOM)
@@ -118,6 +121,16 @@ class ExampleList:
         finally:
             self._node.EndModify(before)
         return bool(new or gone)
+
+    def paintedBesides(self, volume: Any, segmentation: Any) -> list[tuple[int, int]]:
+        """Slices (axis, index) of a volume that somebody painted and that are no enabled rows.
+
+        The list is full, or the rows were switched off or taken off it.
+        """
+        rows = [row for row in self.rows() if row.volume is volume and row.segmentation is segmentation]
+        used = {(row.axis, row.index) for row in rows if row.enabled}
+        everything = {*_remembered(segmentation), *((row.axis, row.index) for row in rows)}
+        return sorted(everything - used)
 
     def remove(self, identifier: str) -> None:
         """Takes a row off the list; what is painted stays."""
@@ -252,6 +265,7 @@ class ExampleList:
                 entries[row.identifier]["enabled"] = True
                 added.append(replace(row, enabled=True))
             self._write(list(entries.values()))
+            _remember(segmentation, slices, [])
         finally:
             self._node.EndModify(before)
         return added
@@ -270,3 +284,15 @@ class ExampleList:
                 self._node.RemoveNodeReferenceIDs(role + identifier)
         self._node.SetParameter(_PARAMETER, json.dumps(kept))
         self._node.EndModify(before)
+
+
+def _remembered(segmentation: Any) -> list[tuple[int, int]]:
+    return [(axis, index) for axis, index in json.loads(segmentation.GetAttribute(_PAINTED) or "[]")]
+
+
+def _remember(segmentation: Any, painted: Sequence[tuple[int, int]], emptied: Sequence[tuple[int, int]]) -> None:
+    """Keeps with a segmentation which slices somebody painted, also those that find no room in the list."""
+    before = _remembered(segmentation)
+    now = sorted({*before, *painted} - set(emptied))
+    if now != sorted(before):
+        segmentation.SetAttribute(_PAINTED, json.dumps(now))
