@@ -14,8 +14,7 @@ from slicer.util import VTKObservationMixin
 
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.quality import DEFAULT
-from FewShotSegModule.cohort.libraries import keepInLibrary, takeFromLibrary
-from FewShotSegModule.cohort.scene_cases import writeCases
+from FewShotSegModule.cohort.cohort_logic import CohortLogic
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.run_input import RunSettings
@@ -27,7 +26,6 @@ from FewShotSegModule.scene.accepting import Accepting, newSegmentation
 from FewShotSegModule.scene.confidence import writeConfidence
 from FewShotSegModule.scene.correcting import copySlice
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.existing import resultFrom
 from FewShotSegModule.scene.gather import gather
@@ -46,8 +44,8 @@ _WAITING_INTERVAL = 0.02
 _SURFACE_INTERVAL = 10
 
 
-class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
-    """Segments volumes from painted slices.
+class FewShotSegLogic(CohortLogic, ScriptedLoadableModuleLogic, VTKObservationMixin):
+    """Segments volumes from painted slices; what it does for libraries and cohorts is in `CohortLogic`.
 
     Example, from Slicer's Python console::
 
@@ -376,28 +374,6 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         requireKind(preview, _SEGMENTATION, _("preview"))
         return fillTable(measuresOf(preview, confidence, examples), queryOf(preview), table)
 
-    def keepInLibrary(self, rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
-        """Adds examples to a library, which is made where it is missing; how many scans it has then.
-
-        :raises FewShotSegError: There are none, or the library can't be opened or written.
-        """
-        return keepInLibrary(rows, path, background)
-
-    def takeFromLibrary(self, path: str, examples: ExampleList | None = None) -> list[ExampleSlice]:
-        """Makes a library's scans and painted slices examples of the scene.
-
-        :param examples: The list to add them to; that of the panel if None.
-        :raises FewShotSegError: The library can't be opened.
-        """
-        parameters = self.getParameterNode()
-        rows, background = takeFromLibrary(path, examples or ExampleList(parameters.parameterNode), slicer.mrmlScene)
-        parameters.background = parameters.background or background
-        return rows
-
-    def writeCases(self, folder: str, examples: Sequence[ExampleSlice] = ()) -> str:
-        """Writes the scene's volumes that no example is of into a folder; the path of a table of them, for a cohort."""
-        return str(writeCases(folder, examples))
-
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""
         undo, self._undo = self._undo, None
@@ -414,6 +390,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def shutdown(self) -> None:
         """Ends a run and the worker process; the next run starts a fresh one."""
+        self.endCohort()
         # In this order, because the run needs not be stopped in a worker that ends.
         self._host.close()
         if self._run is not None:
@@ -422,6 +399,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     # The scene
 
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        self.endCohort()
         if self._run is not None:
             self._run.abandon(_("The scene was closed; the run was stopped."))
         self._run, self._queries, self._values, self._accepting, self._undo = None, {}, {}, None, None

@@ -18,7 +18,7 @@ class CohortTable:
     """Shows cases with their pictures and doubts.
 
     :param widget: The QTableWidget.
-    :param onOpened: Called with the case that the user wants to see.
+    :param onOpened: Called with the case that the user wants to see, at times twice.
     """
 
     def __init__(self, widget: Any, onOpened: Callable[[ReviewCase], None]) -> None:
@@ -30,8 +30,9 @@ class CohortTable:
         widget.horizontalHeader().hide()
         widget.verticalHeader().hide()
         widget.setIconSize(qt.QSize(_SIDE, _SIDE))
+        widget.connect("cellClicked(int,int)", self._open)
         # Return does it, too.
-        widget.connect("cellActivated(int,int)", lambda row, _column: self._open(row))
+        widget.connect("cellActivated(int,int)", self._open)
 
     @property
     def chosen(self) -> ReviewCase | None:
@@ -40,25 +41,28 @@ class CohortTable:
         return self._cases[row] if 0 <= row < len(self._cases) else None
 
     def show(self, cases: Sequence[ReviewCase]) -> None:
-        """Shows cases; the chosen one stays chosen."""
-        chosen = self.chosen
+        """Shows cases; the chosen one stays chosen, and rows that stay the same are left alone."""
+        chosen, before = self.chosen, self._cases
         self._cases = list(cases)
         self._widget.setRowCount(len(self._cases))
         for row, case in enumerate(self._cases):
-            picture = qt.QTableWidgetItem()
-            if case.picture.is_file():
-                picture.setIcon(qt.QIcon(str(case.picture)))
-            text = qt.QTableWidgetItem(_text(case))
-            text.setToolTip(_text(case))
-            self._widget.setItem(row, _PICTURE, picture)
-            self._widget.setItem(row, _TEXT, text)
-            self._widget.setRowHeight(row, _SIDE + 6)
-        if chosen is not None:
-            names = [case.name for case in self._cases]
-            if chosen.name in names:
-                self._widget.selectRow(names.index(chosen.name))
+            if row >= len(before) or before[row] != case:
+                self._fill(row, case)
+        names = [case.name for case in self._cases]
+        if chosen is not None and chosen.name in names:
+            self._widget.selectRow(names.index(chosen.name))
 
-    def _open(self, row: int) -> None:
+    def _fill(self, row: int, case: ReviewCase) -> None:
+        picture = qt.QTableWidgetItem()
+        if case.picture.is_file():
+            picture.setIcon(qt.QIcon(str(case.picture)))
+        text = qt.QTableWidgetItem(_text(case))
+        for column, item in ((_PICTURE, picture), (_TEXT, text)):
+            item.setToolTip(_("Click to see this case.") + "\n" + _text(case))
+            self._widget.setItem(row, column, item)
+        self._widget.setRowHeight(row, _SIDE + 6)
+
+    def _open(self, row: int, _column: int) -> None:
         if 0 <= row < len(self._cases):
             self._onOpened(self._cases[row])
 

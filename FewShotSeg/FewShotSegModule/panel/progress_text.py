@@ -56,4 +56,6 @@ def timeLeftText(seconds: float | None) -> str:
         return _("a few seconds left")
     if seconds < 90:
         return _("about {seconds} s left").format(seconds=round(seconds / 5) * 5)
-    return _("about {minutes} min left").format(minutes=round(seconds / 60))
+    if seconds < 5400:
+        return _("about {minutes} min left").format(minutes=round(seconds / 60))
+    return _("about {hours} h left").format(hours=round(seconds / 3600))

@@ -347,7 +347,8 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         live.autoUpdate, live.improve = parameters.autoUpdate, parameters.improve
         live.preview = parameters.preview
         pairs = [(row.volume, row.segmentation) for row in self._examples.enabledRows()]
-        if volume is not None and segmentation is not None:
+        # Corrections of a case that is reviewed are no examples; they go into the library.
+        if volume is not None and segmentation is not None and segmentation is not self._cohort.segmentation:
             pairs.append((volume, segmentation))
         live.watch([pair for pair in pairs if pair[1] is not parameters.preview])
         live.review()
