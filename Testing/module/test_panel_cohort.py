@@ -8,34 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohort_results import add_result, use_loaders, write_record
 from nodes import set_segment
 
 from FewShotSegLib.cohort.record import DONE, FAILED, Record, Structure
 from FewShotSegLib.library import Library
+from FewShotSegLib.volume import Volume
 
 
 @pytest.fixture
 def loading(painted_panel: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The panel, with files loaded by Slicer's storage nodes as its file dialogs do; they need the application."""
-    slicer = painted_panel.slicer
-
-    def load(kind: str, storage: str, path: str, properties: dict[str, str]) -> Any:
-        node = slicer.mrmlScene.AddNewNodeByClass(kind, properties["name"])
-        reader = slicer.mrmlScene.AddNewNodeByClass(storage)
-        reader.SetFileName(path)
-        if not reader.ReadData(node):
-            raise RuntimeError(path)
-        return node
-
-    def load_volume(path: str, properties: dict[str, str]) -> Any:
-        return load("vtkMRMLScalarVolumeNode", "vtkMRMLVolumeArchetypeStorageNode", path, properties)
-
-    def load_segmentation(path: str, properties: dict[str, str]) -> Any:
-        return load("vtkMRMLSegmentationNode", "vtkMRMLSegmentationStorageNode", path, properties)
-
-    monkeypatch.setattr(slicer.util, "loadVolume", load_volume, raising=False)
-    monkeypatch.setattr(slicer.util, "loadSegmentation", load_segmentation, raising=False)
-    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **_: None, raising=False)
+    use_loaders(painted_panel.slicer, monkeypatch)
     return painted_panel
 
 
@@ -43,12 +27,6 @@ def cells(panel: Any) -> list[str]:
     """The texts of the table's rows."""
     table = panel.ui.cohortTable
     return [table.item(row, 1).text() for row in range(table.rowCount)]
-
-
-def write_record(output: Path, record: Record) -> None:
-    folder = output / "cases" / record.case
-    folder.mkdir(parents=True)
-    (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
 
 
 def test_a_folder_of_results_is_shown_with_failed_and_doubtful_cases_first(painted_panel: Any, tmp_path: Path) -> None:
@@ -162,3 +140,150 @@ def test_a_case_whose_volume_is_gone_is_told(loading: Any, tmp_path: Path) -> No
     panel.ui.cohortTable.selectRow(0)
     panel.swallow(panel.ui.showCaseButton.click)
     assert "not there any more" in panel.messages.pop()
+
+
+# Review
+
+
+def results_in(output: Path) -> None:
+    """Two cases with results, the first one doubtful."""
+    for number, (name, doubts) in enumerate((("odd", ("liver is unsure",)), ("fine", ()))):
+        array = np.random.default_rng(number).normal(0, 30, (6, 24, 24)).astype(np.int16)
+        labels = np.zeros(array.shape, np.uint8)
+        labels[1:5, 4:14, 4:14], labels[1:5, 16:20, 16:20] = 1, 2
+        add_result(output, name, Volume.from_array(array, (1.0, 1.0, 3.0)), labels, doubts)
+
+
+@pytest.fixture
+def reviewing(loading: Any, tmp_path: Path) -> Any:
+    """The panel with results, examples and a library that is not there yet."""
+    results_in(tmp_path / "out")
+    loading.ui.addAllButton.click()
+    loading.ui.libraryPathEdit.text = str(tmp_path / "lib.zip")
+    loading.ui.cohortOutputEdit.text = str(tmp_path / "out")
+    loading.events()
+    return loading
+
+
+def click(panel: Any, row: int) -> None:
+    panel.ui.cohortTable.selectRow(row)
+    panel.ui.cohortTable.cellClicked.emit(row, 0)
+    panel.events()
+
+
+def shown(panel: Any, name: str) -> Any:
+    """The segmentation of a case; None if it is not in the scene."""
+    nodes = panel.slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    return next((node for node in nodes if node.GetName() == name), None)
+
+
+def erase(panel: Any, name: str, k: int) -> None:
+    node, volume = shown(panel, name), panel.parameters.paintVolume
+    identifier = node.GetSegmentation().GetSegmentIdBySegmentName("liver")
+    mask = panel.slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, volume)
+    mask[k, 4:9] = 0
+    set_segment(panel.slicer, node, "liver", mask, volume)
+    panel.settle()
+
+
+def test_a_click_shows_a_case_with_the_tools_in_it_and_the_next_one_takes_its_place(reviewing: Any) -> None:
+    panel, ui = reviewing, reviewing.ui
+    before = panel.parameters.paintVolume, panel.parameters.paintSegmentation
+    click(panel, 0)
+    assert panel.messages == []
+    odd = shown(panel, "odd")
+    assert ui.segmentEditorWidget.segmentationNode() is odd
+    assert ui.segmentEditorWidget.sourceVolumeNode().GetName() == "odd"
+    click(panel, 0)
+    assert shown(panel, "odd") is odd, "a double click opens it once"
+    click(panel, 1)
+    assert shown(panel, "odd") is None
+    assert ui.segmentEditorWidget.segmentationNode() is shown(panel, "fine")
+    panel.widget._cohort._close()
+    panel.events()
+    assert (panel.parameters.paintVolume, panel.parameters.paintSegmentation) == before
+    assert shown(panel, "fine") is None
+    names = [node.GetName() for node in panel.slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+    assert names == ["painted"], "and nothing was made on the way"
+
+
+def test_corrections_are_no_examples_and_join_the_library_and_the_run_starts_again(
+    reviewing: Any, tmp_path: Path
+) -> None:
+    panel, ui = reviewing, reviewing.ui
+    rows = ui.exampleTable.rowCount
+    click(panel, 0)
+    erase(panel, "odd", 3)
+    panel.widget.live.notice()
+    panel.settle()
+    assert ui.exampleTable.rowCount == rows
+    ui.learnButton.click()
+    assert panel.messages == []
+    assert ui.cohortStateLabel.text.startswith("1 corrected slices")
+    [entry] = Library.open(tmp_path / "lib.zip").entries
+    assert [(s.axis, s.index, s.complete) for s in entry.slices] == [(0, 3, "all")]
+    click(panel, 1)
+    assert shown(panel, "fine") is not None, "what is in the library is no reason to ask"
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_corrections_that_are_not_in_the_library_go_only_after_a_question(
+    reviewing: Any, monkeypatch: pytest.MonkeyPatch, agreed: bool
+) -> None:
+    panel = reviewing
+    asked: list[str] = []
+    monkeypatch.setattr(
+        panel.slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) or agreed, raising=False
+    )
+    click(panel, 0)
+    erase(panel, "odd", 3)
+    click(panel, 1)
+    assert len(asked) == 1
+    assert "odd has 1 corrected" in asked[0]
+    assert (shown(panel, "odd") is None) is agreed
+    assert (shown(panel, "fine") is not None) is agreed
+
+
+def test_a_case_that_was_computed_again_is_loaded_again(reviewing: Any, tmp_path: Path) -> None:
+    panel = reviewing
+    click(panel, 0)
+    old = shown(panel, "odd")
+    results_in(tmp_path / "out")
+    panel.widget._cohort._showCases()
+    click(panel, 0)
+    assert shown(panel, "odd") is not old
+
+
+def test_volumes_of_the_scene_are_chosen_by_check_marks(painted_panel: Any, tmp_path: Path) -> None:
+    import qt
+
+    panel, ui = painted_panel, painted_panel.ui
+    ui.addAllButton.click()
+    for name in ("first", "second"):
+        panel.addVolume(name)
+    ui.libraryPathEdit.text, ui.cohortOutputEdit.text = str(tmp_path / "lib"), str(tmp_path / "out")
+    assert not ui.sceneCaseList.isVisibleTo(ui.cohortSection)
+    ui.sceneCasesCheckBox.checked = True
+    panel.events()
+    listed = [ui.sceneCaseList.item(n) for n in range(ui.sceneCaseList.count)]
+    assert [item.text() for item in listed] == ["first", "second"], "none that is an example"
+    listed[0].setCheckState(qt.Qt.Unchecked)
+    assert ui.cohortRunButton.enabled
+    ui.cohortRunButton.click()
+    panel.waitFor(lambda: ui.cohortRunButton.text != "Stop", 60)
+    assert [path.name for path in sorted((tmp_path / "out" / "volumes").iterdir())] == ["queries.csv", "second.nrrd"]
+    ui.sceneCaseList.item(1).setCheckState(qt.Qt.Unchecked)
+    assert not ui.cohortRunButton.enabled
+    assert "check volumes" in ui.cohortRunButton.toolTip
+
+
+def test_progress_tells_cases_and_time_left(painted_panel: Any) -> None:
+    section, label = painted_panel.widget._cohort, painted_panel.ui.cohortStateLabel
+    for told, said in (
+        (("writing", 1, 4, None), "Writing the scene's volumes: 1 of 4"),
+        (("comparing the scans", 40.0, 100, None), "Comparing the library's scans with each other"),
+        (("segmenting", 2.6, 12, 1800.0), "2 of 12 cases, about 30 min left"),
+        (("segmenting", 2.6, 900, 40000.0), "2 of 900 cases, about 11 h left"),
+    ):
+        section._onProgress(*told)
+        assert label.text == said

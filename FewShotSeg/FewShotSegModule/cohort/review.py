@@ -108,6 +108,8 @@ class CaseInScene:
         try:
             self.segmentation = _load(slicer.util.loadSegmentation, case.folder / _SEGMENTATION, case.name)
             self.takeAsFound()
+            #: Files of results have no terminology, so Slicer says "tissue" of each segment.
+            self._tags = {info.name: info.tag for info in Painted(self.volume, self.segmentation).segments()}
         except SceneError:
             self.remove()
             raise
@@ -136,7 +138,7 @@ class CaseInScene:
     def examplesOn(self, slices: list[tuple[int, int]]) -> tuple[list[Example], dict[int, str]]:
         """Slices of the case as examples on which all of its segments are painted completely.
 
-        :return: The examples, and terminology by label value.
+        :return: The examples, and terminology by label value, where somebody has said it since.
         """
         painted = Painted(self.volume, self.segmentation)
         infos = painted.segments()
@@ -150,7 +152,8 @@ class CaseInScene:
             Example(image, axis, index, table[painted.plane(axis, index)], names, colors, complete="all")
             for axis, index in slices
         ]
-        return examples, {values[info.name]: info.tag for info in reversed(infos) if info.tag}
+        said = {values[info.name]: info.tag for info in infos if info.tag != self._tags.get(info.name)}
+        return examples, said
 
     def takeAsFound(self) -> None:
         """What is there now counts as the result from here on."""
