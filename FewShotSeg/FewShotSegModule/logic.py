@@ -15,7 +15,6 @@ from slicer.util import VTKObservationMixin
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.quality import DEFAULT
 from FewShotSegModule.cohort.libraries import keepInLibrary, takeFromLibrary
-from FewShotSegModule.cohort.scene_cases import writeCases
 from FewShotSegModule.parameters import FewShotSegParameterNode
 from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.run_input import RunSettings
@@ -35,6 +34,7 @@ from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, queryOf, show
 from FewShotSegModule.scene.readiness import whatIsMissing
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.report_page import writeReportPage
 from FewShotSegModule.scene.report_table import fillTable, measuresOf
 from FewShotSegModule.scene.required import inScene, requireInScene, requireKind, requireList
 from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
@@ -377,10 +377,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return fillTable(measuresOf(preview, confidence, examples), queryOf(preview), table)
 
     def keepInLibrary(self, rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
-        """Adds examples to a library, which is made where it is missing; how many scans it has then.
-
-        :raises FewShotSegError: There are none, or the library can't be opened or written.
-        """
+        """Adds examples to a library, which is made where it is missing; how many scans it has then."""
         return keepInLibrary(rows, path, background)
 
     def takeFromLibrary(self, path: str, examples: ExampleList | None = None) -> list[ExampleSlice]:
@@ -391,9 +388,12 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """
         return takeFromLibrary(path, examples or ExampleList(self.getParameterNode().parameterNode), slicer.mrmlScene)
 
-    def writeCases(self, folder: str, examples: Sequence[ExampleSlice] = ()) -> str:
-        """Writes the scene's volumes that no example is of into a folder; the path of a table of them, for a cohort."""
-        return str(writeCases(folder, examples))
+    def reportPage(
+        self, preview: Any, path: str, confidence: Any = None, examples: Sequence[ExampleSlice] = ()
+    ) -> None:
+        """Writes the report as a page with pictures (".html"); parameters as of `reportOf`."""
+        requireKind(preview, _SEGMENTATION, _("preview"))
+        writeReportPage(preview, path, confidence, examples)
 
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""

@@ -13,7 +13,9 @@ from slicer.i18n import tr as _
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegModule.cohort.cohort_run import CohortInput, CohortRun
 from FewShotSegModule.cohort.review import CaseInScene, ReviewCase, readCases
+from FewShotSegModule.cohort.scene_cases import writeCases
 from FewShotSegModule.panel.cohort_table import CohortTable
+from FewShotSegModule.panel.file_dialogs import pathOf
 from FewShotSegModule.runs.run_timer import RunTimer
 
 _STEPS = 100
@@ -158,7 +160,7 @@ class CohortSection:
         parameters = self._parameters()
         if not parameters.casesOfScene:
             return str(parameters.casesPath)
-        return str(self._logic.writeCases(parameters.cohortOutput, self._examples()))
+        return str(writeCases(parameters.cohortOutput, self._examples()))
 
     def _whatIsMissing(self, parameters: Any) -> str:
         if not parameters.libraryPath:
@@ -170,7 +172,7 @@ class CohortSection:
         return ""
 
     def _browseLibrary(self) -> None:
-        path = _pathOf(
+        path = pathOf(
             qt.QFileDialog.getSaveFileName(
                 self._ui.libraryPathEdit,
                 _("Library of examples"),
@@ -221,11 +223,6 @@ class CohortSection:
 
 
 def _browseFolder(edit: Any) -> None:
-    path = _pathOf(qt.QFileDialog.getExistingDirectory(edit, "", edit.text))
+    path = pathOf(qt.QFileDialog.getExistingDirectory(edit, "", edit.text))
     if path:
         edit.text = path
-
-
-def _pathOf(chosen: Any) -> str:
-    """What a file dialog gives; some bindings give the filter, too."""
-    return str(chosen[0] if isinstance(chosen, tuple) else chosen)
