@@ -399,3 +399,20 @@ def test_what_can_not_be_added_is_told_and_nothing_is() -> None:
         with pytest.raises(ExampleError, match=message):
             library.add(examples, origin)
         assert library.fingerprint == before
+
+
+def test_a_slice_that_is_painted_otherwise_is_replaced_where_that_is_wanted() -> None:
+    library, image = Library(), an_image(1)
+    library.add([a_slice(image, 2, {1: "liver"}), a_slice(image, 3, {1: "liver"})], title="a scan")
+    before = library.fingerprint
+    mended = a_slice(image, 2, {4: "spleen", 1: "liver"}, complete="all")
+    with pytest.raises(ExampleError, match="painted otherwise"):
+        library.add([mended])
+    assert library.fingerprint == before
+    assert library.add([mended], replace_slices=True) == ["scan-1"]
+    [entry] = library.entries
+    assert (entry.title, [(s.index, s.complete) for s in entry.slices]) == ("a scan", [(2, "all"), (3, None)])
+    first, second = library.examples()
+    np.testing.assert_array_equal(first.mask, mended.mask)
+    np.testing.assert_array_equal(second.mask, a_slice(image, 3, {1: "liver"}).mask)
+    assert library.fingerprint != before

@@ -386,7 +386,10 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         :param examples: The list to add them to; that of the panel if None.
         :raises FewShotSegError: The library can't be opened.
         """
-        return takeFromLibrary(path, examples or ExampleList(self.getParameterNode().parameterNode), slicer.mrmlScene)
+        parameters = self.getParameterNode()
+        rows, background = takeFromLibrary(path, examples or ExampleList(parameters.parameterNode), slicer.mrmlScene)
+        parameters.background = parameters.background or background
+        return rows
 
     def reportPage(
         self, preview: Any, path: str, confidence: Any = None, examples: Sequence[ExampleSlice] = ()

@@ -134,6 +134,7 @@ class Library:
         origin: str = "",
         terminology: Mapping[int, str] | None = None,
         title: str = "",
+        replace_slices: bool = False,
     ) -> list[str]:
         """Adds painted slices, with the scans that they are of.
 
@@ -142,6 +143,7 @@ class Library:
             origin: A free note for the new scans, for instance where they come from.
             terminology: Terminology entries as 3D Slicer writes them, by the values that structures have in `examples`.
             title: What to call the new scans instead of "scan 1"; of several the second gets a "(2)".
+            replace_slices: Whether slices that are there already, painted otherwise, are replaced instead of refused.
 
         Returns:
             Ids of the entries that the slices are in, each once.
@@ -161,7 +163,7 @@ class Library:
         trial = Library()  # so that nothing is added if something is wrong
         for example in examples:
             trial._add(example, readable(origin), readable(title), texts, wanted)
-        return self._take(trial)
+        return self._take(trial, replace_slices)
 
     def merge(self, other: Library) -> list[str]:
         """Adds all that another library holds.
@@ -256,7 +258,7 @@ class Library:
             self._append(entry, title)
         _add_slices(entry, [painted], set(moves.values()))
 
-    def _take(self, other: Library) -> list[str]:
+    def _take(self, other: Library, replace_slices: bool = False) -> list[str]:
         """Adds what another library holds; on a copy first, so that nothing is half there."""
         segments = [replace(segment) for segment in self._segments]
         taken = {segment.value for segment in other._segments}
@@ -281,7 +283,7 @@ class Library:
                 )
                 trial._append(mine, "" if _is_default(entry) else entry.title)
             else:
-                _add_slices(mine, moved.slices, moved.structures)
+                _add_slices(mine, moved.slices, moved.structures, replace_slices)
             ids.append(mine.id)
         self._entries, self._segments = trial._entries, segments
         return list(dict.fromkeys(ids))
@@ -335,16 +337,23 @@ def _is_default(entry: Entry) -> bool:
     return entry.title == entry.id.replace("-", " ")
 
 
-def _add_slices(entry: Entry, slices: Sequence[PaintedSlice], structures: set[int]) -> None:
-    """Adds painted slices to a scan; ExampleError if one is there already, painted otherwise."""
-    there = {(painted.axis, painted.index): painted for painted in entry.slices}
+def _add_slices(
+    entry: Entry, slices: Sequence[PaintedSlice], structures: set[int], replace_slices: bool = False
+) -> None:
+    """Adds painted slices to a scan; ExampleError if one is there already, painted otherwise, and is not to go."""
+    there = {(painted.axis, painted.index): at for at, painted in enumerate(entry.slices)}
     for painted in slices:
-        old = there.get((painted.axis, painted.index))
-        if old is None:
+        at = there.get((painted.axis, painted.index))
+        if at is None:
+            there[painted.axis, painted.index] = len(entry.slices)
             entry.slices.append(painted)
-            there[painted.axis, painted.index] = painted
             entry.picture = None
-        elif not _says_the_same(old, painted):
+        elif _says_the_same(entry.slices[at], painted):
+            continue
+        elif replace_slices:
+            entry.slices[at] = painted
+            entry.picture = None
+        else:
             raise ExampleError(
                 f"Slice {painted.index} along {AXIS_NAMES[painted.axis]} of {entry.title} is in the library already, "
                 f"and painted otherwise; expected one mask a slice. Remove {entry.id} first to replace it."

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes import SHAPE, add_segmentation, add_volume, mask_of, names_of
+from nodes import SHAPE, add_segmentation, add_volume, mask_of, names_of, set_segment
 
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegLib.library import Library
@@ -59,7 +59,8 @@ def test_what_is_kept_comes_back_into_another_scene(slicer: Any, scene: Any, tmp
     rows = keep(scene, tmp_path / name, slicer)
     planes = [Painted(*scene).plane(row.axis, row.index) for row in rows]
     array = slicer.util.arrayFromVolume(scene[0]).copy()
-    taken = takeFromLibrary(str(tmp_path / name), list_of(slicer), slicer.mrmlScene)
+    taken, background = takeFromLibrary(str(tmp_path / name), list_of(slicer), slicer.mrmlScene)
+    assert background == ""
     volume, segmentation = taken[0].volume, taken[0].segmentation
     assert volume is not scene[0]
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume), array)
@@ -144,8 +145,95 @@ def test_painted_segments_come_back_where_they_were(slicer: Any, scene: Any, tmp
     from FewShotSegModule.cohort.libraries import takeFromLibrary
 
     keep(scene, tmp_path / "lib.zip", slicer)
-    taken = takeFromLibrary(str(tmp_path / "lib.zip"), list_of(slicer), slicer.mrmlScene)
+    taken, _background = takeFromLibrary(str(tmp_path / "lib.zip"), list_of(slicer), slicer.mrmlScene)
     found = mask_of(slicer, taken[0].segmentation, "vessel", taken[0].volume)
     there = mask_of(slicer, scene[1], "vessel", scene[0])
     np.testing.assert_array_equal(found[3], there[3])
     np.testing.assert_array_equal(found[:, 16], there[:, 16])
+
+
+def test_what_is_known_of_painted_structures_comes_back_and_reaches_the_engine(
+    slicer: Any, scene: Any, tmp_path: Path
+) -> None:
+    from FewShotSegModule.cohort.libraries import keepInLibrary, takeFromLibrary
+    from FewShotSegModule.runs.run_input import RunSettings
+    from FewShotSegModule.scene.example_slice import ExampleSlice
+    from FewShotSegModule.scene.gather import gather
+
+    given = [
+        ExampleSlice(*scene, 0, 3, complete="all"),
+        ExampleSlice(*scene, 0, 5, complete=["liver"]),
+        ExampleSlice(*scene, 1, 16, complete={"liver": False}),
+    ]
+    keepInLibrary(given, str(tmp_path / "lib"))
+    expected = [{"liver": True, "vessel": True}, {"liver"}, {"liver": False}]
+    for _round in range(2):  # what is taken from a library and kept again says the same
+        examples = list_of(slicer)
+        takeFromLibrary(str(tmp_path / "lib"), examples, slicer.mrmlScene)
+        rows, values = examples.rows(), dict[str, int]()
+        told = [example.complete for example in gather(scene[0], rows, RunSettings(), values).examples]
+        names = {value: name for name, value in values.items()}
+        said = [
+            {names[v]: whole for v, whole in one.items()} if isinstance(one, dict) else {names[v] for v in one}
+            for one in told
+        ]
+        assert said == expected
+        keepInLibrary(rows, str(tmp_path / "lib"))
+
+
+def test_a_structure_painted_since_is_kept_in_place_of_what_was_there(slicer: Any, scene: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.cohort.libraries import keepInLibrary
+
+    rows = keep(scene, tmp_path / "lib", slicer)
+    more = np.zeros(SHAPE, bool)
+    more[3, 4:14, 3:9] = more[5, 4:12, 3:9] = True
+    set_segment(slicer, scene[1], "liver", more, scene[0])
+    assert keepInLibrary(rows, str(tmp_path / "lib")) == 1
+    masks = {(e.axis, e.index): e.mask for e in Library.open(tmp_path / "lib").examples()}
+    assert len(masks) == 3
+    assert np.count_nonzero(masks[0, 3]) == np.count_nonzero(more[3]) + 9
+
+
+def test_background_of_a_library_is_background_in_the_panels_scene(slicer: Any, scene: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.cohort.libraries import keepInLibrary
+    from FewShotSegModule.logic import FewShotSegLogic
+
+    examples = list_of(slicer)
+    rows = [examples.add(*scene, 0, 3)]
+    keepInLibrary(rows, str(tmp_path / "lib"), "vessel")
+    logic = FewShotSegLogic()
+    try:
+        [row] = logic.takeFromLibrary(str(tmp_path / "lib"))
+        assert logic.getParameterNode().background == "vessel"
+        assert logic.whatIsMissing(row.volume, [row], _settings("vessel")) == ""
+    finally:
+        logic.removeObservers()
+        logic.shutdown()
+
+
+def _settings(background: str) -> Any:
+    from FewShotSegModule.runs.run_input import RunSettings
+
+    return RunSettings(background=background)
+
+
+def test_a_large_library_lies_in_a_folder_and_rows_beyond_what_a_run_takes_are_off(slicer: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.cohort.libraries import takeFromLibrary
+    from FewShotSegModule.scene.example_list import MOST_EXAMPLES
+
+    from FewShotSegLib import Example, Volume
+
+    library = Library()
+    for seed in range(2):
+        image = Volume.from_array(np.random.default_rng(seed).normal(0, 30, (30, 6, 5)).astype(np.int16))
+        mask = np.eye(6, 5, dtype=np.int32)
+        library.add([Example(image, 0, k, mask, {1: "liver"}) for k in range(30)])
+    library.save(tmp_path / "livers.zip")
+    examples = list_of(slicer)
+    taken, _background = takeFromLibrary(str(tmp_path / "livers.zip"), examples, slicer.mrmlScene)
+    assert len(taken) == 60
+    assert sum(row.enabled for row in examples.rows()) == MOST_EXAMPLES
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    folder = tree.GetItemByName("livers")
+    assert tree.GetNumberOfItemChildren(folder) == 4
+    assert {tree.GetItemParent(tree.GetItemByDataNode(row.volume)) for row in taken} == {folder}

@@ -16,7 +16,7 @@ from FewShotSegLib.library import Library
 from FewShotSegLib.volume import Volume
 from FewShotSegModule.runs.run_input import Structure
 from FewShotSegModule.scene.errors import SceneError
-from FewShotSegModule.scene.example_list import ExampleList
+from FewShotSegModule.scene.example_list import MOST_EXAMPLES, ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
 from FewShotSegModule.scene.gather import examplesOf
 from FewShotSegModule.scene.names import freeName
@@ -29,6 +29,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def keepInLibrary(rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
     """Adds examples to a library, which is made where it is missing; how many scans it has then.
 
+    Slices that it has already are replaced: they were painted on since.
+
     :param rows: The examples.
     :param path: A .zip file or a folder.
     :param background: Name of the segments that are painted on what is no structure.
@@ -40,9 +42,16 @@ def keepInLibrary(rows: Sequence[ExampleSlice], path: str, background: str = "")
     return len(library.entries)
 
 
-def takeFromLibrary(path: str, examples: ExampleList, scene: Any) -> list[ExampleSlice]:
-    """Makes a library's scans and painted slices nodes of the scene and rows of a list; see `addLibrary`."""
-    return addLibrary(Library.open(path), examples, scene)
+def takeFromLibrary(path: str, examples: ExampleList, scene: Any) -> tuple[list[ExampleSlice], str]:
+    """Makes a library's scans and painted slices nodes of the scene and rows of a list; see `addLibrary`.
+
+    :return: The rows, and the name of the segments that are painted on what is no structure; "" if there are none.
+    """
+    library = Library.open(path)
+    rows = addLibrary(library, examples, scene, Path(path).stem)
+    names = {segment.value: segment.name for segment in library.segments}
+    found = (painted.background for entry in library.entries for painted in entry.slices)
+    return rows, next((names[value] for value in found if value is not None), "")
 
 
 def addRows(library: Library, rows: Sequence[ExampleSlice], background: str = "", title: str = "") -> list[str]:
@@ -62,15 +71,18 @@ def addRows(library: Library, rows: Sequence[ExampleSlice], background: str = ""
     colors = {structure.value: structure.color for structure in structures}
     names = {structure.value: structure.name for structure in structures}
     named = [_withLooks(example, names, colors, background) for example in examples]
-    return library.add(named, terminology=terminology, title=title)
+    return library.add(named, terminology=terminology, title=title, replace_slices=True)
 
 
-def addLibrary(library: Library, examples: ExampleList, scene: Any) -> list[ExampleSlice]:
+def addLibrary(library: Library, examples: ExampleList, scene: Any, folder: str = "") -> list[ExampleSlice]:
     """Makes a library's scans and painted slices nodes of the scene and rows of the list.
+
+    Rows beyond those that a run can use are switched off.
 
     :param library: What to add; nothing is added if a scan of it can't be read.
     :param examples: The list of the parameter node.
     :param scene: Where the nodes go.
+    :param folder: Name of the folder in the subject hierarchy that the nodes go into; none if empty.
     :return: The rows.
     :raises FewShotSegError: A scan can't be read.
     """
@@ -79,7 +91,8 @@ def addLibrary(library: Library, examples: ExampleList, scene: Any) -> list[Exam
         found.setdefault(id(example.image), []).append(example)
     segments = {segment.value: segment for segment in library.segments}
     titles = [entry.title for entry in library.entries]
-    rows = []
+    rows, nodes = [], []
+    used = sum(row.enabled for row in examples.rows())
     for title, group in zip(titles, found.values(), strict=True):
         volume = _volumeNode(scene, title, group[0].image)
         segmentation = _segmentationNode(scene, title, volume, group, segments)
@@ -87,7 +100,27 @@ def addLibrary(library: Library, examples: ExampleList, scene: Any) -> list[Exam
             row = examples.add(volume, segmentation, example.axis, example.index)
             _say(examples, row, example, segments)
             rows.append(row)
+            if used + len(rows) > MOST_EXAMPLES:
+                examples.setEnabled(row.identifier, False)
+        nodes += [volume, segmentation]
+    if folder:
+        _putInto(folder, nodes, scene)
     return rows
+
+
+def _putInto(folder: str, nodes: Sequence[Any], scene: Any) -> None:
+    """Puts nodes into a new folder of the subject hierarchy, folded, so that a large library doesn't fill the tree."""
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if tree is None:
+        return
+    into = tree.CreateFolderItem(tree.GetSceneItemID(), folder)
+    for node in nodes:
+        own = tree.GetItemByDataNode(node)
+        if own:
+            tree.SetItemParent(own, into)
+        else:
+            tree.CreateItem(into, node)
+    tree.SetItemExpanded(into, False)
 
 
 def _withLooks(
@@ -168,6 +201,9 @@ def _say(examples: ExampleList, row: ExampleSlice, example: Example, segments: M
     else:
         examples.setStrokes(row.identifier, True)
         said = dict.fromkeys(complete, True)
-    for value, whole in said.items():
-        if value in everything:
-            examples.say(row.identifier, everything[value], whole)
+    whole = {everything[value]: said[value] for value in example.values if value in said}
+    if whole:
+        examples.setWhole(row.identifier, whole)
+    for value, absent in said.items():
+        if value in everything and everything[value] not in whole:
+            examples.say(row.identifier, everything[value], absent)

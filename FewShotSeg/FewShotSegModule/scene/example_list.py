@@ -73,6 +73,7 @@ class ExampleList:
                         # Scenes of earlier versions have neither.
                         entry.get("said") or None,
                         entry.get("strokes", False),
+                        entry.get("whole", {}),
                     )
                 )
         return rows
@@ -141,7 +142,11 @@ class ExampleList:
 
     def setStrokes(self, identifier: str, strokes: bool) -> None:
         """Sets whether only what is painted counts on a row."""
-        self._change(identifier, strokes=strokes)
+        self._change(identifier, strokes=strokes, whole={})
+
+    def setWhole(self, identifier: str, whole: Mapping[str, bool]) -> None:
+        """Sets which structures are known to be painted completely on a row, or not completely; see ExampleSlice."""
+        self._change(identifier, whole=dict(whole))
 
     def say(self, identifier: str, name: str, absent: bool | None) -> None:
         """Says of a structure that is not painted on a row whether it is absent there.

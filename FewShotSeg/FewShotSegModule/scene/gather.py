@@ -99,6 +99,7 @@ def _complete(rows: Sequence[ExampleSlice], painted: Collection[str], values: Ma
     for row in rows:
         if row.complete == "all":
             return "all"
+        said |= {name: whole and said.get(name, True) for name, whole in row.whole.items() if name in painted}
         if isinstance(row.complete, Mapping):
             # Of what was painted since, it is no longer true.
             told = {name: whole for name, whole in row.complete.items() if name not in painted}
