@@ -381,11 +381,7 @@ class FewShotSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return keepInLibrary(rows, path, background)
 
     def takeFromLibrary(self, path: str, examples: ExampleList | None = None) -> list[ExampleSlice]:
-        """Makes a library's scans and painted slices examples of the scene.
-
-        :param examples: The list to add them to; that of the panel if None.
-        :raises FewShotSegError: The library can't be opened.
-        """
+        """Makes a library's scans and painted slices examples of the scene; those of the panel if no list is given."""
         parameters = self.getParameterNode()
         rows, background = takeFromLibrary(path, examples or ExampleList(parameters.parameterNode), slicer.mrmlScene)
         parameters.background = parameters.background or background
