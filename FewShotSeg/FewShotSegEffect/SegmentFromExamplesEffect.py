@@ -88,8 +88,9 @@ class SegmentFromExamplesEffect(AbstractScriptedSegmentEditorEffect):
         self.scriptedEffect.setParameterDefault(_AUTO_UPDATE, "1")
 
     def createCursor(self, _widget: Any) -> Any:
-        """None of its own."""
-        return slicer.util.mainWindow().cursor
+        """None of its own: the application's, which has no window where it runs without."""
+        window = slicer.util.mainWindow()
+        return window.cursor if window is not None else qt.QCursor()
 
     def activate(self) -> None:
         """Takes up a preview that came with a scene."""

@@ -33,6 +33,7 @@ from FewShotSegModule.scene.given_examples import givenExamples, requireNames
 from FewShotSegModule.scene.preview import makePreview, queryOf, show
 from FewShotSegModule.scene.readiness import whatIsMissing
 from FewShotSegModule.scene.removal import remove
+from FewShotSegModule.scene.report_page import writeReportPage
 from FewShotSegModule.scene.report_table import fillTable, measuresOf
 from FewShotSegModule.scene.required import inScene, requireInScene, requireKind, requireList
 from FewShotSegModule.scene.surfaces import SurfaceMaking, hasSurfaces, isIn3D
@@ -373,6 +374,13 @@ class FewShotSegLogic(CohortLogic, ScriptedLoadableModuleLogic, VTKObservationMi
         """
         requireKind(preview, _SEGMENTATION, _("preview"))
         return fillTable(measuresOf(preview, confidence, examples), queryOf(preview), table)
+
+    def reportPage(
+        self, preview: Any, path: str, confidence: Any = None, examples: Sequence[ExampleSlice] = ()
+    ) -> None:
+        """Writes the report as a page with pictures (".html"); parameters as of `reportOf`."""
+        requireKind(preview, _SEGMENTATION, _("preview"))
+        writeReportPage(preview, path, confidence, examples)
 
     def undoAccept(self) -> None:
         """Undoes the latest `accept` that was not saved elsewhere; a segmentation that was made for it is removed."""

@@ -138,7 +138,11 @@ def test_a_case_of_the_scene_is_reviewed_in_place_and_stays(loading: Any, tmp_pa
 def test_a_run_writes_a_volume_a_turn_and_can_be_stopped_in_between(slicer: Any, logic: Any, tmp_path: Path) -> None:
     nodes = [add_volume(slicer, name) for name in ("a", "b", "c")]
     told: list[tuple[str, float, int]] = []
-    run = logic.startCohort("none.zip", nodes, str(tmp_path), onProgress=lambda what, *rest: told.append((what, *rest[:2])))
+
+    def tell(what: str, done: float, total: int, _left: float | None) -> None:
+        told.append((what, done, total))
+
+    run = logic.startCohort("none.zip", nodes, str(tmp_path), onProgress=tell)
     run.poll()
     run.poll()
     assert told == [("writing", 0, 3), ("writing", 1, 3)]

@@ -157,6 +157,30 @@ def test_switching_the_segmentation_while_it_computes_ends_it(editor: Editor) ->
     assert not editor.button("Cancel").enabled
 
 
+def test_without_consent_to_install_nothing_starts_and_nothing_is_left(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from FewShotSegModule.setup import dependencies
+
+    asked: list[int] = []
+    monkeypatch.setattr(dependencies, "ensureWithConsent", lambda: bool(asked.append(1)))
+    editor.button("Initialize").click()
+    assert asked == [1]
+    assert editor.has("Initialize")
+    assert not editor.button("Apply").enabled
+    assert editor.previews() == []
+    assert editor.panel.messages == []
+
+
+def test_without_a_window_of_the_application_the_effect_has_a_cursor(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+
+    monkeypatch.setattr(editor.slicer.util, "mainWindow", lambda: None)
+    assert isinstance(editor.host.self().createCursor(None), qt.QCursor)
+
+
 def test_nothing_painted_is_told(editor: Editor) -> None:
     content = editor.segmentation.GetSegmentation()
     for number in range(content.GetNumberOfSegments()):

@@ -180,6 +180,20 @@ def test_apply_keeps_to_masking_and_to_the_editable_intensities(editor: Editor) 
     assert np.array_equal(editor.segment("liver"), np.where(scan >= 0, FOUND == 1, before))
 
 
+def test_apply_keeps_to_the_inside_of_one_segment(editor: Editor, slicer: Any) -> None:
+    roi = box(slice(0, 4), slice(0, 12), slice(0, 12))
+    editor.segmentation.GetSegmentation().AddEmptySegment("roi", "roi")
+    set_segment(slicer, editor.segmentation, "roi", roi, editor.volume)
+    editor.hide("roi")
+    editor.first_result()
+    editor.node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    editor.node.SetMaskSegmentID(editor.segmentation.GetSegmentation().GetSegmentIdBySegmentName("roi"))
+    editor.session.apply(editor.save)
+    liver, found = editor.segment("liver"), box(slice(1, 6), slice(4, 9), slice(4, 9))
+    np.testing.assert_array_equal(liver[:4], (found & roi)[:4])
+    assert not liver[4:].any()
+
+
 def test_after_apply_what_was_painted_by_hand_stays_the_example(editor: Editor) -> None:
     editor.first_result()
     editor.session.apply(editor.save)

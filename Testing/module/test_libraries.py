@@ -160,10 +160,11 @@ def test_what_is_known_of_painted_structures_comes_back_and_reaches_the_engine(
     from FewShotSegModule.scene.example_slice import ExampleSlice
     from FewShotSegModule.scene.gather import gather
 
+    volume, segmentation = scene
     given = [
-        ExampleSlice(*scene, 0, 3, complete="all"),
-        ExampleSlice(*scene, 0, 5, complete=["liver"]),
-        ExampleSlice(*scene, 1, 16, complete={"liver": False}),
+        ExampleSlice(volume, segmentation, 0, 3, complete="all"),
+        ExampleSlice(volume, segmentation, 0, 5, complete=["liver"]),
+        ExampleSlice(volume, segmentation, 1, 16, complete={"liver": False}),
     ]
     keepInLibrary(given, str(tmp_path / "lib"))
     expected = [{"liver": True, "vessel": True}, {"liver"}, {"liver": False}]
@@ -171,7 +172,7 @@ def test_what_is_known_of_painted_structures_comes_back_and_reaches_the_engine(
         examples = list_of(slicer)
         takeFromLibrary(str(tmp_path / "lib"), examples, slicer.mrmlScene)
         rows, values = examples.rows(), dict[str, int]()
-        told = [example.complete for example in gather(scene[0], rows, RunSettings(), values).examples]
+        told: list[Any] = [example.complete for example in gather(scene[0], rows, RunSettings(), values).examples]
         names = {value: name for name, value in values.items()}
         said = [
             {names[v]: whole for v, whole in one.items()} if isinstance(one, dict) else {names[v] for v in one}

@@ -232,9 +232,12 @@ def test_corrections_that_are_not_in_the_library_go_only_after_a_question(
 ) -> None:
     panel = reviewing
     asked: list[str] = []
-    monkeypatch.setattr(
-        panel.slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) or agreed, raising=False
-    )
+
+    def confirm(text: str) -> bool:
+        asked.append(text)
+        return agreed
+
+    monkeypatch.setattr(panel.slicer.util, "confirmOkCancelDisplay", confirm, raising=False)
     click(panel, 0)
     erase(panel, "odd", 3)
     click(panel, 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from panel_actions import entries, give_a_result
 
 
@@ -40,3 +42,27 @@ def test_a_report_is_a_table_of_the_preview(painted_panel: Any) -> None:
     tables = panel.slicer.util.getNodesByClass("vtkMRMLTableNode")
     assert [t.GetNumberOfRows() for t in tables] == [2]
     assert panel.messages == []
+
+
+def test_a_report_is_a_page_with_pictures_where_the_user_wants_it(
+    painted_panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+
+    panel = painted_panel
+    assert not menu_of(panel)["Report as a page..."].enabled
+    give_a_result(panel)
+    panel.ui.addAllButton.click()
+    paths = iter([str(tmp_path / "report.html"), str(tmp_path / "none" / "report.html"), ""])
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: next(paths), raising=False)
+    menu_of(panel)["Report as a page..."].trigger()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "large" in page
+    assert page.count("data:image/png;base64,") >= 2
+    assert f"<td>{len(panel.painted)}</td>" in page
+    assert panel.messages == []
+    panel.swallow(menu_of(panel)["Report as a page..."].trigger)
+    assert "no folder" in panel.messages.pop()
+    menu_of(panel)["Report as a page..."].trigger()
+    assert panel.messages == []
+    assert len(list(tmp_path.iterdir())) == 1

@@ -62,8 +62,8 @@ class CohortLogic:
     ) -> CohortRun:
         """Segments many volumes with a library, in the background; goes on where an earlier run was stopped.
 
-        It is looked after by a timer of the application (without Qt, by whoever calls `run.poll()`), ends with the scene
-        and at `run.cancel()`; what is finished stays.
+        It is looked after by a timer of the application (without Qt, by whoever calls `run.poll()`), and ends with the
+        scene and at `run.cancel()`; what is finished stays.
 
         :param library: Path of the library.
         :param queries: A folder of volumes, a pattern or a CSV; or volumes of the scene, which are written into the

@@ -15,6 +15,7 @@ from FewShotSegLib.errors import FewShotSegError
 from FewShotSegModule.cohort.cohort_run import SEGMENTING, WRITING, CohortRun
 from FewShotSegModule.cohort.review import CaseInScene, CaseReader, ReviewCase
 from FewShotSegModule.panel.cohort_table import CohortTable
+from FewShotSegModule.panel.file_dialogs import pathOf
 from FewShotSegModule.panel.progress_text import timeLeftText
 from FewShotSegModule.panel.scene_case_list import SceneCaseList
 from FewShotSegModule.scene.required import inScene
@@ -201,7 +202,7 @@ class CohortSection:
         return ""
 
     def _browseLibrary(self) -> None:
-        path = _pathOf(
+        path = pathOf(
             qt.QFileDialog.getSaveFileName(
                 self._ui.libraryPathEdit,
                 _("Library of examples"),
@@ -285,11 +286,6 @@ class CohortSection:
 
 
 def _browseFolder(edit: Any) -> None:
-    path = _pathOf(qt.QFileDialog.getExistingDirectory(edit, "", edit.text))
+    path = pathOf(qt.QFileDialog.getExistingDirectory(edit, "", edit.text))
     if path:
         edit.text = path
-
-
-def _pathOf(chosen: Any) -> str:
-    """What a file dialog gives; some bindings give the filter, too."""
-    return str(chosen[0] if isinstance(chosen, tuple) else chosen)

@@ -9,6 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from FewShotSegModule.panel.file_dialogs import pathOf
+
 #: Slices of a segmentation that are taken as examples at once.
 _COUNT = 5
 
@@ -20,7 +22,8 @@ class ResultMenu:
     :param segmentations: Gives the segmentations to start from.
     :param start: Called with a segmentation that is to be the result so far.
     :param takeSlices: Called with a segmentation and a number of slices of it that are to be examples.
-    :param report: Makes the report; None where there is nothing to report.
+    :param report: Gives what makes the report as a table; None where there is nothing to report.
+    :param page: Called with the path of a page that is to become the report.
     """
 
     def __init__(
@@ -31,9 +34,10 @@ class ResultMenu:
         start: Callable[[Any], None],
         takeSlices: Callable[[Any, int], None],
         report: Callable[[], Callable[[], None] | None],
+        page: Callable[[str], None],
     ) -> None:
         self._button, self._segmentations = button, segmentations
-        self._start, self._takeSlices, self._report = start, takeSlices, report
+        self._start, self._takeSlices, self._report, self._page = start, takeSlices, report, page
         button.toolTip = _("Start from a segmentation that is there already, or make a table of what was found.")
         button.connect("clicked()", self._open)
 
@@ -42,6 +46,7 @@ class ResultMenu:
         menu.setAttribute(qt.Qt.WA_DeleteOnClose)
         report = self._report()
         _add(menu, _("Report as a table"), _("The report can't be made."), report)
+        _add(menu, _("Report as a page..."), _("The report can't be made."), self._savePage if report else None)
         menu.addSeparator()
         existing = self._segmentations()
         starts = menu.addMenu(_("Start from"))
@@ -54,6 +59,11 @@ class ResultMenu:
             for node in existing:
                 _add(choices, node.GetName().replace("&", "&&"), trouble, _doing(action, node))
         menu.popup(qt.QCursor.pos())
+
+    def _savePage(self) -> None:
+        path = pathOf(qt.QFileDialog.getSaveFileName(self._button, _("Report"), "report.html", _("Pages (*.html)")))
+        if path:
+            self._page(path)
 
 
 def _doing(action: Callable[[Any], None], node: Any) -> Callable[[], None]:

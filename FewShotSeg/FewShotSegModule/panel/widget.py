@@ -154,6 +154,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             start=lambda node: self.live.show(self._queryVolume(), self.logic.resultFrom(self._queryVolume(), node)),
             takeSlices=self._takeSlices,
             report=self._report,
+            page=lambda path: self.logic.reportPage(
+                self._parameters.preview, path, self._parameters.confidenceVolume, self._examples.enabledRows()
+            ),
         )
         self._cohort = CohortSection(
             self.ui,

@@ -22,8 +22,8 @@ class ExampleSlice:
         structures that are not painted here, True for those that are absent and False for those not painted yet. Of
         what nothing is said, the engine finds out.
     :param strokes: Whether only what is painted counts: nothing is known but the painted pixels, and what is said.
-    :param whole: Of structures that are painted on the slice, by their names, whether they are painted completely, where
-        that is known, as a library tells it.
+    :param whole: Of structures that are painted on the slice, by their names, whether they are painted completely,
+        where that is known, as a library tells it.
     """
 
     volume: Any

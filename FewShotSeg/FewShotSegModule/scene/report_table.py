@@ -11,6 +11,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from FewShotSegLib.report.measures import SegmentMeasures, measure
+from FewShotSegLib.volume import Volume
 from FewShotSegModule.scene import geometry
 from FewShotSegModule.scene.errors import SceneError
 from FewShotSegModule.scene.example_slice import ExampleSlice
@@ -27,17 +28,9 @@ def measuresOf(preview: Any, confidence: Any, rows: Iterable[ExampleSlice]) -> l
     :param rows: The examples; those on its volume are counted.
     :raises SceneError: The volume is gone.
     """
-    query = queryOf(preview)
-    if query is None:
-        raise SceneError(_("The volume of {preview} is gone.").format(preview=preview.GetName()))
-    painted = Painted(query, preview)
-    segments = painted.segments()
-    labels = painted.whole()
-    sure = np.ones(labels.shape, np.float32) if confidence is None else geometry.voxels(confidence)
-    whole = geometry.volumeOf(query)
-    names = {number: info.name for number, info in enumerate(segments, start=1)}
-    colors = {number: info.color for number, info in enumerate(segments, start=1)}
-    labelmap = whole.with_array(labels, names=names, colors=colors)
+    query, labelmap = queryOf(preview), labelmapOf(preview)
+    names = labelmap.names
+    sure = np.ones(labelmap.shape, np.float32) if confidence is None else geometry.voxels(confidence)
     counts = dict.fromkeys(names, 0)
     for row in rows:
         if row.volume is query:
@@ -46,7 +39,22 @@ def measuresOf(preview: Any, confidence: Any, rows: Iterable[ExampleSlice]) -> l
             shown = {infos[n - 1].name for n in np.unique(on.plane(row.axis, row.index)).tolist() if n}
             for number, name in names.items():
                 counts[number] += name in shown
-    return measure(labelmap, whole.with_array(np.asarray(sure, np.float32)), counts, names)
+    return measure(labelmap, labelmap.with_array(np.asarray(sure, np.float32)), counts, names)
+
+
+def labelmapOf(preview: Any) -> Volume:
+    """The segments of a preview as labels 1, 2, ... on the grid of its volume, with names and colours.
+
+    :raises SceneError: The volume is gone.
+    """
+    query = queryOf(preview)
+    if query is None:
+        raise SceneError(_("The volume of {preview} is gone.").format(preview=preview.GetName()))
+    painted = Painted(query, preview)
+    segments = dict(enumerate(painted.segments(), start=1))
+    names = {number: info.name for number, info in segments.items()}
+    colors = {number: info.color for number, info in segments.items()}
+    return geometry.volumeOf(query).with_array(painted.whole(), names=names, colors=colors)
 
 
 def fillTable(measures: list[SegmentMeasures], query: Any, table: Any = None) -> Any:
