@@ -7,7 +7,7 @@ import sys
 from typing import Any, TextIO
 
 from FewShotSegLib.cohort.record import Record
-from FewShotSegLib.terminal import say
+from FewShotSegLib.errors import Cancelled
 
 
 class Events:
@@ -16,6 +16,8 @@ class Events:
     * `{"event": "progress", "what": "segmenting", "done": 1.4, "total": 6, "left": "2 min left"}`, at most a hundred
       times for each case
     * `{"event": "case", "case": "a", "status": "done"}` when a case's results are written
+
+    A run whose reader is gone, with the application that started it for instance, ends: `Cancelled` is raised then.
 
     Args:
         stream: standard output if None.
@@ -40,4 +42,8 @@ class Events:
         """Nothing is left open."""
 
     def _write(self, **event: Any) -> None:
-        say(json.dumps(event) + "\n", self._stream)
+        try:
+            self._stream.write(json.dumps(event) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError) as error:  # ValueError for a closed stream
+            raise Cancelled("Nobody reads what the run tells any more; start it again, and it goes on.") from error

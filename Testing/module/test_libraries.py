@@ -238,3 +238,17 @@ def test_a_large_library_lies_in_a_folder_and_rows_beyond_what_a_run_takes_are_o
     folder = tree.GetItemByName("livers")
     assert tree.GetNumberOfItemChildren(folder) == 4
     assert {tree.GetItemParent(tree.GetItemByDataNode(row.volume)) for row in taken} == {folder}
+
+
+def test_scripts_keep_painted_slices_as_they_give_them_to_a_run(slicer: Any, scene: Any, tmp_path: Path) -> None:
+    from FewShotSegModule.logic import FewShotSegLogic
+
+    logic = FewShotSegLogic()
+    try:
+        assert logic.keepInLibrary([(*scene, 0, [3, 5]), (*scene, 1, [16])], str(tmp_path / "lib")) == 1
+        with pytest.raises(FewShotSegError, match="no slice 99"):
+            logic.keepInLibrary([(*scene, 0, [99])], str(tmp_path / "lib"))
+    finally:
+        logic.removeObservers()
+        logic.shutdown()
+    assert [(e.axis, e.index) for e in Library.open(tmp_path / "lib").examples()] == [(0, 3), (0, 5), (1, 16)]

@@ -275,7 +275,11 @@ def test_volumes_of_the_scene_are_chosen_by_check_marks(painted_panel: Any, tmp_
     ui.cohortRunButton.click()
     panel.waitFor(lambda: ui.cohortRunButton.text != "Stop", 60)
     assert [path.name for path in sorted((tmp_path / "out" / "volumes").iterdir())] == ["queries.csv", "second.nrrd"]
-    ui.sceneCaseList.item(1).setCheckState(qt.Qt.Unchecked)
+    panel.slicer.mrmlScene.RemoveNode(panel.slicer.util.getNode("first"))
+    panel.addVolume("third")
+    panel.waitFor(lambda: ui.sceneCaseList.item(1).text() == "third", 5)
+    for number in range(ui.sceneCaseList.count):
+        ui.sceneCaseList.item(number).setCheckState(qt.Qt.Unchecked)
     assert not ui.cohortRunButton.enabled
     assert "check volumes" in ui.cohortRunButton.toolTip
 

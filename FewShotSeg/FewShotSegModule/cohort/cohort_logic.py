@@ -17,6 +17,7 @@ from FewShotSegModule.runs.errors import RunError
 from FewShotSegModule.runs.run_timer import RunTimer
 from FewShotSegModule.scene.example_list import ExampleList
 from FewShotSegModule.scene.example_slice import ExampleSlice
+from FewShotSegModule.scene.given_examples import givenExamples
 from FewShotSegModule.scene.required import requireKind
 
 
@@ -25,16 +26,17 @@ class CohortLogic:
 
     _cohort: CohortRun | None = None
 
-    def keepInLibrary(self, rows: Sequence[ExampleSlice], path: str, background: str = "") -> int:
+    def keepInLibrary(self, examples: Sequence[Any], path: str, background: str = "") -> int:
         """Adds examples to a library, which is made where it is missing; how many scans it has then.
 
         Slices that it has already are replaced: they were painted on since.
 
+        :param examples: Each an ExampleSlice or (volume, segmentation, axis, indices), as of `segmentFromExamples`.
         :param path: A .zip file or a folder.
         :param background: Name of the segments that are painted on what is no structure.
         :raises FewShotSegError: There are none, or the library can't be opened or written.
         """
-        return keepInLibrary(rows, path, background)
+        return keepInLibrary(givenExamples(None, examples=examples), path, background)
 
     def takeFromLibrary(self, path: str, examples: ExampleList | None = None) -> list[ExampleSlice]:
         """Makes a library's scans and painted slices examples of the scene, in a folder of the subject hierarchy.

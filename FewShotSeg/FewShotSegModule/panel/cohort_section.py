@@ -167,7 +167,9 @@ class CohortSection:
         missing = self._whatIsMissing(parameters)
         ui.cohortRunButton.enabled = running or not missing
         ui.cohortRunButton.text = _("Stop") if running else _("Segment all cases")
-        ui.cohortRunButton.toolTip = missing
+        ui.cohortRunButton.toolTip = missing or _(
+            "In the background, with quality and device of Advanced. What was finished before is not computed again."
+        )
         ui.cohortProgressBar.setVisible(running)
         if parameters.cohortOutput != self._shown:
             self._shown = parameters.cohortOutput

@@ -7,6 +7,8 @@ from typing import Any
 
 import qt
 
+from FewShotSegModule.scene.required import inScene
+
 
 class SceneCaseList:
     """A list of volumes with check marks; new ones are checked.
@@ -26,7 +28,7 @@ class SceneCaseList:
     @property
     def chosen(self) -> list[Any]:
         """The volumes that are checked."""
-        return [node for node in self._nodes if node.GetID() not in self._leftOut]
+        return [node for node in self._nodes if inScene(node) and node.GetID() not in self._leftOut]
 
     def show(self, nodes: Sequence[Any]) -> None:
         """Shows these volumes."""

@@ -228,13 +228,16 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onNodeAdded(self, _caller: Any, _event: Any) -> None:
         # Whoever adds a volume fills and shows it next.
-        if self._entered and self._parameters is not None and self._parameters.queryVolume is None:
+        parameters = self._parameters
+        if self._entered and parameters is not None and (parameters.queryVolume is None or parameters.casesOfScene):
             self._soon.start()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller: Any, _event: Any, node: Any) -> None:
         if self._painting.uses(node) and not slicer.mrmlScene.IsClosing():
             self._painting.release()
+            self._soon.start()
+        elif self._parameters is not None and self._parameters.casesOfScene and not slicer.mrmlScene.IsClosing():
             self._soon.start()
 
     def _catchUp(self) -> None:

@@ -72,10 +72,18 @@ class CohortCases(Cases):
             self._stir()
             loaded = [n for n in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if n.GetName() == "second"]
             assert len(loaded) == 1
+            assert ui.segmentEditorWidget.segmentationNode() is loaded[0]
             self._checkResult(loaded[0], other, truth)
             self._paint(loaded[0], other, {"large": np.zeros(array.shape, bool)}, 4)
             ui.learnButton.click()
             assert "library" in ui.cohortStateLabel.text
+            ui.cohortRunButton.click()
+            self._waitFor(lambda: not ui.cohortProgressBar.visible)
+            ui.showCaseButton.click()
+            self._stir()
+            again = [n for n in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if n.GetName() == "second"]
+            assert len(again) == 1
+            assert again[0] is not loaded[0], "it was computed again"
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self.delayDisplay(_("A cohort is segmented and corrected."))
