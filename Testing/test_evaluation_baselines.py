@@ -252,7 +252,7 @@ def test_a_baselines_loss_falls_on_a_group_it_sees_again(name: str, a_cache: Pat
     trainer.step = 200  # past the slow start of the rate
     sums = []
     for _ in range(30):
-        record = trainer._learn(group, rng)
+        record = trainer.learn(group, rng)
         sums.append(record["cross_entropy"] + record["dice"])
     assert np.mean(sums[-5:]) < 0.85 * np.mean(sums[:5]), sums
 

@@ -112,7 +112,7 @@ def test_a_few_steps_reduce_the_loss_of_a_fixed_group(plan: TrainingPlan, bfloat
     totals = []
     for _ in range(16):
         learner.step += 20  # past the warm-up
-        record = learner._learn(group, rng)
+        record = learner.learn(group, rng)
         totals.append(record["cross_entropy"] + record["dice"])
         learner.episodes = 0
     assert np.isfinite(totals).all()
@@ -123,7 +123,7 @@ def test_a_few_steps_reduce_the_loss_of_a_fixed_group(plan: TrainingPlan, bfloat
 def test_the_first_stages_of_the_encoder_stay_as_they_are(plan: TrainingPlan) -> None:
     learner = Trainer(plan, 0)
     before = {k: v.clone() for k, v in learner.network.state_dict().items()}
-    learner._learn(small(drawn(seed=3, count=1)[0]), np.random.default_rng(1))
+    learner.learn(small(drawn(seed=3, count=1)[0]), np.random.default_rng(1))
     changed = {k for k, v in learner.network.state_dict().items() if not torch.equal(v, before[k])}
     frozen = ("features.encoder.stem.", "features.encoder.stages.0.", "features.encoder.stages.1.")
     assert changed
@@ -133,7 +133,7 @@ def test_the_first_stages_of_the_encoder_stay_as_they_are(plan: TrainingPlan) ->
 def test_a_frozen_encoder_stays_as_it_is_while_the_rest_learns(plan: TrainingPlan) -> None:
     learner = Trainer(replace(plan, frozen=True), 0)
     before = {k: v.clone() for k, v in learner.network.state_dict().items()}
-    learner._learn(small(drawn(seed=3, count=1)[0]), np.random.default_rng(1))
+    learner.learn(small(drawn(seed=3, count=1)[0]), np.random.default_rng(1))
     changed = {k for k, v in learner.network.state_dict().items() if not torch.equal(v, before[k])}
     assert any(key.startswith("features.deep.") for key in changed)
     assert any(key.startswith("head.") for key in changed)
@@ -143,7 +143,7 @@ def test_a_frozen_encoder_stays_as_it_is_while_the_rest_learns(plan: TrainingPla
 def test_the_head_alone_learns_where_only_it_is_asked_to(plan: TrainingPlan) -> None:
     learner = Trainer(replace(plan, frozen=True, only_head=True), 0)
     before = {k: v.clone() for k, v in learner.network.state_dict().items()}
-    learner._learn(small(drawn(seed=3, count=1, within=1.0)[0]), np.random.default_rng(1))
+    learner.learn(small(drawn(seed=3, count=1, within=1.0)[0]), np.random.default_rng(1))
     changed = {k for k, v in learner.network.state_dict().items() if not torch.equal(v, before[k])}
     assert "head.stack.widen.weight" in changed
     assert all(key.startswith("head.") for key in changed)
@@ -164,7 +164,7 @@ def test_neighbouring_queries_have_context_and_others_have_none(
     monkeypatch.setattr(FewShotNetwork, "forward", noted)
     for within, in_stacks in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)):
         monkeypatch.setattr(episodes, "_IN_STACKS", in_stacks)
-        learner._learn(small(drawn(seed=3, count=1, within=within)[0]), np.random.default_rng(1))
+        learner.learn(small(drawn(seed=3, count=1, within=within)[0]), np.random.default_rng(1))
     assert with_context == [True, True, False]
 
 
@@ -173,22 +173,22 @@ def test_processes_of_their_own_draw_groups_that_differ_and_are_learned_from(pla
     groups = [learner.sampler.draw() for _ in range(4)]
     assert len({float(group.images.sum()) for group in groups}) == 4
     assert groups[0].labels.dtype == torch.uint8
-    record = learner._learn(small(groups[0]), np.random.default_rng(1))
+    record = learner.learn(small(groups[0]), np.random.default_rng(1))
     assert np.isfinite(record["cross_entropy"])
 
 
 def test_training_goes_on_where_it_stopped(plan: TrainingPlan) -> None:
     first = Trainer(plan, 0)
     for group in drawn(seed=3, count=2):
-        first._learn(small(group), np.random.default_rng(1))
-    first._save()
+        first.learn(small(group), np.random.default_rng(1))
+    first.save()
     again = Trainer(plan, 0)
     assert (again.step, again.episodes) == (first.step, first.episodes) == (2, first.episodes)
     for mine, theirs in ((again.network.state_dict(), first.network.state_dict()), (again.average, first.average)):
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
     group = small(drawn(seed=4, count=1)[0])
     for learner in (first, again):
-        learner._learn(group, np.random.default_rng(2))
+        learner.learn(group, np.random.default_rng(2))
     theirs = first.network.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in again.network.state_dict().items())
 
@@ -206,7 +206,7 @@ def test_processes_that_share_a_step_use_the_mean_of_their_gradients(
         flat[-1] += 5
 
     monkeypatch.setattr("torch.distributed.all_reduce", add_another_process)
-    assert learner._average_gradients(7) == 12
+    assert learner.average_gradients(7) == 12
     for number, parameter in enumerate(learner.parameters):
         assert parameter.grad is not None
         assert parameter.grad.unique().tolist() == [number + 1.0]

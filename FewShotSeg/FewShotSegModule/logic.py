@@ -59,7 +59,7 @@ class FewShotSegLogic(CohortLogic, ScriptedLoadableModuleLogic, VTKObservationMi
     def __init__(self, host: WorkerHost | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         VTKObservationMixin.__init__(self)
-        self._host = host or WorkerHost()
+        self.host = host or WorkerHost()
         self._run: SegmentationRun | None = None
         self._runIsInBackground = False
         #: The volume of each run that may still be asked for its result.
@@ -245,7 +245,7 @@ class FewShotSegLogic(CohortLogic, ScriptedLoadableModuleLogic, VTKObservationMi
             runInput = replace(runInput, stamps={})
         if self._run is not None:
             self._run.cancel()
-        run = SegmentationRun(self._host, runInput, **callbacks)
+        run = SegmentationRun(self.host, runInput, **callbacks)
         self._run, self._runIsInBackground, self._queries = run, background, {run: queryVolume}
         return run
 
@@ -400,7 +400,7 @@ class FewShotSegLogic(CohortLogic, ScriptedLoadableModuleLogic, VTKObservationMi
         """Ends a run and the worker process; the next run starts a fresh one."""
         self.endCohort()
         # In this order, because the run needs not be stopped in a worker that ends.
-        self._host.close()
+        self.host.close()
         if self._run is not None:
             self._run.cancel()
 
@@ -411,14 +411,14 @@ class FewShotSegLogic(CohortLogic, ScriptedLoadableModuleLogic, VTKObservationMi
         if self._run is not None:
             self._run.abandon(_("The scene was closed; the run was stopped."))
         self._run, self._queries, self._values, self._accepting, self._undo = None, {}, {}, None, None
-        self._host.forgetScene()
+        self.host.forgetScene()
 
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         run = self._run
         if run is not None and not inScene(self._queries[run]):
             run.abandon(_("The volume was removed from the scene; the run was stopped."))
             self._run = None
-            self._host.forgetScene()
+            self.host.forgetScene()
 
     def _write(self, run: SegmentationRun, output: Any) -> Any:
         """The result of a run, in a segmentation."""

@@ -48,6 +48,7 @@ class Layer:
         logits: (T, Z, h, w) float16.
         share: 1 if these logits replace those of earlier layers, less to average with them.
         member: which of several predictions it belongs to, whose probabilities are averaged.
+        weight: of that prediction in the average.
     """
 
     frame: Frame
@@ -55,6 +56,7 @@ class Layer:
     logits: Tensor
     share: float = 1.0
     member: int = 0
+    weight: float = 1.0
 
 
 def finished(query: Query, passes: Passes, strength: float, steps: Steps, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -176,14 +178,16 @@ def merge(
     chosen = list(slices) if slices is not None else list(range(count))
 
     members = [[layer for layer in layers if layer.member == m] for m in sorted({layer.member for layer in layers})]
+    each = [member[0].weight for member in members]
 
     def merged(z: int, _: Check) -> tuple[np.ndarray, np.ndarray, Tensor | None]:
         predictions = [_joined(member, z, plane, len(values)) for member in members]
-        probability = _averaged([p for p, _, _ in predictions], [shown for _, _, shown in predictions])
+        weights = [w * shown for w, (_, _, shown) in zip(each, predictions, strict=True)]
+        probability = _averaged([p for p, _, _ in predictions], weights)
         first = None
         if temperature is not None and any(f is not None for _, f, _ in predictions):
             firsts = [p if f is None else f for p, f, _ in predictions]
-            first = _averaged(firsts, [shown for _, _, shown in predictions])
+            first = _averaged(firsts, weights)
         if refine is not None:
             probability = refine(z, probability)
         best = probability.max(dim=0)
@@ -224,12 +228,12 @@ def _joined(layers: list[Layer], z: int, plane: tuple[int, int], segments: int) 
     return F.softmax(logits, dim=0), first, shown
 
 
-def _averaged(probabilities: list[Tensor], shown: list[Tensor]) -> Tensor:
-    """The mean of several predictions, of each segment over those that are about it."""
+def _averaged(probabilities: list[Tensor], weights: list[Tensor]) -> Tensor:
+    """The mean of several predictions, weighted by (L + 1,) each: 0 for segments that it is not about."""
     if len(probabilities) == 1:
         return probabilities[0]
-    weights = torch.stack(shown)[:, :, None, None]
-    mean = (torch.stack(probabilities) * weights).sum(dim=0) / weights.sum(dim=0).clamp(min=1)
+    share = torch.stack(weights)[:, :, None, None]
+    mean = (torch.stack(probabilities) * share).sum(dim=0) / share.sum(dim=0).clamp(min=1e-6)
     return mean / mean.sum(dim=0, keepdim=True)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -40,6 +41,8 @@ _TOGETHER = 48
 _ABSENT = -4.0
 # Other volumes that predict each by themselves, and pixels of all their slices and segments, at most.
 MOST_VOLUMES, _MEMBERS_PIXELS = 5, 1600 * 256 * 256
+# How much less like the query than the likest one a volume is that weighs a third of it.
+_LIKENESS = 0.05
 # A closer pass over all that was found is worth it if its pixels are smaller than this part of the first one's.
 _WORTH = 0.75
 # What a pass that is guided by pseudo-labels weighs against the others: it holds a structure together, but believes
@@ -92,15 +95,15 @@ def run_passes(
     if query.is_painted:
         return _Within(network, device, plan, encodings, kept, thorough, steps, query).run()
     region = region_of(query)
-    alike = likeness_of_others(network, device, plan, kept, query) if _are_many(query) else []
+    groups, weights = _by_volume(query, lambda: likeness_of_others(network, device, plan, kept, query))
     members = [
         _Across(network, device, plan, encodings, kept, thorough, steps, replace(query, foreign=foreign))
-        for foreign in _by_volume(query, [id(view.volume) for view, _ in alike])
+        for foreign in groups
     ]
     plan.expect([*(leg for member in members for leg in member.legs()), Leg(Stage.FOLLOWING, 0.4), *ends()])
     layers: list[Layer] = []
-    for number, member in enumerate(members):
-        layers += [replace(layer, member=number) for layer in member.run(region)]
+    for number, (member, weight) in enumerate(zip(members, weights, strict=True)):
+        layers += [replace(layer, member=number, weight=weight) for layer in member.run(region)]
     return Passes(layers, frame_around(region, query.view.pixel, SIDE), None)
 
 
@@ -114,28 +117,32 @@ def likeness_of_others(
     return likenesses(register, stacks, tick)
 
 
-def _are_many(query: Query) -> bool:
-    return len({id(support.view.volume) for support in query.foreign if support.segments}) > MOST_VOLUMES
-
-
-def _by_volume(query: Query, order: list[int]) -> list[list[Support]]:
+def _by_volume(
+    query: Query, likeness: Callable[[], list[tuple[SliceView, float]]]
+) -> tuple[list[list[Support]], list[float]]:
     """Painted slices of other volumes, by volume: each predicts by itself, since averages err less than any of them.
 
-    All together where that would take too much memory. Slices without any segment go with all.
+    The likest ones where there are more than can be used, and all together where each alone would take too much memory.
+    Slices without any segment go with all.
 
     Args:
         query: with the painted slices.
-        order: identities of the volumes, the likest first, where there are more than can be used.
+        likeness: finds how like the query the volumes are, the likest first.
+
+    Returns:
+        the slices of each prediction, and what it weighs.
     """
     volumes: dict[int, list[Support]] = {}
     for support in query.foreign:
         volumes.setdefault(id(support.view.volume), []).append(support)
-    showing = [volumes[key] for key in order] or [v for v in volumes.values() if any(s.segments for s in v)]
-    empty = [s for supports in volumes.values() if not any(s.segments for s in supports) for s in supports]
-    most = _MEMBERS_PIXELS // (len(query.values) * query.view.shape[0] * SIDE**2)
+    showing = [key for key, supports in volumes.items() if any(s.segments for s in supports)]
+    empty = [s for key, supports in volumes.items() if key not in showing for s in supports]
+    most = min(_MEMBERS_PIXELS // (len(query.values) * query.view.shape[0] * SIDE**2), MOST_VOLUMES)
     if len(showing) < 2 or most < 2:
-        return [query.foreign]
-    return [supports + empty for supports in showing[: min(most, MOST_VOLUMES)]]
+        return [query.foreign], [1.0]
+    alike = likeness()[:most]
+    weights = [math.exp((value - alike[0][1]) / _LIKENESS) for _, value in alike]
+    return [volumes[id(view.volume)] + empty for view, _ in alike], weights
 
 
 class _Volume:

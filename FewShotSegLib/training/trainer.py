@@ -155,7 +155,7 @@ class Trainer:
             if parent is not None and not parent.is_alive():
                 return  # without its command a process would go on training, and write over the next one's checkpoint
             group = self.sampler.draw()
-            record = self._learn(group, rng)
+            record = self.learn(group, rng)
             window.append(record)
             self.seconds = spent + time.monotonic() - began
             if self.step % 50 == 0 and self.rank == 0:
@@ -164,20 +164,21 @@ class Trainer:
             over = plan.minutes and time.monotonic() - began > 60 * plan.minutes
             if self._agree(time.monotonic() - saved > plan.checkpoint_seconds or bool(over)):
                 saved = time.monotonic()
-                self._save()
+                self.save()
                 if self._agree(bool(over)):
                     break
         if window and self.rank == 0:
             self._log(window)
-        self._save()
+        self.save()
 
-    def _learn(self, group: EpisodeGroup, rng: np.random.Generator) -> dict:
+    def learn(self, group: EpisodeGroup, rng: np.random.Generator) -> dict:
+        """One step from a group of episodes; its losses, and at times its Dice, by name."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
             prediction, losses, labels = self._losses(group, rng)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        count = self._average_gradients(group.episodes)
+        count = self.average_gradients(group.episodes)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self._set_rate()
         if torch.isfinite(norm):
@@ -204,7 +205,8 @@ class Trainer:
         losses = group_losses(self.network, prediction, query, support, labels[s:])
         return prediction, losses, labels[s:]
 
-    def _average_gradients(self, episodes: int) -> int:
+    def average_gradients(self, episodes: int) -> int:
+        """Replaces gradients by their mean over all processes; how many episodes these had together."""
         if self.plan.processes == 1:
             return episodes
         for p in self.parameters:
@@ -255,7 +257,8 @@ class Trainer:
             file.write(json.dumps(line) + "\n")
         print(line, flush=True)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all; rank 0 alone does."""
         if self.rank != 0:
             return
         path = Path(self.plan.run) / CHECKPOINT

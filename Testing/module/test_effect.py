@@ -23,7 +23,7 @@ class Editor:
         self.host = registered["Segment from examples"].self().clone()
         self.host.self().setupOptionsFrame()
         self.node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
-        self.segmentation = panel._drawn
+        self.segmentation = panel.drawn
         self.node.SetAndObserveSegmentationNode(self.segmentation)
         self.node.SetAndObserveSourceVolumeNode(panel.volume)
         self.host.edit(self.node)

@@ -269,7 +269,7 @@ def test_settings_are_kept_in_the_scene(panel: Any) -> None:
     ui.refineStrengthSlider.value = 0.3
     assert parameters.device == "cpu"
     assert parameters.quality == "best"
-    assert panel.widget._settings.runSettings().quality == "best"
+    assert panel.widget.settings.runSettings().quality == "best"
     assert parameters.refine is False
     assert parameters.refineStrength == pytest.approx(0.3)
     assert not ui.refineStrengthSlider.enabled
@@ -287,12 +287,12 @@ def test_segments_of_the_examples_are_listed_and_can_be_left_out(painted_panel: 
     assert [shown.item(n).text() for n in range(shown.count)] == ["large", "small"]
     shown.item(0).setCheckState(qt.Qt.Unchecked)
     assert list(panel.parameters.leftOutSegments) == ["large"]
-    assert panel.widget._settings.runSettings().segmentNames == ["small"]
+    assert panel.widget.settings.runSettings().segmentNames == ["small"]
     shown.item(1).setCheckState(qt.Qt.Unchecked)
     assert not panel.ui.runButton.enabled
     shown.item(0).setCheckState(qt.Qt.Checked)
     shown.item(1).setCheckState(qt.Qt.Checked)
-    assert panel.widget._settings.runSettings().segmentNames is None
+    assert panel.widget.settings.runSettings().segmentNames is None
 
 
 def test_the_slice_range_counts_the_querys_slices(painted_panel: Any) -> None:
@@ -304,10 +304,10 @@ def test_the_slice_range_counts_the_querys_slices(painted_panel: Any) -> None:
     assert ui.sliceRangeWidget.enabled
     ui.sliceRangeWidget.setValues(4, 9)
     assert list(panel.parameters.sliceRange) == [4, 9]
-    assert panel.widget._settings.runSettings().sliceRange == (4, 9)
+    assert panel.widget.settings.runSettings().sliceRange == (4, 9)
     assert ui.sliceRangeWidget.maximum == panel.scan.shape[0] - 1
     ui.sliceRangeCheckBox.click()
-    assert panel.widget._settings.runSettings().sliceRange is None
+    assert panel.widget.settings.runSettings().sliceRange is None
 
 
 def test_a_region_made_with_the_selector_surrounds_the_volume(panel: Any) -> None:

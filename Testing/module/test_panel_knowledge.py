@@ -41,7 +41,7 @@ def tip(panel: Any, row: int) -> str:
 
 
 def complete(panel: Any, row: int = 0) -> Any:
-    return panel.widget._examples.enabledRows()[row].complete
+    return panel.widget.examples.enabledRows()[row].complete
 
 
 def test_a_row_tells_what_is_painted_and_what_the_engine_is_to_find_out(painted_panel: Any) -> None:
@@ -121,7 +121,7 @@ def test_the_menu_tells_what_is_said(painted_panel: Any) -> None:
     menu.close()
     assert "strokes" in text(panel, 0)
     assert "Only what is painted counts." in tip(panel, 0)
-    assert panel.widget._examples.enabledRows()[0].strokes
+    assert panel.widget.examples.enabledRows()[0].strokes
 
 
 def test_what_is_said_is_saved_with_the_scene(painted_panel: Any, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_what_is_said_is_saved_with_the_scene(painted_panel: Any, tmp_path: Path
     panel.events()
     assert complete(panel) == {"small": True}
     assert "strokes" in text(panel, 1)
-    assert panel.widget._settings.runSettings().background == "small"
+    assert panel.widget.settings.runSettings().background == "small"
 
 
 @pytest.mark.parametrize("name", ["a & b", "<i>", "naïve"])
@@ -161,12 +161,12 @@ def test_a_segment_is_chosen_as_background_and_is_no_structure_then(painted_pane
     selector = ui.backgroundSelector
     assert [selector.itemText(n) for n in range(selector.count)] == ["no segment", "large", "small"]
     selector.currentIndex = 2
-    settings = panel.widget._settings.runSettings()
+    settings = panel.widget.settings.runSettings()
     assert settings.background == "small"
     assert [ui.segmentList.item(n).text() for n in range(ui.segmentList.count)] == ["large"]
     assert settings.segmentNames is None
     assert "small" not in text(panel, 0), "nothing is asked about it"
     assert ui.runButton.enabled, ui.runButton.toolTip
     selector.currentIndex = 0
-    assert panel.widget._settings.runSettings().background is None
+    assert panel.widget.settings.runSettings().background is None
     assert ui.segmentList.count == 2

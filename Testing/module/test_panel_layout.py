@@ -161,18 +161,18 @@ def test_segments_are_searched_and_checked_all_at_once(painted_panel: Any) -> No
     everything = listed()
     assert {"large", "small", "Left kidney", "right kidney"} >= set(everything)
     ui.noSegmentsButton.click()
-    assert panel.widget._settings.runSettings().segmentNames == []
+    assert panel.widget.settings.runSettings().segmentNames == []
     assert not ui.runButton.enabled
     ui.segmentSearchBox.text = "KIDNEY"
     found = listed()
     assert found
     assert all("kidney" in name for name in found)
     ui.allSegmentsButton.click()
-    assert panel.widget._settings.runSettings().segmentNames == found
+    assert panel.widget.settings.runSettings().segmentNames == found
     ui.noSegmentsButton.click()
     shown.item(everything.index("large")).setCheckState(qt.Qt.Checked)
-    assert panel.widget._settings.runSettings().segmentNames == ["large"]
+    assert panel.widget.settings.runSettings().segmentNames == ["large"]
     ui.segmentSearchBox.text = ""
     assert listed() == everything
     ui.allSegmentsButton.click()
-    assert panel.widget._settings.runSettings().segmentNames is None
+    assert panel.widget.settings.runSettings().segmentNames is None

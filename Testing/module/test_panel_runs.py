@@ -117,7 +117,7 @@ def test_closing_the_scene_in_a_run_ends_it_quietly(ready_panel: Any) -> None:
     panel = ready_panel
     panel.ui.runButton.click()
     panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
-    worker = panel.widget.logic._host.client
+    worker = panel.widget.logic.host.client
     panel.slicer.mrmlScene.Clear(0)
     panel.settle()
     assert worker.alive, "it has loaded the network, for the next scene"
@@ -130,16 +130,16 @@ def test_the_worker_serves_the_next_scene_and_ends_with_the_panel(ready_panel: A
     panel = ready_panel
     panel.ui.runButton.click()
     panel.waitFor(lambda: "of" in panel.ui.stageLabel.text)
-    worker = panel.widget.logic._host.client
+    worker = panel.widget.logic.host.client
     panel.slicer.mrmlScene.Clear(0)
     panel.prepareScene()
     panel.ui.queryVolumeSelector.setCurrentNode(panel.volume)
-    panel.ui.paintSegmentationSelector.setCurrentNode(panel._drawn)
+    panel.ui.paintSegmentationSelector.setCurrentNode(panel.drawn)
     panel.ui.deviceSelector.currentIndex = 1
     panel.ui.addAllButton.click()
     panel.ui.runButton.click()
     panel.waitFor(lambda: panel.ui.acceptButton.enabled)
-    assert panel.widget.logic._host.client is worker
+    assert panel.widget.logic.host.client is worker
     assert panel.messages == []
     panel.widget.cleanup()
     assert not worker.alive

@@ -13,10 +13,10 @@ from standin.qt_panel import paint
 def test_leaving_ends_the_brush_and_lets_go_of_the_views(panel: Any) -> None:
     editor = panel.ui.segmentEditorWidget
     editor.setActiveEffectByName("Paint")
-    assert editor._observing
+    assert editor.observing
     panel.exit()
     assert editor.activeEffect() is None
-    assert not editor._observing
+    assert not editor.observing
 
 
 def test_closing_the_scene_ends_the_brush_and_empties_the_panel(painted_panel: Any) -> None:
@@ -90,7 +90,7 @@ def test_a_panel_that_is_reloaded_while_shown_works_and_the_old_one_is_gone(pain
     panel.reload(sys.modules["FewShotSeg"])
     assert old.Observations == []
     assert old.logic.Observations == []
-    assert not old.ui.segmentEditorWidget._observing
+    assert not old.ui.segmentEditorWidget.observing
     assert panel.ui.exampleTable.rowCount == 3
     panel.showSlice(panel.painted[0] + 1)
     panel.press("Ctrl+Shift+E")
@@ -132,7 +132,7 @@ def test_the_views_are_followed_again_after_a_scene_was_closed(painted_panel: An
         editor.setActiveEffectByName(effect)
         panel.slicer.mrmlScene.Clear(0)
         assert editor.mrmlSegmentEditorNode() is not None
-        assert editor._observing
+        assert editor.observing
 
 
 def test_closing_an_empty_scene_or_while_another_module_is_shown_is_survived(empty_panel: Any) -> None:
@@ -141,9 +141,9 @@ def test_closing_an_empty_scene_or_while_another_module_is_shown_is_survived(emp
         panel.slicer.mrmlScene.Clear(singletons)
     panel.exit()
     panel.slicer.mrmlScene.Clear(0)
-    assert not panel.ui.segmentEditorWidget._observing
+    assert not panel.ui.segmentEditorWidget.observing
     panel.enter()
-    assert panel.ui.segmentEditorWidget._observing
+    assert panel.ui.segmentEditorWidget.observing
 
 
 def test_an_editor_node_that_someone_deleted_is_made_again(painted_panel: Any) -> None:
@@ -151,11 +151,11 @@ def test_an_editor_node_that_someone_deleted_is_made_again(painted_panel: Any) -
     editor.setActiveEffectByName("Paint")
     panel.slicer.mrmlScene.RemoveNode(editor.mrmlSegmentEditorNode())
     assert editor.activeEffect() is None
-    assert not editor._observing
+    assert not editor.observing
     assert not editor.enabled, "most of its controls need the node"
     panel.settle()
     assert editor.segmentationNode() is panel.parameters.paintSegmentation
-    assert editor._observing
+    assert editor.observing
     assert editor.enabled
 
 

@@ -242,9 +242,9 @@ def test_strokes_that_were_filled_in_are_no_longer_strokes(painted_panel: Any) -
     panel.showSlice(6)
     ui.addSliceButton.click()
     say(panel, 0, "Only what is painted counts")
-    assert panel.widget._examples.enabledRows()[0].strokes
+    assert panel.widget.examples.enabledRows()[0].strokes
     ui.correctSliceButton.click()
-    assert not panel.widget._examples.enabledRows()[0].strokes
+    assert not panel.widget.examples.enabledRows()[0].strokes
 
 
 def test_a_result_of_another_volume_or_the_result_itself_is_not_corrected(painted_panel: Any) -> None:

@@ -93,9 +93,10 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         makeCompact(self.ui)
         self._folding = Folding(self.ui)
         self._painted = PaintedNodes()
-        self._settings = SettingsSection(self.ui)
+        #: What is set, and which slices are examples.
+        self.settings = SettingsSection(self.ui)
         view = ChosenView(self.ui.viewSelector)
-        self._examples = ExampleSection(
+        self.examples = ExampleSection(
             self.ui,
             painted=self._paintedNodes,
             onChanged=self._onExamplesChanged,
@@ -108,7 +109,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._slices = SliceSection(
             self.ui,
             view=view,
-            examples=self._examples,
+            examples=self.examples,
             painted=self._paintedNodes,
             copySlice=self.logic.copySlice,
             saveStateOf=self._painting.saveStateOf,
@@ -118,9 +119,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.live = LiveSegmentation(
             self.logic,
             query=self._queryVolume,
-            examples=self._examples.enabledRows,
-            settings=self._settings.runSettings,
-            onPainted=self._examples.takePainted,
+            examples=self.examples.enabledRows,
+            settings=self.settings.runSettings,
+            onPainted=self.examples.takePainted,
             onChanged=lambda: self._run.showState(),
             onResult=self._onResult,
             onFailed=lambda message: self._run.tellFailure(message),
@@ -130,7 +131,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             live=self.live,
             whatIsMissing=self._whatIsMissing,
             prepare=dependencies.ensureWithConsent,
-            note=self._examples.note,
+            note=self.examples.note,
             shortcut=_RUN_KEYS,
         )
         self._nodes = ResultNodes(
@@ -155,13 +156,13 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             takeSlices=self._takeSlices,
             report=self._report,
             page=lambda path: self.logic.reportPage(
-                self._parameters.preview, path, self._parameters.confidenceVolume, self._examples.enabledRows()
+                self._parameters.preview, path, self._parameters.confidenceVolume, self.examples.enabledRows()
             ),
         )
         self._cohort = CohortSection(
             self.ui,
             logic=self.logic,
-            examples=self._examples.enabledRows,
+            examples=self.examples.enabledRows,
             exampleList=lambda: ExampleList(self._parameters.parameterNode),
             background=lambda: self._parameters.background if self._parameters is not None else "",
             parameters=lambda: self._parameters,
@@ -169,7 +170,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self._shortcuts = Shortcuts(
             [
-                (_ADD_KEYS, self._examples.addCurrentSlice),
+                (_ADD_KEYS, self.examples.addCurrentSlice),
                 (_RUN_KEYS, self._run.toggle),
                 (_ACCEPT_KEYS, self._result.accept),
                 (_NEXT_KEYS, self._slices.showNext),
@@ -278,7 +279,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None and (parameters is None or not _same(parameters, self._parameters)):
             self._parameters.disconnectGui(self._guiTag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
-            self._examples.setList(None)
+            self.examples.setList(None)
             self._parameters = None
         if parameters is None:
             self._watchRegion(None)
@@ -289,9 +290,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters = parameters
             self._guiTag = parameters.connectGui(self._bound)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
-            self._settings.bind(parameters)
+            self.settings.bind(parameters)
             self._painted.remember(*self._paintedNodes())
-            self._examples.setList(ExampleList(parameters.parameterNode))
+            self.examples.setList(ExampleList(parameters.parameterNode))
             self._update()
 
     def _onParametersModified(self, _caller: Any = None, _event: Any = None) -> None:
@@ -338,12 +339,12 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._painting.show(segmentation, volume)
         self._painted.tidy(segmentation)
         self._watchRegion(parameters.roi)
-        self._examples.update()
-        self._settings.update(self._examples.segmentNames(), parameters.queryVolume, self._examples.enabledRows())
+        self.examples.update()
+        self.settings.update(self.examples.segmentNames(), parameters.queryVolume, self.examples.enabledRows())
         self._result.show(parameters.preview, parameters.confidenceVolume)
         self._slices.show(parameters.preview, parameters.confidenceVolume)
         self._cohort.update()
-        self._folding.update(parameters.queryVolume, not self._examples.isEmpty, parameters.preview is not None)
+        self._folding.update(parameters.queryVolume, not self.examples.isEmpty, parameters.preview is not None)
         self._follow(volume, segmentation)
         self._run.update()
 
@@ -352,7 +353,7 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters, live = self._parameters, self.live
         live.autoUpdate, live.improve = parameters.autoUpdate, parameters.improve
         live.preview = parameters.preview
-        pairs = [(row.volume, row.segmentation) for row in self._examples.enabledRows()]
+        pairs = [(row.volume, row.segmentation) for row in self.examples.enabledRows()]
         # Corrections of a case that is reviewed are no examples; they go into the library.
         if volume is not None and segmentation is not None and segmentation is not self._cohort.segmentation:
             pairs.append((volume, segmentation))
@@ -379,14 +380,14 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _takeSlices(self, segmentation: Any, count: int) -> None:
         for axis, index in spreadSlices(self._queryVolume(), segmentation, count):
-            self._examples.add(self._queryVolume(), segmentation, axis, index)
+            self.examples.add(self._queryVolume(), segmentation, axis, index)
 
     def _report(self) -> Callable[[], None] | None:
         """Makes a table of the preview and shows it; None where there is none."""
         parameters = self._parameters
         if parameters is None or parameters.preview is None:
             return None
-        rows = self._examples.enabledRows()
+        rows = self.examples.enabledRows()
         return lambda: showTable(self.logic.reportOf(parameters.preview, parameters.confidenceVolume, rows))
 
     # A run
@@ -394,9 +395,9 @@ class FewShotSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _whatIsMissing(self) -> str:
         if self._parameters is None:
             return _("The scene is being closed.")
-        rows = self._examples.enabledRows()
-        missing = self.logic.whatIsMissing(self._parameters.queryVolume, rows, self._settings.runSettings())
-        if not missing and not self._examples.segmentNames():
+        rows = self.examples.enabledRows()
+        missing = self.logic.whatIsMissing(self._parameters.queryVolume, rows, self.settings.runSettings())
+        if not missing and not self.examples.segmentNames():
             return _("Nothing is painted on the examples; paint a structure on one of them at least.")
         return missing
 

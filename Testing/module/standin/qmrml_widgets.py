@@ -51,7 +51,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
         self._effectOrder: list[str] = []
         self._activeEffect: Any = None
         self._unordered = True
-        self._observing = False
+        self.observing = False
         self._undoStates = 0
         self._history = slicer.vtkSlicerSegmentEditorLogic()
         self._visible: dict[str, bool] = {}
@@ -72,7 +72,7 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
             self.setMRMLSegmentEditorNode(None)
 
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
-        if node is None and self._observing:
+        if node is None and self.observing:
             safety.report("the editor node became None while the views are observed: the next layout change crashes")
         self._editorNode = node
         self.updateWidgetFromMRML()
@@ -139,10 +139,10 @@ class qMRMLSegmentEditorWidget(Manners, QtWidgets.QFrame):  # type: ignore[misc]
     def setupViewObservations(self) -> None:
         if self._editorNode is None:
             safety.report("the views are observed without an editor node: the next layout change crashes")
-        self._observing = True
+        self.observing = True
 
     def removeViewObservations(self) -> None:
-        self._observing = False
+        self.observing = False
 
     def setSegmentationNodeSelectorVisible(self, visible: bool) -> None:
         self._visible["segmentation"] = visible

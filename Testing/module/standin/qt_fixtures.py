@@ -27,14 +27,14 @@ class TestedPanel(qt_panel.Panel):
         self.truth: dict[str, np.ndarray] = {}
         self.painted: tuple[int, ...] = ()
         self.volume: Any = None
-        self._drawn: Any = None
+        self.drawn: Any = None
 
     def prepareScene(self) -> None:
         """Views and the made-up scan, in an empty scene."""
         from FewShotSegModule.self_test.made_up import PAINTED, madeUpScan
 
         qt_panel.addSliceViews(self.slicer)
-        self.volume, self._drawn, self.truth = madeUpScan()
+        self.volume, self.drawn, self.truth = madeUpScan()
         self.scan, self.painted = self.slicer.util.arrayFromVolume(self.volume), PAINTED
 
     def addVolume(self, name: str) -> Any:
@@ -66,7 +66,7 @@ class TestedPanel(qt_panel.Panel):
 
     def killWorker(self) -> None:
         """Ends the worker process as the system does when memory is short."""
-        os.kill(self.widget.logic._host.client.processId, signal.SIGKILL)
+        os.kill(self.widget.logic.host.client.processId, signal.SIGKILL)
 
     def saveAndReopen(self, folder: Path) -> None:
         """Saves the scene with all its data, closes it and opens it again."""
@@ -128,7 +128,7 @@ def panel(empty_panel: Any) -> Any:
     """The panel with a volume and an empty segmentation to paint in."""
     empty_panel.exit()
     empty_panel.prepareScene()
-    empty_panel.slicer.mrmlScene.RemoveNode(empty_panel._drawn)
+    empty_panel.slicer.mrmlScene.RemoveNode(empty_panel.drawn)
     empty_panel.enter()
     return empty_panel
 
@@ -139,5 +139,5 @@ def painted_panel(empty_panel: Any) -> Any:
     empty_panel.exit()
     empty_panel.prepareScene()
     empty_panel.enter()
-    empty_panel.ui.paintSegmentationSelector.setCurrentNode(empty_panel._drawn)
+    empty_panel.ui.paintSegmentationSelector.setCurrentNode(empty_panel.drawn)
     return empty_panel
