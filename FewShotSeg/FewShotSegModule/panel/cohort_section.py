@@ -17,6 +17,7 @@ from FewShotSegModule.cohort.libraries import describe
 from FewShotSegModule.cohort.review import CaseInScene, CaseReader, ReviewCase
 from FewShotSegModule.panel.cohort_table import CohortTable
 from FewShotSegModule.panel.file_dialogs import browseMenu, pathOf
+from FewShotSegModule.panel.names_that_fit import breakable
 from FewShotSegModule.panel.progress_text import timeLeftText
 from FewShotSegModule.panel.scene_case_list import SceneCaseList
 from FewShotSegModule.scene.required import inScene
@@ -276,14 +277,15 @@ class CohortSection:
     def _describe(self) -> None:
         """Says what the library holds."""
         self._described = self._library()
-        self._ui.libraryInfoLabel.text = self._ui.libraryInfoLabel.toolTip = said = describe(self._described)
+        said = describe(self._described)
+        self._ui.libraryInfoLabel.text = self._ui.libraryInfoLabel.toolTip = said
         self._ui.libraryInfoLabel.setVisible(bool(said))
 
     def _showCases(self) -> None:
         self._table.show(self._reader.read(self._shown) if self._shown else [])
 
     def _say(self, text: str) -> None:
-        self._ui.cohortStateLabel.text = text
+        self._ui.cohortStateLabel.text, self._ui.cohortStateLabel.toolTip = breakable(text), text
 
 
 def _browseFolder(edit: Any) -> None:
