@@ -162,10 +162,10 @@ def test_without_consent_to_install_nothing_starts_and_nothing_is_left(
 ) -> None:
     from FewShotSegModule.setup import dependencies
 
-    asked: list[int] = []
-    monkeypatch.setattr(dependencies, "ensureWithConsent", lambda: bool(asked.append(1)))
+    declined = MagicMock(return_value=False)
+    monkeypatch.setattr(dependencies, "ensureWithConsent", declined)
     editor.button("Initialize").click()
-    assert asked == [1]
+    declined.assert_called_once()
     assert editor.has("Initialize")
     assert not editor.button("Apply").enabled
     assert editor.previews() == []
