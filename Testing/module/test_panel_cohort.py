@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cohort_results import add_result, use_loaders, write_record
 from nodes import set_segment
+from panel_actions import entries
 
 from FewShotSegLib.cohort.record import DONE, FAILED, Record, Structure
 from FewShotSegLib.library import Library
@@ -294,3 +295,36 @@ def test_progress_tells_cases_and_time_left(painted_panel: Any) -> None:
     ):
         section._onProgress(*told)
         assert label.text == said
+
+
+# The library
+
+
+def test_what_the_library_holds_is_said(painted_panel: Any, tmp_path: Path) -> None:
+    panel, ui = painted_panel, painted_panel.ui
+    ui.addAllButton.click()
+    ui.libraryPathEdit.text = str(tmp_path / "lib.zip")
+    assert ui.libraryInfoLabel.text == ""
+    ui.keepExamplesButton.click()
+    assert ui.libraryInfoLabel.text == "Scans: 1, painted slices: 3; large, small"
+    (tmp_path / "other.zip").write_bytes(b"nothing")
+    ui.libraryPathEdit.text = str(tmp_path / "other.zip")
+    assert "other.zip" in ui.libraryInfoLabel.text
+    assert panel.messages == []
+
+
+def test_folders_and_files_are_chosen_by_a_menu(painted_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qt
+
+    ui = painted_panel.ui
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: "/a/folder")
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: ("/a/livers", "Libraries (*.zip)"))
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    for button, entry, edit, expected in (
+        (ui.libraryBrowseButton, "Folder...", ui.libraryPathEdit, "/a/folder"),
+        (ui.libraryBrowseButton, "File (.zip)...", ui.libraryPathEdit, "/a/livers.zip"),
+        (ui.casesBrowseButton, "Folder...", ui.casesPathEdit, "/a/folder"),
+        (ui.casesBrowseButton, "Table (.csv)...", ui.casesPathEdit, "/a/folder"),  # cancelled
+    ):
+        entries(button.menu())[entry].trigger()
+        assert edit.text == expected

@@ -67,7 +67,11 @@ def test_the_width_is_the_same_whatever_is_shown(painted_panel: Any, column: Any
     panel.ui.resultLabel.text = endless
     panel.ui.statusStack.setCurrentWidget(panel.ui.progressPanel)
     panel.ui.stageLabel.text, panel.ui.timeLabel.text = endless, "about 100 min left"
-    for section in (panel.ui.inputsSection, panel.ui.advancedSection, panel.ui.resultSection):
+    path = "/data" + "/a_folder_with_a_long_name" * 8
+    panel.ui.libraryPathEdit.text = panel.ui.cohortOutputEdit.text = path
+    panel.widget._cohort._say(f"There is no {path}/none.zip.")
+    sections = (panel.ui.inputsSection, panel.ui.advancedSection, panel.ui.resultSection, panel.ui.cohortSection)
+    for section in sections:
         section.collapsed = not section.collapsed
     panel.events()
     assert column.neededWidth() == width

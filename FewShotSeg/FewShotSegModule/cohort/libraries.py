@@ -11,6 +11,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from FewShotSegLib.errors import ReadError
 from FewShotSegLib.example import Example
 from FewShotSegLib.library import Library
 from FewShotSegLib.volume import Volume
@@ -52,6 +53,20 @@ def takeFromLibrary(path: str, examples: ExampleList, scene: Any) -> tuple[list[
     names = {segment.value: segment.name for segment in library.segments}
     found = (painted.background for entry in library.entries for painted in entry.slices)
     return rows, next((names[value] for value in found if value is not None), "")
+
+
+def describe(path: str) -> str:
+    """What a library holds, for people; "" where there is nothing, else what is wrong with it."""
+    if not path or not Path(path).exists():
+        return ""
+    try:
+        library = Library.open(path)
+    except ReadError as error:
+        return str(error)
+    slices = sum(len(entry.slices) for entry in library.entries)
+    names = ", ".join(segment.name for segment in library.segments)
+    said = _("Scans: {scans}, painted slices: {slices}; {names}")
+    return said.format(slices=slices, scans=len(library.entries), names=names)
 
 
 def addRows(library: Library, rows: Sequence[ExampleSlice], background: str = "", title: str = "") -> list[str]:

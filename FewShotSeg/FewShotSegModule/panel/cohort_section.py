@@ -13,9 +13,11 @@ from slicer.i18n import tr as _
 
 from FewShotSegLib.errors import FewShotSegError
 from FewShotSegModule.cohort.cohort_run import SEGMENTING, WRITING, CohortRun
+from FewShotSegModule.cohort.libraries import describe
 from FewShotSegModule.cohort.review import CaseInScene, CaseReader, ReviewCase
 from FewShotSegModule.panel.cohort_table import CohortTable
-from FewShotSegModule.panel.file_dialogs import pathOf
+from FewShotSegModule.panel.file_dialogs import browseMenu, pathOf
+from FewShotSegModule.panel.names_that_fit import breakable
 from FewShotSegModule.panel.progress_text import timeLeftText
 from FewShotSegModule.panel.scene_case_list import SceneCaseList
 from FewShotSegModule.scene.required import inScene
@@ -54,15 +56,13 @@ class CohortSection:
         self._case: CaseInScene | None = None
         #: What was painted on and in before a case was shown.
         self._paintedBefore: tuple[Any, Any] | None = None
-        self._shown = ""
+        self._shown = self._described = ""
         self._reader = CaseReader()
         #: When the table is filled again while a run goes on.
         self._fillAt = 0.0
         self._table = CohortTable(ui.cohortTable, onOpened=self.openCase)
         self._sceneCases = SceneCaseList(ui.sceneCaseList, onChanged=self.update)
         for button, action in (
-            (ui.libraryBrowseButton, self._browseLibrary),
-            (ui.casesBrowseButton, lambda: _browseFolder(ui.casesPathEdit)),
             (ui.cohortOutputBrowseButton, lambda: _browseFolder(ui.cohortOutputEdit)),
             (ui.keepExamplesButton, self.keepExamples),
             (ui.takeExamplesButton, self.takeExamples),
@@ -72,6 +72,11 @@ class CohortSection:
         ):
             button.connect("clicked()", action)
         ui.cohortTable.connect("itemSelectionChanged()", self.update)
+        library, cases = ui.libraryPathEdit, ui.casesPathEdit
+        browseMenu(
+            ui.libraryBrowseButton, library, _("Folder..."), _("File (.zip)..."), lambda: _askForLibrary(library)
+        )
+        browseMenu(ui.casesBrowseButton, cases, _("Folder..."), _("Table (.csv)..."), lambda: _askForTable(cases))
 
     @property
     def segmentation(self) -> Any:
@@ -83,8 +88,8 @@ class CohortSection:
     def keepExamples(self) -> None:
         """Adds the examples to the library."""
         with slicer.util.tryWithErrorDisplay(_("The examples can't be kept."), waitCursor=True):
-            count = self._logic.keepInLibrary(self._examples(), self._library(), self._background())
-            self._say(_("The library has {count} scans.").format(count=count))
+            self._logic.keepInLibrary(self._examples(), self._library(), self._background())
+            self._describe()
             self.update()
 
     def takeExamples(self) -> None:
@@ -147,6 +152,7 @@ class CohortSection:
                     " again, and what this changes is."
                 )
             self._say(said.format(count=kept, all=corrected))
+            self._describe()
             self.update()
 
     # What is shown
@@ -171,6 +177,8 @@ class CohortSection:
             "In the background, with quality and device of Advanced. What was finished before is not computed again."
         )
         ui.cohortProgressBar.setVisible(running)
+        if parameters.libraryPath != self._described:
+            self._describe()
         if parameters.cohortOutput != self._shown:
             self._shown = parameters.cohortOutput
             self._showCases()
@@ -202,20 +210,6 @@ class CohortSection:
         if not parameters.cohortOutput:
             return _("Choose a folder for the results.")
         return ""
-
-    def _browseLibrary(self) -> None:
-        path = pathOf(
-            qt.QFileDialog.getSaveFileName(
-                self._ui.libraryPathEdit,
-                _("Library of examples"),
-                self._ui.libraryPathEdit.text,
-                _("Libraries (*.zip)"),
-                None,
-                qt.QFileDialog.DontConfirmOverwrite,  # examples are added to one that is there
-            )
-        )
-        if path:
-            self._ui.libraryPathEdit.text = path if Path(path).is_dir() or path.endswith(".zip") else f"{path}.zip"
 
     def _openChosen(self) -> None:
         if self._table.chosen is not None:
@@ -280,14 +274,33 @@ class CohortSection:
         self._say(message or _("All cases are segmented; those at the top should be looked at first."))
         self.update()
 
+    def _describe(self) -> None:
+        """Says what the library holds."""
+        self._described = self._library()
+        said = describe(self._described)
+        self._ui.libraryInfoLabel.text = self._ui.libraryInfoLabel.toolTip = said
+        self._ui.libraryInfoLabel.setVisible(bool(said))
+
     def _showCases(self) -> None:
         self._table.show(self._reader.read(self._shown) if self._shown else [])
 
     def _say(self, text: str) -> None:
-        self._ui.cohortStateLabel.text = text
+        self._ui.cohortStateLabel.text, self._ui.cohortStateLabel.toolTip = breakable(text), text
 
 
 def _browseFolder(edit: Any) -> None:
     path = pathOf(qt.QFileDialog.getExistingDirectory(edit, "", edit.text))
     if path:
         edit.text = path
+
+
+def _askForLibrary(edit: Any) -> str:
+    title, kinds = _("Library of examples"), _("Libraries (*.zip)")
+    # Examples are added to one that is there.
+    anew = qt.QFileDialog.DontConfirmOverwrite
+    path = pathOf(qt.QFileDialog.getSaveFileName(edit, title, edit.text, kinds, None, anew))
+    return path if not path or path.lower().endswith(".zip") else f"{path}.zip"
+
+
+def _askForTable(edit: Any) -> str:
+    return pathOf(qt.QFileDialog.getOpenFileName(edit, _("Volumes to segment"), edit.text, _("Tables (*.csv)")))

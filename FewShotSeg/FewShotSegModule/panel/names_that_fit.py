@@ -58,3 +58,10 @@ def _wrapped(pieces: Sequence[str], width: float, measure: Callable[[str], float
         found[-1].append(piece)
         left -= measure(piece)
     return found
+
+
+def breakable(text: str) -> str:
+    """A text that is wrapped within paths, too: a long one would make the panel as wide as itself."""
+    for separator in "/\\_":
+        text = text.replace(separator, separator + "\N{ZERO WIDTH SPACE}")
+    return text
