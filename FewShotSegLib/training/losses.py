@@ -69,7 +69,7 @@ def group_losses(
     return {
         "cross_entropy": F.cross_entropy(full, labels),
         "dice": soft_dice(probability, target),
-        "size": 0.3 * size_error(probability, target),
+        "size": 0.1 * size_error(probability, target),
         "coarse": 0.3 * _soft_cross_entropy(with_background(prediction.decoded.coarse), fractions),
         "matching": 0.3 * _soft_cross_entropy(prediction.match.coarse, fractions),
         "prototypes": 0.1 * _soft_cross_entropy(prediction.match.first, fractions),
