@@ -12,6 +12,7 @@ from FewShotSegLib.priors import GEODESIC, POSITION, PRIOR_CHANNELS, SHAPE
 from FewShotSegLib.training import episodes
 from FewShotSegLib.training.augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
 from FewShotSegLib.training.episodes import CROP, MAX_SEGMENTS, EpisodeGroup
+from FewShotSegLib.training.painting import ACROSS, ONE_BY_ONE, STROKES, WHOLE
 from FewShotSegLib.training.plane import Plane
 from FewShotSegLib.training.positions import Known, SimulatedPositions
 from FewShotSegLib.training.sources import REAL_LABELS
@@ -20,6 +21,10 @@ from FewShotSegLib.training.sources import REAL_LABELS
 @pytest.fixture(scope="module")
 def groups() -> list[EpisodeGroup]:
     return drawn(seed=3, count=24)
+
+
+def paint_all_slices_in_one_way(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.setattr(episodes, "draw_way", lambda _: way)
 
 
 # Episodes
@@ -34,13 +39,13 @@ def test_groups_have_the_promised_shapes_and_ranges(groups: list[EpisodeGroup]) 
         assert group.labels.dtype == torch.int64
         assert group.images.min() >= -1
         assert group.images.max() <= 1
-        assert 1 <= group.supports <= (6 if group.within else 4)
-        assert 1 <= count - group.supports <= (24 if group.stack else 4)
-        assert group.stack >= group.within
+        assert 1 <= group.supports <= (8 if group.within else 4)
+        assert 1 <= count - group.supports <= 24
+        assert group.labels[group.supports :].min() >= 0
         assert 1 <= segments <= MAX_SEGMENTS
         assert group.episodes == (count - group.supports) * segments
         # Every segment is shown by the support, so that a query can be asked for it.
-        assert group.labels[: group.supports].unique().tolist() in ([*range(segments + 1)], [*range(1, segments + 1)])
+        assert set(range(1, segments + 1)) <= set(group.labels[: group.supports].unique().tolist())
         assert group.labels.max() <= segments
 
 
@@ -64,6 +69,7 @@ def test_both_kinds_of_groups_are_drawn_each_with_its_evidence(groups: list[Epis
 def test_slices_that_a_look_saw_come_with_where_to_expect_the_segments_too(
     monkeypatch: pytest.MonkeyPatch, seen: float
 ) -> None:
+    paint_all_slices_in_one_way(monkeypatch, WHOLE)
     monkeypatch.setattr(episodes, "_SEEN", seen)
     monkeypatch.setattr(episodes, "_EXPECTED", 1.0)
     overlaps = []
@@ -80,7 +86,9 @@ def test_slices_that_a_look_saw_come_with_where_to_expect_the_segments_too(
     assert np.mean(overlaps) > (0.2 if seen else -1e-6)
 
 
-def test_the_shape_evidence_says_where_the_queries_segments_are() -> None:
+@pytest.mark.parametrize("way", [WHOLE, ONE_BY_ONE])
+def test_the_shape_evidence_says_where_the_queries_segments_are(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    paint_all_slices_in_one_way(monkeypatch, way)
     scores = []
     for group in drawn(seed=5, count=12, within=1.0):
         if group.evidence is None or not group.within:
@@ -96,6 +104,7 @@ def test_the_shape_evidence_says_where_the_queries_segments_are() -> None:
 def test_some_structures_are_painted_as_slivers_from_which_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     def painted_share(chance: float) -> float:
         """Largest painted cross-section of a structure, as part of its largest one; mean over groups."""
+        paint_all_slices_in_one_way(monkeypatch, WHOLE)
         monkeypatch.setattr(episodes, "_AT_AN_END", chance)
         monkeypatch.setattr(episodes, "_SEEN", 0.0)
         shares = []
@@ -125,6 +134,45 @@ def test_a_seed_decides_everything() -> None:
         if one.evidence is not None and other.evidence is not None:
             assert torch.equal(one.evidence, other.evidence)
     assert not torch.equal(drawn(11, 1)[0].images, drawn(12, 1)[0].images)
+
+
+def test_slices_with_strokes_are_queries_themselves_and_have_no_shape_until_they_are_completed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paint_all_slices_in_one_way(monkeypatch, STROKES)
+    kinds = set()
+    for group in drawn(seed=2, count=16, within=1.0):
+        if not group.within or group.evidence is None:
+            continue
+        supports, shape = group.supports, group.evidence[:, :, SHAPE]
+        kinds.add(group.stack)
+        if group.stack:
+            assert shape.any()
+            continue
+        assert torch.equal(group.images[:supports], group.images[supports:])
+        assert not shape.any()
+        assert group.evidence[:, :, GEODESIC].any()
+        strokes, truth = group.labels[:supports], group.labels[supports:]
+        painted = strokes > 0
+        assert torch.equal(strokes[painted], truth[painted])
+        assert 0 < int(painted.sum()) < int((truth > 0).sum())
+    assert kinds == {False, True}
+
+
+def test_slices_across_the_stack_are_shown_and_tell_the_shape_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    paint_all_slices_in_one_way(monkeypatch, ACROSS)
+    scores, alone = [], 0
+    for group in drawn(seed=4, count=16, within=1.0):
+        if not group.within or group.evidence is None:
+            continue
+        alone += not group.stack
+        truth = group.labels[group.supports :, 1::2, 1::2]
+        shape = group.evidence[:, 0, SHAPE]
+        near = shape[:, 2] > 0.7
+        if (truth == 1)[near].any():
+            scores.append(float((((shape[:, 0] > 0) == (truth == 1))[near]).float().mean()))
+    assert 0 < alone < 16
+    assert np.mean(scores) > 0.85
 
 
 # Augmentation

@@ -15,6 +15,8 @@ from training_volumes import drawn, volumes
 
 from FewShotSegLib.network.config import NetworkConfig
 from FewShotSegLib.network.encoder import LiteEncoder
+from FewShotSegLib.network.encoding_decoding import Features
+from FewShotSegLib.network.matching import SupportSet
 from FewShotSegLib.network.model import FewShotNetwork, Prediction
 from FewShotSegLib.training import episodes, trainer
 from FewShotSegLib.training.curves import draw_curves
@@ -91,6 +93,11 @@ def small(group: EpisodeGroup) -> EpisodeGroup:
     )
 
 
+def a_group_in_a_stack() -> EpisodeGroup:
+    """Small, of neighbouring slices whose volume has painted ones."""
+    return small(next(group for group in drawn(seed=3, count=8, within=1.0) if group.within and group.stack))
+
+
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingPlan:
     """A plan over two cached volumes, without ImageNet's weights."""
@@ -143,10 +150,31 @@ def test_a_frozen_encoder_stays_as_it_is_while_the_rest_learns(plan: TrainingPla
 def test_the_head_alone_learns_where_only_it_is_asked_to(plan: TrainingPlan) -> None:
     learner = Trainer(replace(plan, frozen=True, only_head=True), 0)
     before = {k: v.clone() for k, v in learner.network.state_dict().items()}
-    learner.learn(small(drawn(seed=3, count=1, within=1.0)[0]), np.random.default_rng(1))
+    learner.learn(a_group_in_a_stack(), np.random.default_rng(1))
     changed = {k for k, v in learner.network.state_dict().items() if not torch.equal(v, before[k])}
     assert "head.stack.widen.weight" in changed
     assert all(key.startswith("head.") for key in changed)
+
+
+def test_what_is_unknown_on_a_support_slice_is_no_example_of_anything(
+    plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, group, masks = Trainer(plan, 0), a_group_in_a_stack(), []
+    build = FewShotNetwork.build_support
+
+    def noted(self: FewShotNetwork, features: Features, given: Tensor) -> SupportSet:
+        masks.append(given)
+        return build(self, features, given)
+
+    monkeypatch.setattr(FewShotNetwork, "build_support", noted)
+    labels = group.labels.clone()
+    labels[: group.supports] = labels[: group.supports].clamp(min=0)
+    labels[: group.supports, :, :8] = -1
+    _, losses, _ = learner._losses(replace(group, labels=labels), np.random.default_rng(1))
+    known = masks[0].sum(dim=1)
+    assert not known[..., :2].any()
+    assert (known[..., 2:] == 1).all()
+    assert all(torch.isfinite(value) for value in losses.values())
 
 
 def test_neighbouring_queries_have_context_and_others_have_none(
@@ -162,9 +190,10 @@ def test_neighbouring_queries_have_context_and_others_have_none(
         return forward(self, *args)
 
     monkeypatch.setattr(FewShotNetwork, "forward", noted)
-    for within, in_stacks in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)):
+    learner.learn(a_group_in_a_stack(), np.random.default_rng(1))
+    for in_stacks in (1.0, 0.0):
         monkeypatch.setattr(episodes, "_IN_STACKS", in_stacks)
-        learner.learn(small(drawn(seed=3, count=1, within=within)[0]), np.random.default_rng(1))
+        learner.learn(small(drawn(seed=3, count=1, within=0.0)[0]), np.random.default_rng(1))
     assert with_context == [True, True, False]
 
 
@@ -172,7 +201,7 @@ def test_processes_of_their_own_draw_groups_that_differ_and_are_learned_from(pla
     learner = Trainer(replace(plan, samplers=2), 0)
     groups = [learner.sampler.draw() for _ in range(4)]
     assert len({float(group.images.sum()) for group in groups}) == 4
-    assert groups[0].labels.dtype == torch.uint8
+    assert groups[0].labels.dtype == torch.int8
     record = learner.learn(small(groups[0]), np.random.default_rng(1))
     assert np.isfinite(record["cross_entropy"])
 

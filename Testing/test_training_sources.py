@@ -16,7 +16,7 @@ from FewShotSegLib.training.label_vocabulary import common_name, extend_vocabula
 from FewShotSegLib.training.open_data import find_sources
 from FewShotSegLib.training.regions import body_mask, slice_regions, watershed_regions
 from FewShotSegLib.training.sources import TrainingVolume, load_volumes, save_volume, sensible_axes
-from FewShotSegLib.training.synthesis import background_clusters, deform, invented_body, paint
+from FewShotSegLib.training.synthesis import background_clusters, deform, invented_body, paint, with_wall
 
 SPACING = (3.0, 2.0, 2.0)
 
@@ -121,6 +121,8 @@ def test_reformats_are_made_of_nearly_isotropic_volumes_only(
 def test_spellings_of_one_structure_get_one_name() -> None:
     assert common_name("Parotid-Lt") == common_name("left parotid") == "parotid_left"
     assert common_name("oesophagus") == "esophagus"
+    assert common_name("kidney l") == "kidney_left"
+    assert common_name("small intestine") == "small_bowel"
     assert structure_family("rib_left_7") == structure_family("rib_right_12")
     assert structure_family("vertebrae_L1") == structure_family("vertebrae_T12")
 
@@ -209,6 +211,40 @@ def test_painted_images_differ_by_seed_and_leave_air_dark() -> None:
         assert np.median(image[~body]) < np.median(image[body])
         images.append(image)
     assert not np.array_equal(images[0], images[1])
+
+
+def test_label_maps_are_painted_whatever_their_values() -> None:
+    _, labels = a_phantom()
+    many = np.where(labels > 0, labels.astype(np.uint16) + 300, 0)  # of a vocabulary with more than 255 names
+    generator = np.random.default_rng(1)
+    clusters = background_clusters(invented_body(many, SPACING, generator), SPACING, generator)
+    image = paint(many, clusters, SPACING, {301: "liver", 302: "kidney_left"}, generator)
+    inside = (many > 0) | (clusters > 0)
+    assert np.median(image[inside]) > np.median(image[~inside])
+
+
+def test_a_wall_lies_around_its_cavity_and_covers_nothing_else() -> None:
+    labels = np.zeros((20, 40, 40), np.uint16)
+    labels[5:15, 10:30, 10:25] = 1
+    labels[5:15, 10:30, 25:35] = 2
+    walled = with_wall(labels, 1, 300, 4.0, (2.0, 1.0, 1.0))
+    assert np.array_equal(walled[labels > 0], labels[labels > 0])
+    wall = np.argwhere(walled == 300)
+    assert wall.min(axis=0).tolist() == [3, 6, 6]
+    assert wall.max(axis=0).tolist() == [16, 33, 27]
+    assert np.array_equal(with_wall(labels, 7, 300, 4.0, (2.0, 1.0, 1.0)), labels)
+
+
+def test_one_table_of_labels_may_serve_several_cases_and_levels_are_named(data_dir: Path) -> None:
+    folder = data_dir / "open" / "SpinalCord_SCT"
+    for case in ("t1", "t2", "PAM50_T2"):
+        write_nifti(a_phantom()[0], folder / f"{case}_image.nii.gz")
+        write_nifti(a_phantom()[1], folder / f"{case}_label.nii.gz")
+    tables = {"t1, t2": {"1": "spinal cord"}, "PAM50_T2": "cord by vertebral level, 1 = C1"}
+    (folder / "dataset.json").write_text(json.dumps({"labels": tables}), encoding="utf-8")
+    found = {source.case: source for source in find_sources(data_dir) if source.set_name == "SpinalCord_SCT"}
+    assert found["t1"].names == found["t2"].names == {1: "spinal_cord"}
+    assert (found["PAM50_T2"].names[1], found["PAM50_T2"].names[8]) == ("spinal_cord_c1", "spinal_cord_t1")
 
 
 def test_clusters_of_a_scan_follow_its_intensities() -> None:

@@ -110,7 +110,7 @@ class Completeness:
         labels = np.where(self._labels == UNKNOWN, 0, self._labels)
         labels[strokes] = self._labels[strokes]
         for row in strokes:
-            labels[row] = _with_background(labels[row])
+            labels[row] = with_far_background(labels[row])
         if strokes:
             labels, certain = self._completed(labels, state, strokes)
         p = self._probabilities(labels, state)
@@ -358,7 +358,7 @@ def looks_like_strokes(support: Support) -> bool:
     return float(np.mean(contrasts)) < 1
 
 
-def _with_background(labels: np.ndarray) -> np.ndarray:
+def with_far_background(labels: np.ndarray) -> np.ndarray:
     """Labels of a slice with strokes, with background far from all of them if none was painted.
 
     Without any, everything would be more like some segment than like nothing. Far is farther than the stroke is long.

@@ -118,14 +118,14 @@ def seen_by_a_look(rng: np.random.Generator, labels: Tensor) -> tuple[Tensor, Te
             inside = plane == segment
             chance = rng.random()
             if chance < 0.45:  # cut off
-                field = _smooth_noise(rng, plane.shape)
+                field = smooth_noise(rng, plane.shape)
                 plane[inside & (field > torch.quantile(field[inside], rng.uniform(0.3, 0.95)))] = 0
             elif chance < 0.65:  # leaked
                 outside = torch.from_numpy(distance_transform_edt(~inside.numpy()))
-                plane[(plane == 0) & (outside < rng.uniform(2, 10)) & (_smooth_noise(rng, plane.shape) > 0.3)] = segment
+                plane[(plane == 0) & (outside < rng.uniform(2, 10)) & (smooth_noise(rng, plane.shape) > 0.3)] = segment
         edge = torch.from_numpy(distance_transform_edt(_inner(plane).numpy()))
         sure = edge > math.exp(rng.uniform(math.log(0.5), math.log(8)))
-        sure &= _smooth_noise(rng, plane.shape) < rng.uniform(0.5, 2.5)
+        sure &= smooth_noise(rng, plane.shape) < rng.uniform(0.5, 2.5)
         wrong = plane != truth
         if rng.random() < 0.7:
             sure &= ~wrong
@@ -141,7 +141,7 @@ def _inner(plane: Tensor) -> Tensor:
     return inner
 
 
-def _smooth_noise(rng: np.random.Generator, shape: torch.Size) -> Tensor:
+def smooth_noise(rng: np.random.Generator, shape: torch.Size) -> Tensor:
     """Normal noise that changes over a sixth to a third of the plane."""
     cells = int(rng.integers(3, 7))
     noise = torch.from_numpy(rng.normal(0, 1, (1, 1, cells, cells)).astype(np.float32))

@@ -12,37 +12,37 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..priors import Knowledge, priors_of_painted_slices, usual_reach
-from .augment import IntensityChange, misdrawn, plane_grid, sample, seen_by_a_look, slice_noise
+from ..priors import priors_of_painted_slices
+from .augment import IntensityChange, plane_grid, sample, slice_noise
+from .painting import (
+    ACROSS,
+    ONE_BY_ONE,
+    WHOLE,
+    Cut,
+    crossing_slices,
+    draw_cuts,
+    draw_way,
+    known_ends,
+    paint,
+    shown_across,
+)
 from .plane import Plane, choose_axis
 from .positions import Known, SimulatedPositions
+from .slice_choice import MOST_QUERIES, covered, neighbours, run_through, single_slices, spread, thinned, usual_count
 from .sources import REAL_LABELS, TrainingVolume
 
 CROP = 192
 MAX_SEGMENTS = 6
-# Slices of a stack at most, with the chances of each, and of them, neighbouring ones that are queries; and pairs of a
-# query and a segment at most.
-_STACKS = ((14, 0.4), (24, 0.4), (40, 0.2))
-_MOST_QUERIES = 24
+# Pairs of a query and a segment at most.
 _MOST_PAIRS = 72
-# Chance that the queries of another patient's examples are such a stack, and how far it goes beyond the structure's
-# ends, as part of its extent.
+# Chance that the queries of another patient's examples are neighbouring slices of a stack.
 _IN_STACKS = 0.7
-_BEYOND_ENDS = 1.0
-# Chances that painted slices are spread over a part of a structure, or over several structures together (no longer than
-# so many times the one), and that they are spread evenly.
-_PARTLY = 0.3
-_TOGETHER = 0.35
-_LONGEST = 3.0
-_EVENLY = 0.75
 # Chance that all painted slices lie near one end of a structure, in so much of it: a sliver of a kidney, say, from
 # which all of it has to be found.
 _AT_AN_END = 0.3
 _END = (0.05, 0.3)
-# Chances: of one segment only, of intensities shifted by structure, of slices averaged (to so many mm at most), and of
-# painted slices that are not quite right, as those are that a first look made up.
+# Chances: of one segment only, of intensities shifted by structure, and of slices averaged (to so many mm at most).
 _ALONE = 0.25
-_MISDRAWN = 0.3
 _RECOLOURED = 0.3
 # How far intensities are shifted, as part of their spread; and the chance and size of shifts that only the queries of
 # another patient have, as a kidney has in another phase of the contrast medium.
@@ -65,7 +65,7 @@ class EpisodeGroup:
 
     Attributes:
         images: (S + Q, 1, CROP, CROP) in [-1, 1], support slices first.
-        labels: (S + Q, CROP, CROP) integers 0..L.
+        labels: (S + Q, CROP, CROP) integers 0..L, of support slices -1 where nothing is known.
         supports: S.
         segments: L.
         evidence: (Q, L, PRIOR_CHANNELS, CROP / 2, CROP / 2), or None where nothing is known.
@@ -155,48 +155,50 @@ class EpisodeSampler:
         rng = self.rng
         labeling = self._labeling(volume)
         anchor = self._anchor(volume, labeling)
-        box = self._objects(volume, labeling)[anchor]
-        axis = choose_axis(rng, volume)
+        objects = self._objects(volume, labeling)
+        box, axis = objects[anchor], choose_axis(rng, volume)
+        if box[axis].stop - box[axis].start < 3:
+            raise Rejected
         plane = Plane(volume, axis)
-        seen = rng.random() < _SEEN
-        start, length, margin = self._covered(volume, labeling, anchor, axis)
+        way = draw_way(rng)
+        seen = way == WHOLE and rng.random() < _SEEN
+        start, length, margin = covered(rng, objects, anchor, axis)
         first = max(int(start - margin), 0)
         last = min(int(math.ceil(start + length - 1 + margin)), plane.count - 1)
-        most = int(rng.choice([n for n, _ in _STACKS], p=[p for _, p in _STACKS]))
-        stack = np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int))
+        stack = thinned(rng, first, last)
         if len(stack) < 4:
             raise Rejected
-        reach_factor = 1.0
+        further = 1.0
         if seen and rng.random() < _SEEN_PARTLY:
             share = rng.uniform(0.3, 0.8)
             start, length = start + rng.uniform(0, 1 - share) * length, share * length
-            reach_factor = float(rng.choice(_FURTHER))
-        at_an_end = not seen and rng.random() < _AT_AN_END
+            further = float(rng.choice(_FURTHER))
+        at_an_end = way == WHOLE and not seen and rng.random() < _AT_AN_END
         if at_an_end:
             share = rng.uniform(*_END)
             start, length = start + rng.integers(2) * (1 - share) * length, share * length
-        where = (start - first) / (last - first + 1), length / (last - first + 1)
-        painted = self._painted(len(stack), *where, more=int(seen) + int(seen and rng.random() < 0.5))
-        queries = list(range(len(stack)))[self._neighbours(len(stack), _MOST_QUERIES)]
 
         pixel, center = self._view(plane, box)
         flips = tuple(bool(f) for f in rng.random(3) < 0.5)
         grid = plane_grid(rng, CROP, pixel, center, plane.spacing, plane.shape, rng.uniform(0, 1), flips)  # type: ignore[arg-type]
-        chosen = [int(stack[i]) for i in painted + queries]
-        labels = sample(plane.take(volume.labelings[labeling], chosen), grid, labels=True)
-        labels, kept = self._choose_segments(labels, len(painted), anchor)
-        segments = int(labels.max())
-        some = self._neighbours(len(queries), _MOST_PAIRS // segments)
-        queries = queries[some]
-        labels = torch.cat([labels[: len(painted)], labels[len(painted) :][some]])
-        certain = None
-        if seen:
-            certain = torch.ones(len(painted), CROP, CROP, dtype=torch.bool)
-            which = np.flatnonzero(rng.random(len(painted)) < rng.choice([0.4, 0.7, 1.0]))
-            if len(which):
-                labels[which], certain[which] = seen_by_a_look(rng, labels[which])
-        elif rng.random() < _MISDRAWN:
-            labels[: len(painted)] = misdrawn(rng, labels[: len(painted)])
+        labels = sample(plane.take(volume.labelings[labeling], stack), grid, labels=True)
+        cuts: list[Cut] = []
+        wanted = usual_count(rng) + int(seen) + int(seen and rng.random() < 0.5)
+        if way == ACROSS:
+            wanted, cuts = draw_cuts(rng, labels[:, 1::2, 1::2] == anchor)
+        elif way == ONE_BY_ONE:
+            wanted += int(rng.integers(1, 5))
+        where = (start - first) / (last - first + 1), length / (last - first + 1)
+        painted = spread(rng, len(stack), *where, wanted)
+        shown = [labels[painted].flatten(), *(cut.of(labels[:, 1::2, 1::2]).flatten() for cut in cuts)]
+        labels, kept = self._choose_segments(labels, torch.cat(shown), anchor)
+        segments = len(kept)
+        painting = paint(rng, way, labels[painted], segments, seen)
+        queries = list(range(len(stack)))[neighbours(rng, len(stack), MOST_QUERIES)]
+        queries = queries[neighbours(rng, len(queries), _MOST_PAIRS // segments)]
+        if painting.uncompleted:
+            queries = painted
+
         planes = plane.thick(volume.image, stack, self._thickness(plane))
         raw = sample(planes, grid, False, _air(volume))
         if rng.random() < _RECOLOURED:
@@ -208,59 +210,34 @@ class EpisodeSampler:
         if rng.random() < 0.5:
             small = (small + torch.randn(small.shape) * rng.uniform(0, 0.03)).clamp(0, 1)
         step = float(np.mean(np.diff(stack))) * plane.gap / (2 * pixel)
-        masks = labels[: len(painted), 1::2, 1::2]
-        reach = None if at_an_end else usual_reach(painted)  # slices close together say nothing of it
-        reach = None if reach is None else reach_factor * reach
-        sources = None if certain is None else certain[:, 1::2, 1::2]
-        known = Knowledge.everything(len(painted), segments, reach)
-        evidence = priors_of_painted_slices(small, masks, painted, segments, step, known, sources)(queries)
+        half = labels[:, 1::2, 1::2]
+        # slices close together say nothing of where structures end
+        known = painting.knowledge(painted, None if at_an_end else further, known_ends(cuts, half, painted, segments))
+        evidence = priors_of_painted_slices(
+            small,
+            painting.labels[:, 1::2, 1::2],
+            painted,
+            segments,
+            step,
+            known,
+            None if painting.certain is None else painting.certain[:, 1::2, 1::2],
+            crossing=crossing_slices(cuts, half, segments),
+        )(queries)
         if seen and rng.random() < _EXPECTED:
-            wanted = [int(stack[q]) for q in queries]
-            shown = labels[: len(painted), 1::4, 1::4]
-            evidence = evidence + self._positions.carried(shown, plane, labeling, kept, wanted, grid, 4 * pixel)
-        images = slice_noise(rng, image[painted + queries])
-        return EpisodeGroup(images[:, None] * 2 - 1, labels, len(painted), segments, evidence, True, True)
-
-    def _covered(self, volume: TrainingVolume, labeling: str, anchor: int, axis: int) -> tuple[float, float, float]:
-        """Slices that painted ones are spread over: where they start, how many they are, and a margin, in slices.
-
-        All of the structure, all of several structures, or a part of it.
-        """
-        rng = self.rng
-        objects = self._objects(volume, labeling)
-        lo, hi = objects[anchor][axis].start, objects[anchor][axis].stop
-        length = hi - lo
-        if length < 3:
-            raise Rejected
-        chance = rng.random()
-        if chance < _PARTLY and length > 6:
-            share = rng.uniform(0.4, 1.0)
-            start = lo + rng.uniform(0, 1 - share) * length
-            return start, share * length, rng.uniform(0.0, 0.3) * share * length + 1
-        if chance > 1 - _TOGETHER:
-            number = min(int(rng.integers(1, 4)), len(objects))
-            for other in rng.choice(list(objects), number, replace=False):
-                more_lo, more_hi = objects[int(other)][axis].start, objects[int(other)][axis].stop
-                if max(hi, more_hi) - min(lo, more_lo) < _LONGEST * length:
-                    lo, hi = min(lo, more_lo), max(hi, more_hi)
-        return lo, hi - lo, rng.uniform(0.0, 0.6) * (hi - lo) + 1
-
-    def _painted(self, count: int, start: float, share: float, more: int = 0) -> list[int]:
-        """Which slices of a stack are painted: evenly spread over the structure, or anywhere."""
-        rng = self.rng
-        k = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.3, 0.3, 0.15]))
-        k = min(k + more, count - 2)
-        if rng.random() < _EVENLY:
-            error = rng.uniform(0, 0.3)
-            where = start + share * (np.arange(k) + 0.5 + rng.uniform(-error, error, k)) / k
-            return sorted({int(np.clip(w * count, 0, count - 1)) for w in where})
-        return sorted(rng.choice(count, k, replace=False).tolist())
-
-    def _neighbours(self, count: int, most: int) -> slice:
-        """At most so many of a number of slices, next to each other."""
-        number = min(count, most)
-        start = int(self.rng.integers(count - number + 1))
-        return slice(start, start + number)
+            wanted_slices = [stack[q] for q in queries]
+            carried = painting.labels[:, 1::4, 1::4]
+            evidence = evidence + self._positions.carried(
+                carried, plane, labeling, kept, wanted_slices, grid, 4 * pixel
+            )
+        across = [shown_across(cut.enlarged(), image, labels, 2 * step) for cut in cuts]
+        images = slice_noise(rng, torch.cat([image[painted], *(i[None] for i, _ in across), image[queries]]))
+        supports = len(painted) + len(across)
+        if painting.uncompleted:
+            images = images[:supports].repeat(2, 1, 1)
+        labels = torch.cat([painting.labels, *(found[None] for _, found in across), labels[queries]])
+        # Without painted slices along the stack the engine looks at each slice by itself.
+        in_stack = bool(painted) and not painting.uncompleted
+        return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, True, in_stack)
 
     def _view(self, plane: Plane, box: tuple[slice, ...]) -> tuple[float, tuple[float, float]]:
         """Pixel size in mm and centre in mm of a crop that shows a structure at a random scale."""
@@ -274,9 +251,9 @@ class EpisodeSampler:
         row, column = ((a + b) / 2 + rng.uniform(-0.35, 0.35) * free for a, b in bounds)
         return field / CROP, (row, column)
 
-    def _choose_segments(self, labels: Tensor, supports: int, anchor: int | None) -> tuple[Tensor, list[int]]:
-        """Keeps the anchor and some more labels of the support, renumbered; the rest becomes background."""
-        values, counts = labels[:supports].unique(return_counts=True)
+    def _choose_segments(self, labels: Tensor, shown: Tensor, anchor: int | None) -> tuple[Tensor, list[int]]:
+        """Keeps the anchor and some more labels that are shown, renumbered; the rest becomes background."""
+        values, counts = shown.unique(return_counts=True)
         found = [int(v) for v, c in zip(values, counts, strict=True) if v > 0 and c >= 12]
         if not found or (anchor is not None and anchor not in found):
             raise Rejected
@@ -346,13 +323,13 @@ class EpisodeSampler:
         supports = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.25, 0.3, 0.1]))
         near = labeling != REAL_LABELS
         box_s, box_q = self._objects(volume, labeling)[anchor], self._objects(other, labeling)[anchor]
-        chosen_s = self._slices(box_s[axis], support.count, supports, empty=0.0, near=near)
+        chosen_s = single_slices(rng, box_s[axis], support.count, supports, empty=0.0, near=near)
         stack = volume.kind == "volume" and rng.random() < _IN_STACKS
         if stack:
-            chosen_q = self._run(box_q[axis], query.count)
+            chosen_q = run_through(rng, box_q[axis], query.count)
         else:
             middle = int(np.mean(chosen_s)) if other is volume and near else None
-            chosen_q = self._slices(box_q[axis], query.count, 4, empty=0.25, near=near, middle=middle)
+            chosen_q = single_slices(rng, box_q[axis], query.count, 4, empty=0.25, near=near, middle=middle)
         if other is volume:
             chosen_q = [q for q in chosen_q if q not in chosen_s]
         if not chosen_q:
@@ -368,8 +345,8 @@ class EpisodeSampler:
         planes_s = support.take(volume.labelings[labeling], chosen_s)
         labels_s = sample(planes_s, grid_s, True)
         labels_q = sample(query.take(other.labelings[labeling], chosen_q), grid_q, True)
-        labels, kept = self._choose_segments(torch.cat([labels_s, labels_q]), supports, anchor)
-        some = self._neighbours(len(chosen_q), min(_MOST_QUERIES, _MOST_PAIRS // len(kept)))
+        labels, kept = self._choose_segments(torch.cat([labels_s, labels_q]), labels_s, anchor)
+        some = neighbours(rng, len(chosen_q), min(MOST_QUERIES, _MOST_PAIRS // len(kept)))
         chosen_q, labels = chosen_q[some], torch.cat([labels[:supports], labels[supports:][some]])
         thickness = self._thickness(support) if support.gap > query.gap else self._thickness(query)
         raw_s = sample(support.thick(volume.image, chosen_s, thickness), grid_s, False, _air(volume))
@@ -391,36 +368,12 @@ class EpisodeSampler:
         image_s = curve_s(((raw_s - low_s) / (high_s - low_s)).clamp(0, 1))
         image_q = curve_q(((raw_q - low_q) / (high_q - low_q)).clamp(0, 1))
         images = slice_noise(rng, torch.cat([image_s, image_q]))
-        segments = int(labels.max())
+        segments = len(kept)
         evidence = None
         if turn == flips and rng.random() < 0.65:
             known = Known(support, planes_s, labels[:supports, 1::4, 1::4])
             evidence = self._positions.draw(known, query, labeling, kept, chosen_q, grid_q, 4 * pixel * scale)
         return EpisodeGroup(images[:, None] * 2 - 1, labels, supports, segments, evidence, False, stack)
-
-    def _run(self, extent: slice, count: int) -> list[int]:
-        """Slices next to each other, or every so many-th, that show a structure, and how it ends."""
-        length = extent.stop - extent.start
-        before, after = self.rng.uniform(0.0, _BEYOND_ENDS, 2) * length + 1
-        first, last = max(int(extent.start - before), 0), min(int(extent.stop - 1 + after), count - 1)
-        most = int(self.rng.choice([n for n, _ in _STACKS], p=[p for _, p in _STACKS]))
-        run = np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int)).tolist()
-        return run[self._neighbours(len(run), _MOST_QUERIES)]
-
-    def _slices(
-        self, extent: slice, count: int, number: int, empty: float, near: bool, middle: int | None = None
-    ) -> list[int]:
-        rng = self.rng
-        inside = np.arange(extent.start, extent.stop)
-        if near and middle is not None:
-            inside = inside[np.abs(inside - middle) <= max(3, len(inside) // 3)]
-        outside = np.setdiff1d(np.arange(count), np.arange(extent.start, extent.stop))
-        chosen = []
-        for _ in range(number):
-            pool = outside if len(outside) and rng.random() < empty else inside
-            if len(pool):
-                chosen.append(int(pool[rng.integers(len(pool))]))
-        return sorted(set(chosen)) if empty else chosen
 
 
 def _related(rng: np.random.Generator, curve: IntensityChange) -> IntensityChange:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 VOCABULARY_FILE = "vocabulary.json"
-_SIDES = {"lt": "left", "rt": "right"}
+_SIDES = {"lt": "left", "rt": "right", "l": "left", "r": "right"}
 _SYNONYMS = {"oesophagus": "esophagus"}
+_SAME = {"small_intestine": "small_bowel"}
 
 
 def common_name(name: str) -> str:
@@ -22,7 +23,8 @@ def common_name(name: str) -> str:
     words = [_SYNONYMS.get(word, _SIDES.get(word, word)) for word in re.split(r"[\s_-]+", name.strip().lower())]
     if words[0] in ("left", "right") and len(words) > 1:
         words = words[1:] + words[:1]
-    return "_".join(words)
+    joined = "_".join(words)
+    return _SAME.get(joined, joined)
 
 
 def structure_family(name: str) -> str:

@@ -23,10 +23,13 @@ NAMED_GROUPS = {
     "MSD_Spleen_crop": "body",
     "OpenKBP": "OpenKBP",
     "Neck_MR": "Neck_MR",
+    "SpinalCord_SCT": "Neck_MR",
 }
+# Families of label maps that share hardly a structure with others.
+_LABELMAP_GROUPS = ("headneck", "heart", "thigh", "vhf")
 DENSE = {"LIDC_CT/0001", "TotalSegmentator_examples/ct_upperabd_dicom", "TotalSegmentator_examples/mr_upperabd_3mm"}
 DENSE |= {"Colin27/ch2"}
-CT_SETS = {"OpenKBP", "LIDC_CT", "CCTH_CT", "CRLM_CT", "MSD_Spleen_crop"}
+CT_SETS = {"OpenKBP", "LIDC_CT", "CCTH_CT", "CRLM_CT", "MSD_Spleen_crop", "Slicer_CTChest", "Chest_CT"}
 # First what training profits from most, since it may start before the cache is complete.
 ORDER = (
     "TotalSegmentator_examples",
@@ -38,16 +41,20 @@ ORDER = (
     "unlabelled",
     "SoftTissue_STS",
     "labelmaps/totalseg",
+    "Sunnybrook_cine",
+    "Vertebra_TPTBox",
+    "SpinalCord_SCT",
+    "Slicer_CTChest",
+    "Leg_MR",
+    "labelmaps/heart",
+    "labelmaps/trunk",
+    "labelmaps/thigh",
     "slices_2d",
     "OpenKBP",
 )
-# VerSe numbers the vertebrae C1 = 1 .. C7, T1 = 8 .. T12, L1 = 20 .. L6.
-VERSE_NAMES = {
-    value: f"vertebrae_{name}"
-    for value, name in enumerate(
-        [f"C{n}" for n in range(1, 8)] + [f"T{n}" for n in range(1, 13)] + [f"L{n}" for n in range(1, 7)], start=1
-    )
-}
+# VerSe numbers the vertebrae C1 = 1 .. C7, T1 = 8 .. T12, L1 = 20 .. L6; PAM50 the cord beside them likewise.
+_LEVELS = [f"C{n}" for n in range(1, 8)] + [f"T{n}" for n in range(1, 13)] + [f"L{n}" for n in range(1, 7)]
+_OF_LEVELS = {"vertebrae": "vertebrae", "cord by vertebral level": "spinal_cord"}
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def _sources_of_set(folder: Path) -> Iterator[Source]:
         if (folder / f"{case}_image.nii.gz").exists():
             continue
         names = _label_names(folder, case, description.get("labels"))
-        group = "headneck" if case.startswith("headneck") else "body"
+        group = next((family for family in _LABELMAP_GROUPS if case.startswith(family)), "body")
         yield Source(folder.name, case, None, labels, names, "synthetic", group, dense=True)
 
 
@@ -162,12 +169,13 @@ def _label_names(folder: Path, case: str, labels: object) -> dict[int, str]:
     if isinstance(labels, dict) and labels and all(key.isdigit() for key in labels):
         return {int(value): common_name(name) for value, name in labels.items()}
     if isinstance(labels, dict):
-        # Label maps: one table per case, or one for all cases of a family ("headneck_*").
+        # One table per case, for several ("t1, t2"), or for all cases of a family ("headneck_*").
         for key, table in labels.items():
-            if key == case or (key.endswith("*") and case.startswith(key[:-1])):
+            if case in key.split(", ") or (key.endswith("*") and case.startswith(key[:-1])):
                 if isinstance(table, dict):
                     return {int(value): common_name(name) for value, name in table.items()}
-                return {value: common_name(name) for value, name in VERSE_NAMES.items()}
+                prefix = next(name for text, name in _OF_LEVELS.items() if table.startswith(text))
+                return {value: common_name(f"{prefix}_{level}") for value, level in enumerate(_LEVELS, start=1)}
     if isinstance(labels, str) and "AAL" in labels:
         return {value: f"aal_{value}" for value in range(1, 256)}
     return {}

@@ -39,6 +39,8 @@ LARGEST_SIZE = 256
 SMALLEST_LABEL_VOXELS = 20
 VARIANTS = 4
 CROP_MARGIN = 6
+# Hearts that are cavities only get a wall of the left ventricle, of a thickness within these bounds in mm.
+CAVITY, WALL, WALL_MM = "ventricle_left", "myocardium", (5.0, 12.0)
 # Scans whose labels are dense enough to be repainted.
 PAINTED_SCANS = {"LIDC_CT/0001", "TotalSegmentator_examples/ct_upperabd_dicom", "Colin27/ch2"}
 PAINTED_SCANS |= {"TotalSegmentator_examples/ct_chest_1p5mm"}
@@ -81,7 +83,7 @@ def list_jobs(data_dir: Path, cache_dir: Path) -> list[Job]:
     """Return all volumes of the cache in the order in which they should be made."""
     sources = open_data.find_sources(data_dir)
     named = [name for source in sources if open_data.uses_common_names(source) for name in source.names.values()]
-    vocabulary = extend_vocabulary(cache_dir, named)
+    vocabulary = extend_vocabulary(cache_dir, [*named, WALL])
     jobs: list[Job] = []
     later: list[Job] = []
     flat = [
@@ -146,6 +148,12 @@ def make_painted(source: open_data.Source, vocabulary: dict[str, int], variant: 
     if source.image is None:
         labels, names = _renumbered(raw[_box(raw > 0, margin=int(np.ceil(45 / spacing[1])))], source, vocabulary)
         labels, spacing = limit_label_size(labels, spacing)
+        if CAVITY in names.values():
+            labels = labels.astype(np.uint16)
+            cavity = next(value for value, name in names.items() if name == CAVITY)
+            thickness = generator.uniform(*WALL_MM)
+            labels = synthesis.with_wall(labels, cavity, vocabulary[WALL], thickness, spacing)
+            names |= {vocabulary[WALL]: WALL}
         body = synthesis.invented_body(labels, spacing, generator)
         clusters = synthesis.background_clusters(body, spacing, generator)
     else:

@@ -27,7 +27,7 @@ class SamplerProcesses:
         self._groups = iter(DataLoader(groups, batch_size=None, num_workers=processes, prefetch_factor=_WAITING))
 
     def draw(self) -> EpisodeGroup:
-        """Takes the next group, labels as uint8 and evidence in half precision: they come through a pipe."""
+        """Takes the next group, labels as int8 and evidence in half precision: they come through a pipe."""
         return next(self._groups)
 
 
@@ -46,4 +46,4 @@ class _Groups(IterableDataset):
         while True:
             group = sampler.draw()
             evidence = None if group.evidence is None else group.evidence.half()
-            yield replace(group, labels=group.labels.to(torch.uint8), evidence=evidence)
+            yield replace(group, labels=group.labels.to(torch.int8), evidence=evidence)

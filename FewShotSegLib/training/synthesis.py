@@ -108,7 +108,8 @@ def paint(
         int16 (k, j, i), body within about 0..1000, air near 0.
     """
     offset = int(labels.max(initial=0)) + 1
-    tissue = np.where(labels > 0, labels, np.where(clusters > 0, clusters + offset, 0))
+    # a vocabulary of all sets has more names than fit into the clusters' eight bits
+    tissue = np.where(labels > 0, labels, np.where(clusters > 0, clusters.astype(np.int32) + offset, 0))
     means = _random_means(labels, tissue, offset, names, generator)
     count = len(means)
     # The same pattern everywhere, but of a strength of its own in each structure.
@@ -130,6 +131,28 @@ def paint(
     else:
         image = image + noise
     return np.clip(np.rint(image), -200, 2000).astype(np.int16)
+
+
+def with_wall(
+    labels: np.ndarray, inside: int, wall: int, thickness: float, spacing_kji: tuple[float, ...]
+) -> np.ndarray:
+    """Add a wall around a cavity, where nothing else is labelled.
+
+    Args:
+        labels: Structures, integers (k, j, i).
+        inside: Value of the cavity.
+        wall: Value that the wall gets.
+        thickness: Of the wall in mm.
+        spacing_kji: Voxel size in mm.
+
+    Returns:
+        Labels of the same shape and type.
+    """
+    cavity = labels == inside
+    if not cavity.any():
+        return labels
+    distance = ndimage.distance_transform_edt(~cavity, sampling=spacing_kji)
+    return np.where((labels == 0) & (distance <= thickness), wall, labels).astype(labels.dtype)
 
 
 def smooth_noise(

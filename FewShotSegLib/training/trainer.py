@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..network.config import NetworkConfig
-from ..network.model import FewShotNetwork, Prediction
+from ..network.model import FewShotNetwork, Prediction, class_fractions
 from ..priors import GEODESIC, SHAPE
 from ..weights import load_network
 from .episodes import EpisodeGroup, EpisodeSampler
@@ -197,8 +197,7 @@ class Trainer:
         evidence = None if group.evidence is None else _drop_some(group.evidence, rng).to(self.device).float()
         features = self.network.encode(images)
         s = group.supports
-        one_hot = torch.nn.functional.one_hot(labels[:s], group.segments + 1).permute(0, 3, 1, 2).float()
-        support = self.network.build_support(features[:s], torch.nn.functional.avg_pool2d(one_hot, 4))
+        support = self.network.build_support(features[:s], class_fractions(labels[:s], group.segments, 4))
         query = features[s:]
         stack = group.stack and rng.random() > _ALONE
         prediction = self.network(query, support, evidence, stack)
