@@ -247,7 +247,9 @@ def _grid(part: _Part) -> Grid:
         part.wrong("type", kind, f"one of {', '.join(TYPES)}")
     spacing, origin, direction = part.numbers("spacing", 3), part.numbers("origin", 3), part.numbers("direction", 9)
     try:  # of one voxel: the checks of a volume's geometry
-        Volume.from_array([[[0]]], spacing, origin, direction)
+        volume = Volume.from_array([[[0]]], spacing, origin, direction)
+        # Once more with directions made unit vectors, of which masks at the edge of what is allowed are made.
+        Volume.from_array([[[0]]], volume.spacing, volume.origin, volume.direction)
     except VolumeError as error:
         raise ReadError(f"{part.where} has a place that makes no sense: {error}") from error
     return Grid(tuple(shape), kind, tuple(spacing), tuple(origin), tuple(direction))  # type: ignore[arg-type]
