@@ -109,7 +109,7 @@ def test_a_lost_scheduler_costs_only_time(
 
 
 def test_an_address_where_nothing_answers_is_told() -> None:
-    with pytest.raises(SettingError, match="No Dask scheduler answers"), client_at("tcp://127.0.0.1:1"):
+    with pytest.raises(SettingError, match="No Dask scheduler answers"), client_at("tcp://127.0.0.1:1", patience=1.0):
         pass
 
 

@@ -6,7 +6,6 @@ import gc
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from two_balls import painted, two_balls
 
 from FewShotSegLib import Example, Segmenter, Volume
@@ -88,17 +87,16 @@ def test_scans_of_the_same_contrast_are_likest() -> None:
 def test_of_more_volumes_than_can_serve_the_likest_do() -> None:
     segmenter, query = Segmenter(device="cpu"), two_balls(SHAPE, seed=8)[0]
     good = [e for seed in range(1, 6) for e in of_patient(seed)]
-    odd = [e for seed in range(11, 13) for e in of_patient(seed, invert=True)]
+    odd = of_patient(11, invert=True)
     mixed = segmenter.segment(query, [*odd, *good])
     alone = segmenter.segment(query, good)
     np.testing.assert_array_equal(mixed.labelmap.array, alone.labelmap.array)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_one_slice_and_several_of_a_patient_are_adapted_to_alike_for_every_query(count: int) -> None:
+def test_several_slices_of_a_patient_are_adapted_to_alike_for_every_query() -> None:
     """The head is adapted to the examples as they lie: it is the same for a query that lies another way."""
     image, labels = two_balls(SHAPE, seed=1)
-    examples = [painted(image, labels, index, complete="all") for index in (4, 6)[:count]]
+    examples = [painted(image, labels, index, complete="all") for index in (4, 6)]
     segmenter = Segmenter(device="cpu")
     query, truth = two_balls(SHAPE, seed=8)
     flipped = Volume(query.array[::-1], query.spacing, query.origin, query.direction)

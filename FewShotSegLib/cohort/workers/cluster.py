@@ -28,8 +28,8 @@ from FewShotSegLib.errors import SettingError, WriteError
 
 # A worker that was lost so many times with one case at work was lost to that case.
 _LOSSES = 4
-# Seconds that a scheduler and the first worker may take to answer.
-_PATIENCE, _PATIENCE_WITH_WORKERS = 10.0, 120.0
+# Seconds that the first worker may take to come.
+_PATIENCE = 120.0
 _MARK = ".seen-by-workers-"
 
 
@@ -76,7 +76,7 @@ class OnWorkers:
         library, output = os.path.abspath(self._library), os.path.abspath(store.folder)
         order = WorkOrder(library, work.library, output, work.settings, usual)
         with _scheduler_needed(), _marked(store) as mark:
-            self._client.wait_for_workers(1, timeout=_PATIENCE_WITH_WORKERS)
+            self._client.wait_for_workers(1, timeout=_PATIENCE)
             futures = {self._client.submit(_do, order, mark, case, pure=False): case for case in cases}
             try:
                 for future in as_completed(futures):
@@ -113,14 +113,18 @@ def local_client(workers: int) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def client_at(address: str) -> Iterator[Client]:
+def client_at(address: str, patience: float = 10.0) -> Iterator[Client]:
     """A cluster that runs already.
+
+    Args:
+        address: of its scheduler.
+        patience: seconds that it may take to answer.
 
     Raises:
         SettingError: nothing answers at the address.
     """
     try:
-        client = Client(address, timeout=_PATIENCE)
+        client = Client(address, timeout=patience)
     except (OSError, ValueError, TimeoutError) as error:
         raise SettingError(
             f"No Dask scheduler answers at {address} ({error}), expected one as 'dask scheduler' starts it, for "
