@@ -11,9 +11,9 @@ from FewShotSegLib.cohort.record import DONE, Record
 from FewShotSegLib.report.measures import SegmentMeasures, voxels_of
 from FewShotSegLib.volume import Volume
 
-# Scans of one protocol and part of the body have at least the first (the likest of three: .76 or more, of eight scans each
-# of CHAOS, CMR and SABS), others hardly more; where scans of a library are liker to each other, a case must not fall far
-# behind.
+# Scans of one protocol and part of the body have at least the first (the likest of three: .76 or more, of eight scans
+# each of CHAOS, CMR and SABS), others hardly more; where scans of a library are liker to each other, a case must not
+# fall far behind.
 LEAST_LIKENESS, BEHIND = 0.70, 0.06
 # Volumes of a structure over a cohort: deviations of their logarithms, by the median, beyond which one stands out, and
 # how many cases there must be to say so.
